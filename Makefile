@@ -1,0 +1,48 @@
+# The list of commands; CI runs the same ones.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+HOME_DIR ?= demo-home
+PYTEST_ARGS ?=
+
+.PHONY: help setup demo test check fmt bench lock wheel clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: ## make .venv from the hashed lock (uv is kept in .tools/)
+	@scripts/setup.sh
+
+demo: ## run the whole line on a synthetic site (ONCE=1: stop when the summary is printed)
+	@scripts/setup.sh report
+	@$(BIN)/mlids demo --home $(HOME_DIR) $(if $(ONCE),--once)
+
+test: ## the whole test suite
+	@scripts/setup.sh test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: ## format, lint, strict types, import rules
+	@scripts/setup.sh
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+fmt: ## format and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: ## measure against peers and limits, write benchmarks/latest.json
+	@scripts/setup.sh
+	$(BIN)/python -m benchmarks
+
+lock: ## resolve the dependencies anew
+	@scripts/setup.sh
+	UV_PYTHON_DOWNLOADS=never .tools/uv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --all-extras pyproject.toml -o requirements.lock
+
+wheel: ## build the wheel into dist/
+	@scripts/setup.sh
+	$(BIN)/python -m hatchling build -t wheel
+
+clean: ## remove the demo's home and build outputs
+	rm -rf $(HOME_DIR) dist build

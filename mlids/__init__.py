@@ -1,0 +1,3 @@
+"""mlids turns a Zeek sensor into an intrusion detection system that retrains itself."""
+
+__version__ = "0.1.0"

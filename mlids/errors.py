@@ -1,0 +1,79 @@
+"""Every error a person can act on, as one small tree.
+
+    MlidsError
+    ├── InputError            what was handed over cannot be used
+    │   ├── NotAZeekLogError  the file is not a Zeek log at all
+    │   └── NoRowsError       it is, but there is nothing in it to work on
+    ├── SettingsError         a setting is missing or out of its range
+    ├── SourceError           a sensor or folder could not be read
+    │   ├── HostKeyError      the sensor's host key is unknown or has changed
+    │   ├── AuthError         the sensor refused the key or password
+    │   └── UnsafeNameError   a remote name tried to leave the landing folder
+    ├── StoreError            the lake, registry or a sink refused
+    │   └── ModelError        the model is missing, damaged or of another feature version
+    └── StackError            a part of the local stack did not start or a step failed
+
+Messages say what, where, and what to do. The command line prints them without a traceback.
+"""
+
+from __future__ import annotations
+
+
+class MlidsError(Exception):
+    """Base of all errors that carry a message for a person; `exit_code` is the command line's."""
+
+    exit_code = 1
+
+
+class InputError(MlidsError):
+    """What was handed over cannot be used."""
+
+    exit_code = 2
+
+
+class NotAZeekLogError(InputError):
+    """The file is not a Zeek log in any known form."""
+
+
+class NoRowsError(InputError):
+    """There is nothing to work on."""
+
+
+class SettingsError(MlidsError):
+    """A setting is missing or out of its range."""
+
+    exit_code = 2
+
+
+class SourceError(MlidsError):
+    """A sensor or a folder could not be read."""
+
+    exit_code = 3
+
+
+class HostKeyError(SourceError):
+    """The sensor's host key is unknown or has changed."""
+
+
+class AuthError(SourceError):
+    """The sensor refused every credential that was offered."""
+
+
+class UnsafeNameError(SourceError):
+    """A remote name would have left the landing folder."""
+
+
+class StoreError(MlidsError):
+    """The lake, the registry or an alert sink refused."""
+
+    exit_code = 4
+
+
+class ModelError(StoreError):
+    """The model is missing, damaged, or made for other features."""
+
+
+class StackError(MlidsError):
+    """A part of the local stack did not start, or a step of the demo failed."""
+
+    exit_code = 5

@@ -1,0 +1,1 @@
+"""Zeek logs as they really are: types, headers, reading, writing."""

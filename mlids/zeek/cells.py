@@ -1,0 +1,104 @@
+"""One cell of text to one value: the exact, slow path that also says why a cell is refused."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from mlids.zeek.header import decode_escapes
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Zeek's own test suite writes this in place of every time.
+MASKED_TIME = "XXXXXXXXXX.XXXXXX"
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z")
+_MAX_SECONDS = Decimal("253402300799")  # the end of the year 9999
+# JSON::TS_MILLIS writes milliseconds; as seconds they would lie past the year 5000.
+_MILLIS_FROM = Decimal(100_000_000_000)
+
+
+def to_time(value: Any) -> datetime | None:
+    """Return an aware UTC time, exact to the microsecond, from epoch seconds, milliseconds or ISO 8601."""
+    text = str(value)
+    if text == MASKED_TIME:
+        return None
+    if not _NUMBER.match(text):
+        try:
+            stamp = datetime.fromisoformat(text)
+        except ValueError:
+            raise ValueError(f"{text[:40]!r} is not a time") from None
+        return stamp.replace(tzinfo=UTC) if stamp.tzinfo is None else stamp.astimezone(UTC)
+    try:
+        seconds = Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"{text[:40]!r} is not a time") from None
+    if abs(seconds) >= _MILLIS_FROM:
+        seconds /= 1000
+    if not -_MILLIS_FROM < seconds < _MAX_SECONDS:
+        raise ValueError(f"{text[:40]!r} lies outside the years that a clock can show")
+    return EPOCH + timedelta(microseconds=int((seconds * 1_000_000).to_integral_value()))
+
+
+def to_float(value: Any) -> float:
+    """Return a finite float (seconds for intervals)."""
+    if isinstance(value, bool) or not _NUMBER.match(str(value)):
+        raise ValueError(f"{str(value)[:40]!r} is not a number")
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{str(value)[:40]!r} is not a finite number")
+    return number
+
+
+def _to_integer(value: Any, low: int, high: int, word: str) -> int:
+    text = str(value)
+    if isinstance(value, bool) or len(text) > 40 or not _NUMBER.match(text):
+        raise ValueError(f"{text[:40]!r} is not a {word}")
+    number = Decimal(text)
+    if abs(number.adjusted()) > 30 or number != number.to_integral_value() or not low <= number <= high:
+        raise ValueError(f"{text[:40]!r} is not a {word}")
+    return int(number)
+
+
+def to_bool(value: Any) -> bool:
+    """Return the truth of `T`, `F` or a JSON boolean."""
+    if isinstance(value, bool):
+        return value
+    if str(value) in {"T", "true", "True"}:
+        return True
+    if str(value) in {"F", "false", "False"}:
+        return False
+    raise ValueError(f"{str(value)[:40]!r} is not T or F")
+
+
+def convert(zeek_type: str, value: Any) -> Any:
+    """Return `value` (text or a JSON value, never unset) as its Zeek type says.
+
+    Raises ValueError with a reason in words when it does not fit.
+    """
+    match zeek_type:
+        case "time":
+            return to_time(value)
+        case "interval":
+            return to_float(value)
+        case "double":
+            return float(value) if str(value).lower() in {"inf", "-inf", "nan"} else to_float(value)
+        case "count":
+            return _to_integer(value, 0, 2**64 - 1, "count")
+        case "int":
+            return _to_integer(value, -(2**63), 2**63 - 1, "whole number")
+        case "port":
+            return _to_integer(str(value).split("/", 1)[0], 0, 65535, "port")
+        case "bool":
+            return to_bool(value)
+    if isinstance(value, (dict, list)):
+        raise ValueError("a list or an object stands where one value should")
+    return str(value)
+
+
+def to_strings(text: str, set_separator: str, empty_field: str) -> list[str]:
+    """Return the elements of a set or vector cell; `(empty)` is an empty list."""
+    if text in (empty_field, ""):
+        return []
+    return [decode_escapes(part) for part in text.split(set_separator)]

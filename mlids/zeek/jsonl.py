@@ -1,0 +1,208 @@
+"""Rows of a Zeek JSON log: polars on whole blocks, with an exact count that shows when a cell got lost.
+
+Zeek leaves unset fields out, so the number of `":` in a block equals the number of cells read. Where
+it does not (a new key, an explicit null, a value that holds `":`, a wrong type), the block is read
+again, in the end line by line. Nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from mlids.zeek.cells import convert
+from mlids.zeek.tsv import Parsed, Reject, reject
+from mlids.zeek.types import SHARED, STRINGS, TIME, canonical_name, dtype_of
+
+_INFER_ROWS = 1_000
+_MAX_COLUMNS = 1_024
+
+
+class JsonParser:
+    """Parses the blocks of one file; it remembers the columns seen, so that each block need not look again."""
+
+    def __init__(self) -> None:
+        self._schema: dict[str, pl.DataType] = {}
+
+    def parse(self, data: bytes, first_line: int) -> Parsed:
+        """Return the rows of `data` (whole lines) under Zeek's column names, and those refused."""
+        frame = self._fast(data)
+        if frame is not None:
+            lines = pl.int_range(first_line, first_line + frame.height, dtype=pl.UInt64, eager=True)
+            return Parsed(frame.with_columns(line=lines), [])
+        return _slow(data, first_line)
+
+    def _fast(self, data: bytes) -> pl.DataFrame | None:
+        if b"\n\n" in data or data[:1] == b"\n" or b"\r" in data:
+            return None
+        cells = data.count(b'":') - data.count(b'\\":')
+        rows = data.count(b"\n") + (not data.endswith(b"\n"))
+        for infer in (_INFER_ROWS, None):
+            frame = self._read(data, infer)
+            if frame is None or frame.height != rows:
+                return None
+            if sum(len(s) - s.null_count() for s in frame) == cells:
+                return _typed(frame)
+        return None
+
+    def _read(self, data: bytes, infer: int | None) -> pl.DataFrame | None:
+        try:
+            if not self._schema or infer is None:
+                seen = pl.read_ndjson(io.BytesIO(data), infer_schema_length=infer).schema
+                if len(seen) > _MAX_COLUMNS:
+                    return None
+                for name, dtype in seen.items():
+                    if name not in self._schema or infer is None:
+                        self._schema[name] = _wanted(name, dtype)
+            return pl.read_ndjson(io.BytesIO(data), schema=self._schema)
+        except pl.exceptions.PolarsError:
+            self._schema = {}
+            return None
+
+
+def _wanted(name: str, seen: pl.DataType) -> pl.DataType:
+    known = SHARED.get(canonical_name(name))
+    if known == "time":
+        return pl.String() if seen == pl.String else pl.Float64()
+    if known is not None:
+        return dtype_of(known)
+    if isinstance(seen, pl.List):
+        return STRINGS
+    if seen == pl.Null:
+        return pl.String()
+    return seen
+
+
+def _typed(frame: pl.DataFrame) -> pl.DataFrame | None:
+    out: dict[str, pl.Series] = {}
+    for series in frame:
+        name = canonical_name(series.name)
+        typed = _finish(series.alias(name))
+        if typed is None or name in out:
+            return None
+        out[name] = typed
+    return pl.DataFrame(list(out.values()))
+
+
+def _finish(series: pl.Series) -> pl.Series | None:
+    zeek_type = SHARED.get(series.name)
+    if zeek_type == "time":
+        if series.dtype == pl.String:
+            # Only Zeek's own ISO form is taken here; any other goes the exact way.
+            stamps = series.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", time_zone="UTC", strict=False)
+            return stamps if stamps.null_count() == series.null_count() else None
+        low, high = series.min(), series.max()
+        # Float64 holds microseconds exactly in this range (to January 2038).
+        if low is not None and not (-(2**31) < low and high < 2**31):  # type: ignore[operator]
+            return None
+        micros = (series * 1e6).round().cast(pl.Int64)
+        return micros.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    if zeek_type == "port" and (series > 65535).any():
+        return None
+    if series.dtype == pl.Float64 and not series.is_finite().all():
+        return None
+    if isinstance(series.dtype, pl.Struct):
+        return None
+    return series
+
+
+def _slow(data: bytes, first_line: int) -> Parsed:
+    rows: list[dict[str, Any]] = []
+    lines: list[int] = []
+    rejects: list[Reject] = []
+    for offset, raw in enumerate(data.split(b"\n")):
+        text = raw.decode("utf-8", errors="replace").strip()
+        if not text:
+            continue
+        try:
+            rows.append(_row(text))
+            lines.append(first_line + offset)
+        except (ValueError, RecursionError) as error:
+            rejects.append(reject(first_line + offset, str(error) or "nested too deeply", text))
+    frame = _frame(rows)
+    return Parsed(frame.with_columns(line=pl.Series(lines, dtype=pl.UInt64)), rejects)
+
+
+def _row(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        hint = "; is the file still being written?" if error.pos >= len(text) - 1 else ""
+        raise ValueError(f"not JSON: {error.msg} at column {error.pos + 1}{hint}") from None
+    if not isinstance(found, dict):
+        raise ValueError("a JSON line must be one object")
+    row: dict[str, Any] = {}
+    for key, value in _flat(found):
+        name = canonical_name(key)
+        if value is None:
+            row.setdefault(name, None)
+            continue
+        zeek_type = SHARED.get(name)
+        try:
+            row[name] = _convert(zeek_type, value)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    if len(row) > _MAX_COLUMNS:
+        raise ValueError(f"{len(row)} keys in one object; {_MAX_COLUMNS} at most")
+    return row
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number")
+
+
+def _flat(found: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return the pairs, with a nested `id` object (as some shippers write it) flattened."""
+    out = []
+    for key, value in found.items():
+        if key == "id" and isinstance(value, dict):
+            out += [(f"id.{k}", v) for k, v in value.items()]
+        else:
+            out.append((key, value))
+    return out
+
+
+def _convert(zeek_type: str | None, value: Any) -> Any:
+    if zeek_type is not None and not zeek_type.startswith(("set", "vector", "table")):
+        return convert(zeek_type, value)
+    if isinstance(value, list):
+        return [v if isinstance(v, str) else _plain(v) for v in value]
+    if zeek_type is not None:
+        raise ValueError("one value stands where a list should")
+    if isinstance(value, dict):
+        return _plain(value)
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return pl.DataFrame([_series(name, [row.get(name) for row in rows]) for name in names])
+
+
+def _series(name: str, values: list[Any]) -> pl.Series:
+    zeek_type = SHARED.get(name)
+    if zeek_type is not None:
+        return pl.Series(name, values, dtype=dtype_of(zeek_type))
+    kinds = {type(v) for v in values if v is not None}
+    choices: list[tuple[set[type], pl.DataType, Callable[[Any], Any]]] = [
+        ({bool}, pl.Boolean(), bool),
+        ({int}, pl.Int64(), int),
+        ({int, float}, pl.Float64(), float),
+        ({list}, STRINGS, list),
+    ]
+    for allowed, dtype, cast in choices:
+        if kinds and kinds <= allowed:
+            try:
+                return pl.Series(name, [None if v is None else cast(v) for v in values], dtype=dtype)
+            except (OverflowError, pl.exceptions.PolarsError):
+                break
+    return pl.Series(name, [None if v is None else _plain(v) for v in values], dtype=pl.String)

@@ -1,0 +1,247 @@
+"""Reads any Zeek log into batches of typed rows: TSV, JSON lines or CSV re-exports; plain, gzip or zstd.
+
+What cannot be used is not lost: bad rows come back as rejects with file, line and reason, and a
+source that breaks off says where. Memory is bounded by a block, whatever the file's size.
+"""
+
+from __future__ import annotations
+
+import queue
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import polars as pl
+
+from mlids.errors import InputError, NotAZeekLogError, SourceError
+from mlids.zeek.bytestream import Block, ByteStream, Problem, blocks
+from mlids.zeek.header import Header, apply_directive, header_of_names, is_directive
+from mlids.zeek.jsonl import JsonParser
+from mlids.zeek.tsv import Parsed, Reject, parse_table, reject
+from mlids.zeek.types import CONN_LIKE, log_type_of
+
+BLOCK_BYTES = 32 << 20
+_COMMENT = re.compile(rb"(?:^|(?<=\n))#[^\n]*\n?")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows of one log, in the log's own order; `frame.line` is the line in the file."""
+
+    log: str  # Zeek's #path: conn, dns, …
+    frame: pl.DataFrame
+    source: str
+    opened: str | None = None
+
+
+@dataclass
+class ReadReport:
+    """What became of a source while it was read; grows as batches are taken."""
+
+    source: str
+    rows: int = 0
+    rejected: int = 0
+    rejects: list[Reject] = field(default_factory=list)  # those of the latest batch; see take_rejects
+    problems: list[Problem] = field(default_factory=list)
+    fields: list[str] = field(default_factory=list)  # Zeek fields seen, in order of first sight
+    log: str | None = None
+
+    def take_rejects(self) -> list[Reject]:
+        """Return the rejects gathered since the last call and forget them: memory stays bounded."""
+        taken, self.rejects = self.rejects, []
+        return taken
+
+
+class LogReader:
+    """Reads one log, and keeps the report of what was read and refused.
+
+    `log` is the log type to assume where neither header nor name says one.
+    """
+
+    def __init__(
+        self,
+        source: Path | BinaryIO,
+        name: str | None = None,
+        *,
+        log: str | None = None,
+        block_bytes: int = BLOCK_BYTES,
+    ) -> None:
+        self._name = name or str(source)
+        self._stream = ByteStream(source, self._name)
+        self._guess = log_type_of(self._name)
+        self._default = log
+        self._block_bytes = block_bytes
+        self._header = Header()
+        self._json: JsonParser | None = None
+        self._seen_header = False
+        self.report = ReadReport(self._name)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches in file order.
+
+        Raises NotAZeekLogError when the file is no Zeek log, SourceError when it cannot be opened.
+        """
+        try:
+            for block in _ahead(blocks(iter(self._stream), self._block_bytes)):
+                yield from self._block(block)
+        except OSError as error:
+            raise SourceError(f"{self._name}: cannot be read: {error.strerror or error}") from error
+        if self._stream.problem is not None:
+            self.report.problems.append(self._stream.problem)
+
+    def _block(self, block: Block) -> Iterator[Batch]:
+        if block.too_long:
+            self._reject([reject(block.first_line, f"a line of {block.too_long:,} bytes; 1 MiB at most", "")])
+            return
+        data = block.data
+        if not self._seen_header and self._json is None:
+            data, skipped = self._sniff(data)
+            if not data:
+                return
+            block = Block(data, block.first_line + skipped, block.lines - skipped, block.complete)
+        if self._json is not None:
+            yield from self._batch(self._json.parse(data, block.first_line))
+            return
+        start, line = 0, block.first_line
+        for match in _COMMENT.finditer(data):
+            yield from self._table(data[start : match.start()], line)
+            line += data.count(b"\n", start, match.end())
+            self._directive(match[0], line - 1)
+            start = match.end()
+        yield from self._table(data[start:], line)
+
+    def _sniff(self, data: bytes) -> tuple[bytes, int]:
+        """Find out the form from the first line that says something; skip what stands before it."""
+        skipped = 0
+        if data[:3] == b"\xef\xbb\xbf":  # a byte order mark, from an editor
+            data = data[3:]
+        while data:
+            end = data.find(b"\n") + 1 or len(data)
+            line = data[:end]
+            text = line.strip()
+            if text.startswith(b"#") and is_directive(text):
+                # Some copies open with a tab before `#separator`.
+                self._seen_header = True
+                return line.lstrip() + data[end:], skipped
+            if text.startswith(b"{"):
+                self._json = JsonParser()
+                return data, skipped
+            if text and not text.startswith(b"#"):
+                header = header_of_names(text.decode("utf-8", errors="replace"))
+                if header is None:
+                    raise NotAZeekLogError(
+                        f"{self._name} line {skipped + 1}: not a Zeek log: expected a #separator header, a JSON object "
+                        f"or a line of Zeek column names, found {text[:60].decode('utf-8', errors='replace')!r}"
+                    )
+                self._header, self._seen_header = header, True
+                return data[end:], skipped + 1
+            data = data[end:]
+            skipped += 1
+        return b"", skipped
+
+    def _directive(self, raw: bytes, line: int) -> None:
+        if is_directive(raw):
+            text = raw.decode("utf-8", errors="replace").rstrip("\r\n")
+            self._header = apply_directive(self._header, text, f"{self._name} line {line}")
+
+    def _table(self, data: bytes, first_line: int) -> Iterator[Batch]:
+        if not data or data.isspace():
+            return
+        if not self._header.columns:
+            raise NotAZeekLogError(
+                f"{self._name} line {first_line}: rows without a #fields header; "
+                "was the head of the file cut off? (copy the header lines of a log of the same type above it)"
+            )
+        yield from self._batch(parse_table(data, self._header, first_line))
+
+    def _batch(self, parsed: Parsed) -> Iterator[Batch]:
+        self._reject(parsed.rejects)
+        frame = parsed.frame
+        for name in frame.columns:
+            if name != "line" and name not in self.report.fields:
+                self.report.fields.append(name)
+        self.report.rows += frame.height
+        if not frame.height:
+            return
+        if "_path" in frame.columns and frame["_path"].n_unique() > 1:
+            parts = frame.partition_by("_path", maintain_order=True)
+        else:
+            parts = [frame]
+        for part in parts:
+            log = self._log_type(part)
+            self.report.log = self.report.log or log
+            yield Batch(log, part, self._name, self._header.opened)
+
+    def _reject(self, rejects: list[Reject]) -> None:
+        self.report.rejected += len(rejects)
+        self.report.rejects += rejects
+
+    def _log_type(self, frame: pl.DataFrame) -> str:
+        if self._header.path:
+            return self._header.path
+        if "_path" in frame.columns and (path := frame["_path"][0]):
+            return str(path)
+        if self._guess:
+            return self._guess
+        if {"conn_state", "history"} & set(frame.columns):
+            return "conn"
+        return self._default or "unknown"
+
+
+def _ahead(source: Iterator[Block]) -> Iterator[Block]:
+    """Run `source` one block ahead in a thread: decompression overlaps with parsing."""
+    hand: queue.Queue[Block | BaseException | None] = queue.Queue(maxsize=1)
+    stop = threading.Event()
+
+    def put(item: Block | BaseException | None) -> None:
+        while not stop.is_set():
+            try:
+                hand.put(item, timeout=0.2)
+                return
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for block in source:
+                put(block)
+                if stop.is_set():
+                    return
+            put(None)
+        except BaseException as error:  # noqa: BLE001 - handed to the reading thread, which raises it
+            put(error)
+
+    thread = threading.Thread(target=work, name="read-ahead", daemon=True)
+    thread.start()
+    try:
+        while (item := hand.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        thread.join(timeout=5)
+
+
+def is_conn(batch: Batch) -> bool:
+    """Say whether a batch holds conns, also under conn's other names (`open_conn`, `conn-inc`)."""
+    return batch.log in CONN_LIKE or batch.log.startswith("conn-")
+
+
+def find_logs(path: Path) -> list[Path]:
+    """Return the log files under a folder (or the file itself), in archive order, `conn-summary` and stats left out.
+
+    Raises InputError when the path does not exist.
+    """
+    from mlids.zeek.types import NOT_LOGS
+
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    if not path.is_dir():
+        return [path]
+    ending = re.compile(r"\.(log|json|jsonl|ndjson|labeled|labelled|csv)(\.gz|\.zst)?$")
+    found = [p for p in path.rglob("*") if p.is_file() and ending.search(p.name) and not p.name.startswith(".")]
+    return sorted(p for p in found if log_type_of(p.name) not in NOT_LOGS and "stats" not in p.parts[-2:-1])

@@ -1,0 +1,230 @@
+"""Rows of a Zeek table (TSV, or a CSV re-export): a typed fast path, and an exact one that finds the bad rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from mlids.zeek.cells import convert, to_strings
+from mlids.zeek.header import Header, decode_escapes
+from mlids.zeek.types import STRINGS, TIME, Column, dtype_of
+
+_MERGED = re.compile(r" {2,}")
+_DECIMAL_TIME = pl.Decimal(20, 6)
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row that did not parse, for quarantine."""
+
+    line: int  # 1-based
+    reason: str
+    raw: str  # its first 2,048 characters
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """Rows of one block: `frame` has the header's columns and `line` (UInt64, 1-based, ascending)."""
+
+    frame: pl.DataFrame
+    rejects: list[Reject]
+
+
+def reject(line: int, reason: str, raw: str) -> Reject:
+    """Return a Reject with the raw text bounded."""
+    return Reject(line, reason, raw[:2048])
+
+
+def parse_table(data: bytes, header: Header, first_line: int) -> Parsed:
+    """Return the rows of `data` (whole lines, no header lines) and those refused.
+
+    The fast path reads typed columns in one go. It is only trusted when nothing in the block is
+    doubtful; otherwise every cell is looked at.
+    """
+    frame = _fast(data, header)
+    if frame is not None:
+        lines = pl.int_range(first_line, first_line + frame.height, dtype=pl.UInt64, eager=True)
+        return Parsed(frame.with_columns(line=lines), [])
+    return _slow(data, header, first_line)
+
+
+def _fast(data: bytes, header: Header) -> pl.DataFrame | None:
+    if header.quoted or len(header.separator) != 1 or b"\r" in data or b"\n\n" in data or data[:1] == b"\n":
+        return None
+    if header.merged > 1:
+        if header.separator != "\t":
+            return None
+        data = re.sub(rb" {2,}", b"\t", data)
+    columns = header.columns
+    last = columns[-1].name
+    raw_types = {c.name: _raw_dtype(c) for c in columns} | {last: pl.String()}
+    nulls = {c.name: header.unset_field for c in columns[:-1]}
+    try:
+        frame = pl.read_csv(
+            io.BytesIO(data),
+            has_header=False,
+            separator=header.separator,
+            quote_char=None,
+            schema=raw_types,
+            null_values=nulls or None,
+            empty_string_is_null=False,
+            infer_schema_length=0,
+        )
+        # A row with cells missing is filled up without a word; only the last column shows it.
+        if (frame[last] == "").any() or frame.height != data.count(b"\n") + (not data.endswith(b"\n")):
+            return None
+        frame = _typed(frame, header, escapes=b"\\x" in data)
+    except pl.exceptions.PolarsError:
+        return None
+    # Overflow, nan or infinity, or a cell that became null on its way: let the exact path say what it is.
+    return frame
+
+
+def _raw_dtype(column: Column) -> pl.DataType:
+    dtype = dtype_of(column.zeek_type)
+    if dtype == TIME:
+        return _DECIMAL_TIME
+    if dtype in (pl.Boolean(), STRINGS):
+        return pl.String()
+    return dtype
+
+
+def _typed(frame: pl.DataFrame, header: Header, *, escapes: bool) -> pl.DataFrame | None:
+    last = header.columns[-1]
+    frame = frame.with_columns(
+        pl.when(pl.col(last.name) != header.unset_field).then(pl.col(last.name)).cast(_raw_dtype(last))
+    )
+    out: list[pl.Series] = []
+    for column in header.columns:
+        series = _finish(frame[column.name], column, header, escapes=escapes)
+        if series is None:
+            return None
+        out.append(series)
+    return pl.DataFrame(out)
+
+
+def _finish(series: pl.Series, column: Column, header: Header, *, escapes: bool) -> pl.Series | None:
+    dtype = dtype_of(column.zeek_type)
+    if dtype == TIME:
+        micros = series.to_physical().cast(pl.Int64)
+        low, high = micros.min(), micros.max()
+        if low is not None and (low < -(10**17) or high > 10**17):  # type: ignore[operator]
+            return None  # milliseconds, or a stamp out of range
+        return micros.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    if dtype == pl.Boolean:
+        flags = series == "T"
+        if (~flags & (series != "F")).any():
+            return None
+        return flags.alias(column.name)
+    if dtype == STRINGS:
+        return _lists(series, header, escapes=escapes)
+    if dtype == pl.Float64 and not series.is_finite().all():
+        return None
+    if column.zeek_type == "port" and (series > 65535).any():
+        return None
+    if dtype == pl.String:
+        if (series == header.empty_field).any():
+            series = series.replace(header.empty_field, "")
+        if escapes and series.str.contains("\\x", literal=True).any():
+            series = _unescape(series)
+    return series
+
+
+def _unescape(series: pl.Series) -> pl.Series:
+    values = series.unique().drop_nulls()
+    return series.replace_strict(
+        values, pl.Series([decode_escapes(v) for v in values], dtype=pl.String), default=None, return_dtype=pl.String
+    )
+
+
+def _lists(series: pl.Series, header: Header, *, escapes: bool) -> pl.Series:
+    if series.null_count() == len(series):
+        return pl.Series(series.name, [None], dtype=STRINGS).new_from_index(0, len(series))
+    if escapes and series.str.contains("\\x", literal=True).any():
+        cells = [None if c is None else to_strings(c, header.set_separator, header.empty_field) for c in series]
+        return pl.Series(series.name, cells, dtype=STRINGS)
+    parts = series.str.split(header.set_separator)
+    empty = series.is_in([header.empty_field, ""])
+    if not empty.any():
+        return parts
+    none = pl.Series([[]], dtype=STRINGS)
+    return pl.select(pl.when(empty).then(none).otherwise(parts)).to_series().alias(series.name)
+
+
+def _slow(data: bytes, header: Header, first_line: int) -> Parsed:
+    values: list[list[Any]] = [[] for _ in header.columns]
+    lines: list[int] = []
+    rejects: list[Reject] = []
+    for offset, raw in enumerate(_split_lines(data)):
+        number = first_line + offset
+        text = raw.decode("utf-8", errors="replace").rstrip("\r")
+        if not text.strip():
+            continue
+        try:
+            row = _row(_cells(text, header), header)
+        except ValueError as error:
+            rejects.append(reject(number, str(error), text))
+            continue
+        for column, value in zip(values, row, strict=True):
+            column.append(value)
+        lines.append(number)
+    frame = pl.DataFrame(
+        [
+            pl.Series(c.name, v, dtype=dtype_of(c.zeek_type), strict=True)
+            for c, v in zip(header.columns, values, strict=True)
+        ]
+    ).with_columns(line=pl.Series(lines, dtype=pl.UInt64))
+    return Parsed(frame, rejects)
+
+
+def _split_lines(data: bytes) -> Iterator[bytes]:
+    start = 0
+    while start < len(data):
+        end = data.find(b"\n", start)
+        if end < 0:
+            end = len(data)
+        yield data[start:end]
+        start = end + 1
+
+
+def _cells(text: str, header: Header) -> list[str]:
+    if header.quoted:
+        return next(csv.reader([text], delimiter=header.separator))
+    cells = text.split(header.separator)
+    if header.merged > 1 and len(cells) == len(header.columns) - header.merged + 1:
+        cells[-1:] = _MERGED.split(cells[-1].strip())
+    if len(cells) != len(header.columns):
+        hint = "; is the file still being written?" if len(cells) < len(header.columns) else ""
+        raise ValueError(f"{len(cells)} fields, header names {len(header.columns)}{hint}")
+    return cells
+
+
+def _row(cells: list[str], header: Header) -> list[Any]:
+    if len(cells) != len(header.columns):
+        raise ValueError(f"{len(cells)} fields, header names {len(header.columns)}")
+    out: list[Any] = []
+    for cell, column in zip(cells, header.columns, strict=True):
+        out.append(_value(cell, column, header))
+    return out
+
+
+def _value(cell: str, column: Column, header: Header) -> Any:
+    if cell == header.unset_field or (header.quoted and cell == ""):
+        return None
+    dtype = dtype_of(column.zeek_type)
+    if dtype == STRINGS:
+        return to_strings(cell, header.set_separator, header.empty_field)
+    if dtype == pl.String:
+        return "" if cell == header.empty_field else decode_escapes(cell)
+    if cell == "":
+        return None
+    try:
+        return convert(column.zeek_type, cell)
+    except ValueError as error:
+        raise ValueError(f"{column.name}: {error}") from None

@@ -1,0 +1,159 @@
+"""Zeek's types and the columns of the logs we know, with the polars type that holds each.
+
+`-` (unset) is null; `(empty)` is an empty string or an empty list: two different facts.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import polars as pl
+
+TIME = pl.Datetime("us", "UTC")
+STRINGS = pl.List(pl.String)
+
+# Ports are UInt32: polars panics on NDJSON into UInt16 (polars 2.1).
+_SCALARS: dict[str, pl.DataType] = {
+    "time": TIME,
+    "interval": pl.Float64(),  # seconds
+    "double": pl.Float64(),
+    "count": pl.UInt64(),
+    "int": pl.Int64(),
+    "port": pl.UInt32(),
+    "bool": pl.Boolean(),
+}
+
+
+def dtype_of(zeek_type: str) -> pl.DataType:
+    """Return the polars type for a Zeek type; text for every type without arithmetic."""
+    if re.match(r"(set|vector|table)\[", zeek_type):
+        return STRINGS
+    return _SCALARS.get(zeek_type, pl.String())
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a Zeek log: its name and type as Zeek spells them."""
+
+    name: str
+    zeek_type: str
+    meaning: str = ""
+
+    @property
+    def dtype(self) -> pl.DataType:
+        """The polars type of the column."""
+        return dtype_of(self.zeek_type)
+
+
+CONN: tuple[Column, ...] = (
+    Column("ts", "time", "when the first packet was seen, UTC"),
+    Column("uid", "string", "unique id of the connection"),
+    Column("id.orig_h", "addr", "originator's address"),
+    Column("id.orig_p", "port", "originator's port; the ICMP type for ICMP"),
+    Column("id.resp_h", "addr", "responder's address"),
+    Column("id.resp_p", "port", "responder's port; the ICMP code for ICMP"),
+    Column("proto", "enum", "transport: tcp, udp, icmp, unknown_transport"),
+    Column("service", "string", "application protocols, a comma list"),
+    Column("duration", "interval", "seconds from first to last packet; null with one packet"),
+    Column("orig_bytes", "count", "payload bytes from the originator; null where duration is"),
+    Column("resp_bytes", "count", "payload bytes from the responder; null where duration is"),
+    Column("conn_state", "string", "how it ended: SF, S0, REJ, …"),
+    Column("local_orig", "bool", "originator is in Site::local_nets"),
+    Column("local_resp", "bool", "responder is in Site::local_nets"),
+    Column("missed_bytes", "count", "payload bytes lost in capture"),
+    Column("history", "string", "packet history letters; upper case from the originator"),
+    Column("orig_pkts", "count", "packets from the originator"),
+    Column("orig_ip_bytes", "count", "IP bytes from the originator"),
+    Column("resp_pkts", "count", "packets from the responder"),
+    Column("resp_ip_bytes", "count", "IP bytes from the responder"),
+    Column("tunnel_parents", "set[string]", "uids of enclosing tunnels"),
+)
+
+# Columns that appear in some conn logs; read with these types, absent otherwise.
+CONN_EXTRA: tuple[Column, ...] = (
+    Column("ip_proto", "count", "IP protocol number"),
+    Column("vlan", "int", "outer VLAN"),
+    Column("inner_vlan", "int", "inner VLAN"),
+    Column("orig_l2_addr", "string", "originator's link address"),
+    Column("resp_l2_addr", "string", "responder's link address"),
+    Column("community_id", "string", "Community ID v1"),
+    Column("failed_service", "set[string]", "analyzers that gave up"),
+    Column("label", "string", "Malicious, Benign, Background"),
+    Column("detailed-label", "string", "the attack's name"),
+    Column("detailedlabel", "string", "the attack's name"),
+    Column("_node_name", "string", "cluster node that saw it"),
+    Column("_path", "string", "log type, as JSON streams carry it"),
+    Column("_system_name", "string", "sensor, as JSON streams carry it"),
+    Column("_write_ts", "time", "when the row was written"),
+)
+
+# Types of columns shared by many logs, for JSON and header-less tables, where no #types line says.
+SHARED: dict[str, str] = {c.name: c.zeek_type for c in (*CONN, *CONN_EXTRA)} | {
+    "id.orig_ep_status": "string",
+    "id.orig_ep_cc": "string",
+    "rtt": "interval",
+    "trans_id": "count",
+    "qclass": "count",
+    "qtype": "count",
+    "rcode": "count",
+    "AA": "bool",
+    "TC": "bool",
+    "RD": "bool",
+    "RA": "bool",
+    "Z": "count",
+    "rejected": "bool",
+    "answers": "vector[string]",
+    "TTLs": "vector[interval]",
+    "trans_depth": "count",
+    "request_body_len": "count",
+    "response_body_len": "count",
+    "status_code": "count",
+    "tags": "set[enum]",
+    "auth_success": "bool",
+    "auth_attempts": "count",
+    "suppress_for": "interval",
+}
+
+# conn, and logs that have conn's columns under another name.
+CONN_LIKE = frozenset({"conn", "open_conn", "conn_long"})
+
+KNOWN_LOGS = frozenset(
+    """analyzer arp broker bro_files capture_loss cluster config conn conn_long conn-summary dce_rpc dhcp dnp3 dns
+    dpd files ftp http intel irc kerberos known_certs known_hosts known_services ldap ldap_search loaded_scripts
+    login modbus mqtt_connect mqtt_publish mqtt_subscribe mysql netcontrol notice notice_alarm ntlm ntp ocsp
+    open_conn open_http open_ssl packet_filter pe postgresql prof quic radius rdp redis reporter rfb rpc sip
+    smb_cmd smb_files smb_mapping smtp snmp socks software ssh ssl stats stderr stdout syslog telemetry traceroute
+    tunnel weird weird_stats websocket x509""".split()
+)
+
+# Files beside the logs that are prose, not logs: a careless `conn*` glob catches the first.
+NOT_LOGS = frozenset({"conn-summary", "stderr", "stdout", "prof"})
+
+_ENDINGS = re.compile(r"\.(gz|zst|zstd|labeled|labelled|csv|log|json|jsonl|ndjson|txt|tsv)$")
+
+
+def canonical_name(name: str) -> str:
+    """Return the column under Zeek's own name: `id_orig_h` and `id.orig_h` are one column."""
+    if name in {"id_orig_h", "id_orig_p", "id_resp_h", "id_resp_p"}:
+        return "id." + name[3:]
+    return name
+
+
+def log_type_of(filename: str) -> str | None:
+    """Guess the log type (`conn`, `dns`, …) from a file name; None when the name says nothing.
+
+    Knows `conn.log`, `conn.00:00:00-01:00:00.log.gz`, `HOST_conn.log`, `labeled-conn.log` and
+    keeps `conn-summary` apart from `conn`.
+    """
+    stem = filename.rsplit("/", 1)[-1]
+    while (shorter := _ENDINGS.sub("", stem)) != stem:
+        stem = shorter
+    first = stem.split(".", 1)[0]
+    if first in KNOWN_LOGS:
+        return first
+    tail = re.search(r"(?:^|[_\-.\d])((?:open_)?[a-z][a-z0-9]*(?:_[a-z]+)?)$", stem)
+    for candidate in filter(None, (tail and tail[1], re.split(r"[_\-.]", stem)[-1], re.split(r"[_\-.]", stem)[0])):
+        if candidate in KNOWN_LOGS:
+            return candidate
+    return None
