@@ -50,7 +50,7 @@ if ! [ -x .venv/bin/mlids ] || [ "$(cat .venv/mlids.stamp 2>/dev/null)" != "$sta
   current="$(.venv/bin/python -c 'import sys; print(sys.base_prefix)' 2>/dev/null || true)"
   [ -n "$current" ] && [ "$current" = "$("$python" -c 'import sys; print(sys.base_prefix)')" ] ||
     "$uv" venv --quiet --clear --python "$python" .venv
-  VIRTUAL_ENV="$PWD/.venv" "$uv" pip sync --quiet --require-hashes requirements.lock
+  VIRTUAL_ENV="$PWD/.venv" "$uv" pip sync --quiet --compile-bytecode --require-hashes requirements.lock
   VIRTUAL_ENV="$PWD/.venv" "$uv" pip install --quiet --no-deps --no-build-isolation -e .
   printf '%s' "$stamp" > .venv/mlids.stamp
 fi

@@ -1,0 +1,47 @@
+"""Entry point of `mlids`. Commands are imported when they are called, so that each starts fast."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from mlids.cli.output import fail
+from mlids.cli.score import score
+from mlids.errors import MlidsError
+
+app = typer.Typer(
+    name="mlids", help="Turns a Zeek sensor into an intrusion detection system that retrains itself.",
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+)  # fmt: skip
+app.command()(score)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from mlids import __version__
+
+        print(f"mlids {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version.")) -> None:
+    """Turns a Zeek sensor into an intrusion detection system that retrains itself."""
+
+
+def main() -> None:
+    """Run the command line; errors for people become one line and an exit code."""
+    try:
+        app()
+    except MlidsError as error:
+        sys.exit(fail(str(error), error.exit_code))
+    except KeyboardInterrupt:
+        sys.exit(fail("interrupted", 130))
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""What scores rows: either forests just fitted, or the registered bundle, one ONNX graph with its spec."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from mlids.detectors.isolation import anomaly_scores
+from mlids.errors import ModelError
+from mlids.features.spec import FEATURES_VERSION, NAMES
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import IsolationForest
+
+SPEC_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Spec:
+    """All that is needed to use a model besides its trees. Stored as JSON inside the graph."""
+
+    medians: list[float]  # of each feature among the training rows: what is usual here
+    threshold: float = 70.0  # risk_score from which a row is an alert
+    classes: list[str] = field(default_factory=list)  # of class_probabilities; empty without a RandomForest
+    features: list[str] = field(default_factory=lambda: list(NAMES))
+    features_version: int = FEATURES_VERSION
+    format: int = SPEC_FORMAT
+    trained_from: str | None = None  # ISO 8601, half-open window
+    trained_to: str | None = None
+    rows: int = 0
+    budget_per_day: float | None = None
+    example: list[float] = field(default_factory=list)  # one feature row …
+    example_scores: list[float] = field(default_factory=list)  # … and what this model must say to it
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the spec as plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of n rows. `attack_probability` and `attack_class` are None without a RandomForest."""
+
+    anomaly_score: np.ndarray
+    attack_probability: np.ndarray | None
+    attack_class: np.ndarray | None  # index into the attack classes
+
+
+class Model(Protocol):
+    """A thing that scores feature rows."""
+
+    spec: Spec
+    version: str | None
+
+    @property
+    def attack_classes(self) -> list[str]:
+        """Names that `Scores.attack_class` points into."""
+
+    def score(self, x: np.ndarray) -> Scores:
+        """Return the scores of float32[n, features]."""
+
+
+class FittedIsolation:
+    """An IsolationForest fitted in this process, without labels."""
+
+    attack_classes: list[str] = []
+    version = None
+
+    def __init__(self, forest: IsolationForest, spec: Spec) -> None:
+        self.spec = spec
+        self._forest = forest
+
+    def score(self, x: np.ndarray) -> Scores:
+        """Return anomaly scores only."""
+        return Scores(anomaly_scores(self._forest, x), None, None)
+
+
+class Bundle:
+    """The production model as data. Loading it runs no code from it: onnxruntime reads a graph."""
+
+    def __init__(self, graph: bytes, version: str | None = None) -> None:
+        import onnxruntime as rt
+
+        options = rt.SessionOptions()
+        options.intra_op_num_threads = 2
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = rt.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            meta = self._session.get_modelmeta().custom_metadata_map
+            self.spec = Spec(**json.loads(meta["mlids"]))
+        except KeyError as error:
+            raise ModelError("the model carries no mlids spec; was it registered by `mlids train`?") from error
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"the model's spec cannot be read: {error}") from error
+        except Exception as error:
+            if "onnxruntime" not in type(error).__module__:
+                raise
+            raise ModelError(f"the model is damaged: {str(error)[:200]}") from error
+        self.version = version
+        self.digest = hashlib.sha256(graph).hexdigest()
+        if self.spec.features_version != FEATURES_VERSION or self.spec.features != list(NAMES):
+            raise ModelError(
+                f"the model was made for features version {self.spec.features_version}, this is version "
+                f"{FEATURES_VERSION}; train a new one with `mlids train`"
+            )
+        self.attack_classes = [c for c in self.spec.classes if c != "benign"]
+        self._attacks = [i for i, c in enumerate(self.spec.classes) if c != "benign"]
+        self._self_test()
+
+    def score(self, x: np.ndarray) -> Scores:
+        """Return the scores of float32[n, features]; in pieces, as onnxruntime is fastest on small ones."""
+        pieces = [self._piece(x[i : i + 4096]) for i in range(0, len(x), 4096)] or [self._piece(x)]
+        anomaly = np.concatenate([p[0] for p in pieces])
+        if not self._attacks:
+            return Scores(anomaly, None, None)
+        shares = np.concatenate([p[1] for p in pieces])[:, self._attacks]
+        return Scores(anomaly, np.clip(shares.sum(axis=1), 0.0, 1.0), shares.argmax(axis=1))
+
+    def _piece(self, x: np.ndarray) -> list[np.ndarray]:
+        names = ["anomaly_score", *(["class_probabilities"] if self._attacks else [])]
+        out = self._session.run(names, {"features": np.ascontiguousarray(x, np.float32)})
+        return [out[0][:, 0], *out[1:]]
+
+    def _self_test(self) -> None:
+        if not self.spec.example:
+            return
+        scores = self.score(np.array([self.spec.example], np.float32))
+        found = [float(scores.anomaly_score[0])]
+        if scores.attack_probability is not None:
+            found.append(float(scores.attack_probability[0]))
+        if not np.allclose(found, self.spec.example_scores, atol=1e-4):
+            raise ModelError(f"the model's self-test gave {found}, expected {self.spec.example_scores}; it is damaged")

@@ -1,0 +1,35 @@
+"""RandomForest: which known attack a row looks like, and how likely."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlids.errors import NoRowsError
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import RandomForestClassifier
+
+TREES = 100
+BENIGN = "benign"
+
+
+def fit_forest(
+    x: np.ndarray, labels: np.ndarray, *, weights: np.ndarray | None = None, seed: int = 0, trees: int = TREES
+) -> RandomForestClassifier:
+    """Return a forest fitted on labels: `benign` or an attack's name.
+
+    Raises NoRowsError where one side is missing: a model of one class knows nothing.
+    """
+    from sklearn.ensemble import RandomForestClassifier
+
+    kinds = set(labels.tolist())
+    if BENIGN not in kinds or len(kinds) < 2:
+        raise NoRowsError(
+            f"the training rows hold only {sorted(kinds) or 'nothing'}; both benign rows and at least one attack are needed"
+        )
+    return RandomForestClassifier(
+        n_estimators=trees, max_depth=20, min_samples_leaf=3, max_features="sqrt",
+        class_weight="balanced_subsample", n_jobs=2, random_state=seed,
+    ).fit(x, labels, sample_weight=weights)  # fmt: skip

@@ -1,0 +1,137 @@
+"""Two scikit-learn forests as one ONNX graph: data, not code, with the spec in its metadata.
+
+Each forest becomes one tree-ensemble node. A RandomForest leaf weighs its class shares divided by the
+number of trees; an IsolationForest leaf weighs its depth plus c(n) (Liu et al. 2008), and the score
+2^(−mean depth / c(samples)) follows from the sum. scikit-learn compares float32 values with float64
+thresholds, so each threshold is rounded down to float32: for every float32 value the branch is the same.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import IsolationForest, RandomForestClassifier
+
+OPSET = 17
+ML_OPSET = 3
+
+
+def _floor32(values: np.ndarray) -> np.ndarray:
+    near = values.astype(np.float32)
+    return np.where(near.astype(np.float64) > values, np.nextafter(near, np.float32(-np.inf)), near).astype(np.float32)
+
+
+def _average_path(samples: np.ndarray) -> np.ndarray:
+    """c(n): the average depth of an unsuccessful search among n points; 0, 1 for n = 1, 2."""
+    n = samples.astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        path = 2.0 * (np.log(n - 1.0) + np.euler_gamma) - 2.0 * (n - 1.0) / n
+    return np.where(n <= 1, 0.0, np.where(n == 2, 1.0, path))
+
+
+def _depths(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    depth = np.zeros(len(left))
+    for node in range(len(left)):  # children come after their parent
+        if left[node] >= 0:
+            depth[left[node]] = depth[right[node]] = depth[node] + 1
+    return depth
+
+
+def _ensemble(trees: list[Any], columns: list[np.ndarray], weights: list[np.ndarray], outputs: int) -> dict[str, Any]:
+    """Return the attributes of a TreeEnsembleRegressor. `weights[i]` is [nodes, outputs], used at leaves."""
+    ids, node_ids, features, values, modes, yes, no = [], [], [], [], [], [], []
+    target_tree, target_node, target_id, target_weight = [], [], [], []
+    for number, (tree, names, weight) in enumerate(zip(trees, columns, weights, strict=True)):
+        leaf = tree.children_left < 0
+        n = tree.node_count
+        ids.append(np.full(n, number))
+        node_ids.append(np.arange(n))
+        features.append(np.where(leaf, 0, names[np.maximum(tree.feature, 0)]))
+        values.append(np.where(leaf, np.float32(0), _floor32(tree.threshold)))
+        modes += np.where(leaf, "LEAF", "BRANCH_LEQ").tolist()
+        yes.append(np.where(leaf, 0, tree.children_left))
+        no.append(np.where(leaf, 0, tree.children_right))
+        leaves = np.flatnonzero(leaf)
+        for output in range(outputs):
+            target_tree.append(np.full(len(leaves), number))
+            target_node.append(leaves)
+            target_id.append(np.full(len(leaves), output))
+            target_weight.append(weight[leaves, output])
+
+    def whole(parts: list[np.ndarray]) -> list[int]:
+        return np.concatenate(parts).astype(np.int64).tolist()
+
+    return {
+        "nodes_treeids": whole(ids),
+        "nodes_nodeids": whole(node_ids),
+        "nodes_featureids": whole(features),
+        "nodes_values": np.concatenate(values).astype(np.float32).tolist(),
+        "nodes_modes": modes,
+        "nodes_truenodeids": whole(yes),
+        "nodes_falsenodeids": whole(no),
+        "target_treeids": whole(target_tree),
+        "target_nodeids": whole(target_node),
+        "target_ids": whole(target_id),
+        "target_weights": np.concatenate(target_weight).astype(np.float32).tolist(),
+        "n_targets": outputs,
+        "aggregate_function": "SUM",
+    }
+
+
+def _forest_attributes(forest: RandomForestClassifier) -> dict[str, Any]:
+    trees = [e.tree_ for e in forest.estimators_]
+    width = int(forest.n_features_in_)
+    weights = []
+    for tree in trees:
+        share = tree.value[:, 0, :]
+        weights.append(share / share.sum(axis=1, keepdims=True) / len(trees))
+    return _ensemble(trees, [np.arange(width)] * len(trees), weights, len(forest.classes_))
+
+
+def _isolation_attributes(forest: IsolationForest) -> dict[str, Any]:
+    trees, weights = [], []
+    for estimator in forest.estimators_:
+        tree = estimator.tree_
+        depth = _depths(tree.children_left, tree.children_right)
+        trees.append(tree)
+        weights.append((depth + _average_path(tree.n_node_samples))[:, None])
+    return _ensemble(trees, [np.asarray(c) for c in forest.estimators_features_], weights, 1)
+
+
+def build_graph(forest: RandomForestClassifier | None, isolation: IsolationForest, spec: dict[str, Any]) -> bytes:
+    """Return the serialized model: input `features` float32[n, f]; outputs `anomaly_score` float32[n, 1] and,
+    with a RandomForest, `class_probabilities` float32[n, classes] in the order of `spec["classes"]`."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    width = int(isolation.n_features_in_)
+    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, width])
+    nodes = [
+        helper.make_node(
+            "TreeEnsembleRegressor", ["features"], ["depth_sum"], domain="ai.onnx.ml", **_isolation_attributes(isolation)
+        ),
+        helper.make_node("Mul", ["depth_sum", "exponent"], ["log_score"]),
+        helper.make_node("Exp", ["log_score"], ["anomaly_score"]),
+    ]
+    # 2^(-sum / (trees * c)) = exp(-sum * ln 2 / (trees * c))
+    normal = len(isolation.estimators_) * float(_average_path(np.array([isolation.max_samples_]))[0])
+    constants = [helper.make_tensor("exponent", TensorProto.FLOAT, [1], [-np.log(2.0) / max(normal, 1e-12)])]
+    outputs = [helper.make_tensor_value_info("anomaly_score", TensorProto.FLOAT, [None, 1])]
+    if forest is not None:
+        nodes.append(
+            helper.make_node(
+                "TreeEnsembleRegressor", ["features"], ["class_probabilities"], domain="ai.onnx.ml", **_forest_attributes(forest)
+            )
+        )
+        outputs.append(helper.make_tensor_value_info("class_probabilities", TensorProto.FLOAT, [None, len(forest.classes_)]))
+    graph = helper.make_graph(nodes, "mlids-conn", [features], outputs, constants)
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)], ir_version=8
+    )
+    helper.set_model_props(model, {"mlids": json.dumps(spec)})
+    onnx.checker.check_model(model)
+    return model.SerializeToString()  # type: ignore[no-any-return]

@@ -1,0 +1,1 @@
+"""One feature function for training, batch and live scoring: `mlids.features.extract.Extractor`."""

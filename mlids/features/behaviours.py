@@ -1,0 +1,121 @@
+"""Named behaviours, each 0 to 1, from the features of a row and its past. They speak in words and in ATT&CK."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlids.features.spec import BY_NAME, POSITION
+
+Matrix = np.ndarray
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """A behaviour: its name, ATT&CK technique, the features that tell of it, and how it is measured."""
+
+    name: str
+    title: str
+    technique: str
+    shown: tuple[str, ...]
+    measure: Callable[[Matrix], np.ndarray]
+
+
+def _count(x: Matrix, name: str) -> np.ndarray:
+    return np.expm1(x[:, POSITION[name]])
+
+
+def _value(x: Matrix, name: str) -> np.ndarray:
+    return x[:, POSITION[name]]
+
+
+def _ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 up to `low`, 1 from `high` on, straight in between."""
+    return np.clip((values - low) / (high - low), 0.0, 1.0)
+
+
+def _horizontal(x: Matrix) -> np.ndarray:
+    return _ramp(_count(x, "port_hosts_1h"), 12, 50) * _ramp(_value(x, "port_failed_1h"), 0.3, 0.8)
+
+
+def _vertical(x: Matrix) -> np.ndarray:
+    return _ramp(_count(x, "pair_ports_1h"), 12, 50) * _ramp(_value(x, "pair_failed_1h"), 0.3, 0.8)
+
+
+def _slow(x: Matrix) -> np.ndarray:
+    tried = np.maximum(_count(x, "src_hosts_1h"), _count(x, "src_ports_1h"))
+    calm = 1.0 - _ramp(_count(x, "src_conns_5m"), 15, 60)
+    return _ramp(tried, 8, 25) * _ramp(_value(x, "src_failed_1h"), 0.5, 0.9) * calm
+
+
+def _flood(x: Matrix) -> np.ndarray:
+    many = np.maximum(_ramp(_count(x, "dst_conns_5m"), 300, 1500), _ramp(_count(x, "triple_conns_5m"), 200, 1000))
+    return many * _ramp(_value(x, "dst_failed_5m"), 0.5, 0.9)
+
+
+def _brute_force(x: Matrix) -> np.ndarray:
+    answered = _value(x, "resp_data") * _value(x, "port_admin")
+    alike = 0.5 + 0.5 * _value(x, "triple_size_regularity")
+    short = 1.0 - _ramp(_count(x, "duration"), 60, 600)
+    return answered * _ramp(_count(x, "triple_conns_1h"), 15, 60) * alike * short
+
+
+def _beacon(x: Matrix) -> np.ndarray:
+    timing = _ramp(_value(x, "triple_gap_regularity"), 0.5, 0.85)
+    sizes = _ramp(_value(x, "triple_size_regularity"), 0.4, 0.85)
+    rare = 1.0 - _ramp(_count(x, "dst_sources_1h"), 1.5, 5)
+    outward = _value(x, "orig_local") * (1.0 - _value(x, "resp_local")) * (1.0 - _value(x, "resp_multicast"))
+    paced = _ramp(_count(x, "triple_gap_mean"), 4, 15)
+    hourly = 1.0 - 0.5 * _ramp(_count(x, "triple_gap_mean"), 1_200, 3_600)
+    # Much that is harmless is regular too: by itself this stays below an alert.
+    return 0.7 * _ramp(_count(x, "triple_total"), 8, 24) * timing * sizes * rare * outward * paced * hourly
+
+
+def _dns_tunnel(x: Matrix) -> np.ndarray:
+    long_queries = _ramp(_count(x, "orig_bytes"), 100, 150)
+    return _value(x, "is_dns") * long_queries * _ramp(_count(x, "triple_conns_1h"), 60, 300)
+
+
+def _exfiltration(x: Matrix) -> np.ndarray:
+    outward = _value(x, "orig_local") * (1.0 - _value(x, "resp_local"))
+    return outward * _ramp(_value(x, "src_out_1h"), np.log(2e8), np.log(2e9)) * _ramp(_value(x, "orig_share"), 0.6, 0.9) * _ramp(
+        _value(x, "orig_bytes"), np.log(5e6), np.log(5e7)
+    )  # fmt: skip
+
+
+def _long(x: Matrix) -> np.ndarray:
+    # RITA's bands for long connections: 1, 4, 8, 12 h.
+    return 0.5 * _ramp(_count(x, "duration") / 3600.0, 4, 12)
+
+
+def _lateral(x: Matrix) -> np.ndarray:
+    inside = _value(x, "orig_local") * _value(x, "resp_local") * _value(x, "port_admin")
+    return inside * _ramp(_count(x, "port_hosts_1h"), 4, 10)
+
+
+BEHAVIOURS: tuple[Behaviour, ...] = (
+    Behaviour("horizontal_scan", "horizontal scan", "T1046", ("port_hosts_1h", "port_failed_1h"), _horizontal),
+    Behaviour("vertical_scan", "vertical scan", "T1046", ("pair_ports_1h", "pair_failed_1h"), _vertical),
+    Behaviour("slow_scan", "slow scan", "T1046", ("src_hosts_1h", "src_ports_1h", "src_failed_1h"), _slow),
+    Behaviour("flood", "flood", "T1498", ("dst_conns_5m", "dst_failed_5m"), _flood),
+    Behaviour("brute_force", "brute force", "T1110", ("triple_conns_1h", "triple_size_regularity"), _brute_force),
+    Behaviour("beacon", "beacon", "T1071", ("triple_gap_mean", "triple_gap_regularity", "triple_size_regularity"), _beacon),
+    Behaviour("dns_tunnel", "DNS tunnel", "T1071.004", ("triple_conns_1h", "orig_bytes"), _dns_tunnel),
+    Behaviour("exfiltration", "exfiltration", "T1048", ("src_out_1h", "orig_share"), _exfiltration),
+    Behaviour("long_connection", "long connection", "T1571", ("duration",), _long),
+    Behaviour("lateral_movement", "lateral movement", "T1021", ("port_hosts_1h", "port_failed_1h"), _lateral),
+)
+BEHAVIOUR_NAMES = tuple(b.name for b in BEHAVIOURS)
+
+
+def measure(x: Matrix) -> np.ndarray:
+    """Return float32[n, len(BEHAVIOURS)], each 0 to 1, of a feature matrix."""
+    return np.column_stack([b.measure(x) for b in BEHAVIOURS]).astype(np.float32)
+
+
+def say(behaviour: Behaviour, row: np.ndarray) -> str:
+    """Return the behaviour and what tells of it, in words."""
+    told = "; ".join(BY_NAME[name].say(float(row[POSITION[name]])) for name in behaviour.shown)
+    return f"{behaviour.title}: {told}"

@@ -1,0 +1,205 @@
+"""Context state of one sensor: grows with need, is capped, and can be stored and restored."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from mlids.errors import ModelError
+from mlids.features import kernel as k
+
+# About 150 bytes an entity and 40 an event: 2 M of each is 400 MB. Both are caps, not sizes.
+MAX_ENTITIES = 1 << 21
+MAX_EVENTS = 1 << 21
+# Below this many rows plain Python is faster than loading the compiled kernel.
+COMPILE_FROM_ROWS = 5_000
+_STATE_VERSION = 1
+
+# conn_state of a connection that got nowhere: no answer, refused, or reset before data.
+FAILED_STATES = ["S0", "REJ", "RSTOS0", "RSTRH", "SH", "SHR"]
+
+
+class Context:
+    """What each source, destination, pair and service did in the last 5 minutes and the last hour.
+
+    The numbers are a function of the rows in their order alone: cut the rows into batches anywhere,
+    or store and restore the state in between, and they do not change.
+    """
+
+    def __init__(self, *, max_entities: int = MAX_ENTITIES, max_events: int = MAX_EVENTS) -> None:
+        self._max_entities = max_entities
+        self._max_events = max_events
+        self._compiled = False
+        self._seen = 0
+        self.scalars = np.zeros(k.SCALARS)
+        self.scalars[k.CLOCK] = -1.0
+        self._entities(1 << 10)
+        self._ring(1 << 10)
+
+    def _entities(self, size: int) -> None:
+        used = int(self.scalars[k.USED])
+        old = (self.keys, self.counts, self.values) if used else None
+        self.keys = np.zeros(size, np.uint64)
+        self.counts = np.zeros((size, k.COUNTS), np.int32)
+        self.values = np.zeros((size, k.VALUES))
+        if old:
+            for new, kept in zip((self.keys, self.counts, self.values), old, strict=True):
+                new[:used] = kept[:used]
+        self._reindex()
+
+    def _reindex(self) -> None:
+        self.index = np.full(2 * len(self.keys), -1, np.int32)
+        self._run(k.build_index)(self.index, self.keys, int(self.scalars[k.USED]))
+
+    def _ring(self, size: int) -> None:
+        head, tail = int(self.scalars[k.HEAD]), int(self.scalars[k.TAIL_L])
+        old = (self.ring_t, self.ring_e, self.ring_f, self.ring_b) if head > tail else None
+        self.ring_t = np.zeros(size)
+        self.ring_e = np.zeros((size, k.ENTITIES), np.int32)
+        self.ring_f = np.zeros(size, np.uint8)
+        self.ring_b = np.zeros(size)
+        if old:
+            positions = np.arange(tail, head)
+            for new, kept in zip((self.ring_t, self.ring_e, self.ring_f, self.ring_b), old, strict=True):
+                new[positions & (size - 1)] = kept[positions & (len(kept) - 1)]
+
+    def _run(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return k.compiled(function) if self._compiled else function
+
+    def update(self, conns: pl.DataFrame) -> np.ndarray:
+        """Take rows in their order; return float64[n, len(kernel.OUTPUTS)], each row seen with its own past only."""
+        keys, began, ended, failed, size = _columns(conns)
+        out = np.empty((conns.height, len(k.OUTPUTS)))
+        self._seen += conns.height
+        self._compiled = self._compiled or self._seen >= COMPILE_FROM_ROWS
+        row = 0
+        with np.errstate(over="ignore"):
+            while True:
+                row, status = self._run(k.advance)(
+                    row, keys, began, ended, failed, size, self.index, self.keys, self.counts, self.values,
+                    self.ring_t, self.ring_e, self.ring_f, self.ring_b, self.scalars, out,
+                )  # fmt: skip
+                if status == k.DONE:
+                    return out
+                if status == k.GROW_ENTITIES:
+                    self._make_room_for_entities()
+                else:
+                    self._make_room_for_events()
+
+    def _make_room_for_entities(self) -> None:
+        if len(self.keys) < self._max_entities:
+            self._entities(min(2 * len(self.keys), self._max_entities))
+            return
+        # A flood of spoofed sources fills the table with live entities: let the oldest half hour go.
+        if np.count_nonzero(self.counts[: int(self.scalars[k.USED]), k.N_L]) > len(self.keys) * 3 // 4:
+            self._expire_half()
+        self._compact(len(self.keys) // 2)
+
+    def _make_room_for_events(self) -> None:
+        if len(self.ring_t) < self._max_events:
+            self._ring(2 * len(self.ring_t))
+        else:
+            self._expire_half()
+
+    def _expire_half(self) -> None:
+        head, tail = int(self.scalars[k.HEAD]), int(self.scalars[k.TAIL_L])
+        self._run(k.expire)(
+            (head + tail) // 2, self.counts, self.values, self.ring_e, self.ring_f, self.ring_b, self.scalars
+        )
+
+    def _compact(self, keep: int) -> None:
+        """Forget entities with nothing in any window, the longest unseen first."""
+        used = int(self.scalars[k.USED])
+        live = self.counts[:used, k.N_L] > 0
+        idle = np.flatnonzero(~live)
+        room = max(keep - int(live.sum()), 0)
+        if len(idle) > room:
+            order = np.argsort(-self.values[idle, k.LAST_SEEN], kind="stable")
+            live[idle[order[:room]]] = True
+        else:
+            live[:] = True
+        moved = np.cumsum(live) - 1
+        kept = int(live.sum())
+        for array in (self.keys, self.counts, self.values):
+            array[:kept] = array[:used][live]
+        self.ring_e = moved.astype(np.int32)[np.minimum(self.ring_e, used - 1)]
+        self.scalars[k.USED] = kept
+        self._reindex()
+
+    def dump(self) -> bytes:
+        """Return the state as bytes (plain arrays, no pickle)."""
+        used, head, tail = int(self.scalars[k.USED]), int(self.scalars[k.HEAD]), int(self.scalars[k.TAIL_L])
+        at = np.arange(tail, head) & (len(self.ring_t) - 1)
+        held = io.BytesIO()
+        np.savez_compressed(
+            held, version=np.array([_STATE_VERSION]), hashing=np.array([_hashing()]), scalars=self.scalars,
+            sizes=np.array([len(self.keys), len(self.ring_t), self._max_entities, self._max_events]),
+            keys=self.keys[:used], counts=self.counts[:used], values=self.values[:used],
+            ring_t=self.ring_t[at], ring_e=self.ring_e[at], ring_f=self.ring_f[at], ring_b=self.ring_b[at],
+        )  # fmt: skip
+        return held.getvalue()
+
+    @classmethod
+    def load(cls, data: bytes) -> Context:
+        """Return the state that `dump` gave. Raises ModelError when it was made by another version."""
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+            if int(stored["version"][0]) != _STATE_VERSION or str(stored["hashing"][0]) != _hashing():
+                raise ModelError("the stored context was made by another version; it is rebuilt from the last hour")
+            entities, events, max_entities, max_events = (int(n) for n in stored["sizes"])
+            self = cls(max_entities=max_entities, max_events=max_events)
+            self.scalars[k.USED] = 0
+            self._entities(entities)
+            self._ring(events)
+            self.scalars = stored["scalars"].copy()
+            used, head, tail = int(self.scalars[k.USED]), int(self.scalars[k.HEAD]), int(self.scalars[k.TAIL_L])
+            self.keys[:used], self.counts[:used], self.values[:used] = stored["keys"], stored["counts"], stored["values"]
+            at = np.arange(tail, head) & (events - 1)
+            self.ring_t[at], self.ring_e[at] = stored["ring_t"], stored["ring_e"]
+            self.ring_f[at], self.ring_b[at] = stored["ring_f"], stored["ring_b"]
+            self._reindex()
+        return self
+
+
+def _hashing() -> str:
+    """Name the hash in use: polars may change it between versions, and then stored keys mean nothing."""
+    return f"{pl.__version__}:{pl.Series(['mlids']).hash(7)[0]}"
+
+
+def _columns(conns: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    src = conns["id.orig_h"].fill_null("").hash(7).to_numpy()
+    dst = conns["id.resp_h"].fill_null("").hash(7).to_numpy()
+    port = conns["id.resp_p"].fill_null(0).cast(pl.UInt64).to_numpy()
+    proto = conns["proto"].fill_null("").hash(11).to_numpy()
+    service = _mix(port, proto)
+    keys = np.empty((conns.height, k.ENTITIES), np.uint64)
+    with np.errstate(over="ignore"):
+        keys[:, k.SRC] = _mix(src, np.uint64(1))
+        keys[:, k.DST] = _mix(dst, np.uint64(2))
+        keys[:, k.PAIR] = _mix(_mix(src, np.uint64(3)), dst)
+        keys[:, k.SRC_PORT] = _mix(_mix(src, np.uint64(4)), service)
+        keys[:, k.TRIPLE] = _mix(_mix(keys[:, k.PAIR], np.uint64(5)), service)
+    began = conns["ts"].dt.epoch("us").cast(pl.Float64).to_numpy() / 1e6
+    lasted = conns["duration"].fill_null(0.0).clip(0.0, 7 * 86400.0).to_numpy()
+    failed = conns["conn_state"].is_in(FAILED_STATES).fill_null(False).cast(pl.UInt8).to_numpy()
+    size = sent_bytes(conns).to_numpy()
+    return keys, began, began + lasted, failed, size
+
+
+def sent_bytes(conns: pl.DataFrame) -> pl.Series:
+    """Return bytes from the originator: IP bytes, else payload, else 0; absurd counters clipped to 1 TB."""
+    return conns.select(
+        pl.coalesce("orig_ip_bytes", "orig_bytes", pl.lit(0)).cast(pl.Float64).clip(0, 1e12)
+    ).to_series()
+
+
+def _mix(a: np.ndarray, b: np.ndarray | np.uint64) -> np.ndarray:
+    """Combine two 64-bit hashes (the finisher of splitmix64, Steele et al. 2014)."""
+    with np.errstate(over="ignore"):
+        z = a * np.uint64(0x9E3779B97F4A7C15) + b
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))  # type: ignore[no-any-return]

@@ -1,0 +1,102 @@
+"""Features of one conn by itself: sizes, ratios, state, history, direction. No address, no raw port, no clock time."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+
+import polars as pl
+
+# RFC 1918, RFC 4193, link-local and loopback: the default meaning of "inside".
+PRIVATE_NETWORKS = (
+    "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8", "fc00::/7", "fe80::/10", "::1/128",
+)  # fmt: skip
+# Remote administration and authentication: ssh, telnet, rpc, netbios, ldap, smb, mssql, mysql, rdp, postgres, vnc, winrm.
+ADMIN_PORTS = [22, 23, 135, 139, 389, 445, 1433, 2323, 3306, 3389, 5432, 5900, 5985, 5986]
+# Counters past this are capture faults (1.96 GB in 2 packets: zeek/zeek#3313).
+MAX_BYTES = 1e12
+_MIDSTREAM = ["OTH"]
+_REJECTED = ["REJ", "RSTRH", "RSTOS0"]
+_RESET = ["RSTO", "RSTR", "RSTOS0", "RSTRH"]
+_SILENT = ["S0", "SH"]
+
+
+def local_hosts(addresses: pl.Series, networks: Sequence[str]) -> pl.Series:
+    """Say of each address whether it lies in one of `networks`; null or unreadable addresses do not."""
+    known = addresses.unique().drop_nulls()
+    nets = [ipaddress.ip_network(n) for n in networks]
+    inside = pl.Series([_inside(a, nets) for a in known], dtype=pl.Boolean)
+    if not len(known):
+        return pl.Series([False], dtype=pl.Boolean).new_from_index(0, len(addresses))
+    return addresses.replace_strict(known, inside, default=False, return_dtype=pl.Boolean).fill_null(False)
+
+
+def _inside(address: str, nets: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    try:
+        ip = ipaddress.ip_address(address.split("%", 1)[0])
+    except ValueError:
+        return False
+    return any(ip in net for net in nets if net.version == ip.version)
+
+
+def _log(expression: pl.Expr, high: float = MAX_BYTES) -> pl.Expr:
+    """log(1 + x), 0 for null: the flag beside it keeps null apart from zero."""
+    return expression.cast(pl.Float64).fill_null(0.0).clip(0.0, high).log1p()
+
+
+def flow_features(conns: pl.DataFrame, networks: Sequence[str] = PRIVATE_NETWORKS) -> pl.DataFrame:
+    """Return the flow features (Float32) of conns, in the declared order, one row each.
+
+    Byte counts are IP bytes where Zeek wrote them, payload otherwise. Null counts give 0 beside
+    `no_duration` = 1: Zeek leaves both unset together.
+    """
+    if conns["orig_ip_bytes"].null_count() == 0:
+        orig, resp = pl.col("orig_ip_bytes").cast(pl.Float64), pl.col("resp_ip_bytes").cast(pl.Float64)
+    else:
+        orig = pl.coalesce("orig_ip_bytes", "orig_bytes").cast(pl.Float64)
+        resp = pl.coalesce("resp_ip_bytes", "resp_bytes").cast(pl.Float64)
+    orig, resp = orig.fill_null(0.0).clip(0, MAX_BYTES), resp.fill_null(0.0).clip(0, MAX_BYTES)
+    state, history, service = pl.col("conn_state"), pl.col("history"), pl.col("service")
+    total = orig + resp
+    resp_h = pl.col("id.resp_h")
+    flags = {
+        "no_duration": pl.col("duration").is_null(),
+        "is_tcp": pl.col("proto") == "tcp",
+        "is_udp": pl.col("proto") == "udp",
+        "is_icmp": pl.col("proto") == "icmp",
+        "no_answer": state.is_in(_SILENT),
+        "rejected": state.is_in(_REJECTED),
+        "completed": state == "SF",
+        "was_reset": state.is_in(_RESET),
+        "midstream": state.is_in(_MIDSTREAM),
+        "orig_data": history.str.contains("D", literal=True),
+        "resp_data": history.str.contains("d", literal=True),
+        "retransmits": history.str.contains("[tT]"),
+        "service_known": service.is_not_null() & (service != ""),
+        "is_dns": service.str.contains("dns", literal=True) | (pl.col("id.resp_p") == 53),
+        "is_web": service.str.contains("http|ssl|quic"),
+        "port_well_known": pl.col("id.resp_p") < 1024,
+        "port_admin": pl.col("id.resp_p").is_in(ADMIN_PORTS) & (pl.col("proto") == "tcp"),
+        "resp_multicast": resp_h.str.contains(r"^(?:22[4-9]|23\d)\.|^[fF]{2}[0-9a-fA-F]{2}:|\.255$"),
+    }
+    numbers = {
+        "duration": _log(pl.col("duration"), 7 * 86400.0),
+        "orig_bytes": _log(orig),
+        "resp_bytes": _log(resp),
+        "orig_pkts": _log(pl.col("orig_pkts")),
+        "resp_pkts": _log(pl.col("resp_pkts")),
+        "orig_share": pl.when(total > 0).then(orig / total).otherwise(0.5),
+        "orig_pkt_size": _log(orig / pl.col("orig_pkts").cast(pl.Float64).fill_null(0.0).clip(1.0)),
+        "resp_pkt_size": _log(resp / pl.col("resp_pkts").cast(pl.Float64).fill_null(0.0).clip(1.0)),
+        "byte_rate": _log(total / pl.col("duration").fill_null(0.0).clip(0.001)),
+        "missed_bytes": _log(pl.col("missed_bytes")),
+        "history_length": _log(history.str.len_bytes()),
+    }
+    frame = conns.select(
+        *(e.fill_null(False).cast(pl.Float32).alias(n) for n, e in flags.items()),
+        *(e.cast(pl.Float32).alias(n) for n, e in numbers.items()),
+    )
+    return frame.with_columns(
+        orig_local=local_hosts(conns["id.orig_h"], networks).cast(pl.Float32),
+        resp_local=local_hosts(conns["id.resp_h"], networks).cast(pl.Float32),
+    )

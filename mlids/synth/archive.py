@@ -1,0 +1,171 @@
+"""Writes a made site as a sensor's log folder in zeekctl's layout, with the planted attacks' labels kept aside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from mlids.synth.attacks import SCENARIOS, Cast
+from mlids.synth.draft import CONN_NAMES, written_order
+from mlids.synth.site import Site
+from mlids.window import Window, day_window
+from mlids.zeek.types import Column
+from mlids.zeek.writer import write_log
+
+DNS: tuple[Column, ...] = (
+    Column("ts", "time"),
+    Column("uid", "string"),
+    Column("id.orig_h", "addr"),
+    Column("id.orig_p", "port"),
+    Column("id.resp_h", "addr"),
+    Column("id.resp_p", "port"),
+    Column("proto", "enum"),
+    Column("trans_id", "count"),
+    Column("rtt", "interval"),
+    Column("query", "string"),
+    Column("qclass", "count"),
+    Column("qtype", "count"),
+    Column("qtype_name", "string"),
+    Column("rcode", "count"),
+    Column("rcode_name", "string"),
+    Column("AA", "bool"),
+    Column("rejected", "bool"),
+    Column("answers", "vector[string]"),
+)
+
+
+@dataclass(frozen=True)
+class Planted:
+    """One attack that was planted: what it is, who did it, when, and the uids of its rows."""
+
+    attack: str
+    start: str  # ISO 8601, UTC
+    sources: list[str]
+    uids: list[str]
+
+
+def cast_of(site: Site) -> Cast:
+    """Return who can play in attacks at a made site."""
+    rng = np.random.default_rng([site.seed, 9])
+    outside = [f"203.0.113.{n}" for n in rng.permutation(np.arange(2, 250))[:60]]
+    return Cast(site.office, site.servers, site.public, outside)
+
+
+def attack_rows(
+    site: Site, names: Sequence[str], window: Window, rng: np.random.Generator
+) -> Iterator[tuple[pl.DataFrame, Planted]]:
+    """Yield the rows of each named attack, begun at a random moment of the window and cut at its end."""
+    cast = cast_of(site)
+    span = (window.end - window.start).total_seconds()
+    for name in names:
+        start = window.start.timestamp() + rng.uniform(0.02, 0.75) * span
+        frame = SCENARIOS[name](start, cast, rng).frame(rng)
+        frame = frame.filter(pl.col("ts") < window.end)
+        began = datetime.fromtimestamp(start, UTC).isoformat(timespec="seconds")
+        sources = frame["id.orig_h"].unique().sort().to_list()[:20]
+        yield frame, Planted(name, began, sources, frame["uid"].to_list())
+
+
+def day_with_attacks(
+    site: Site, day: date, flows: int, attacks: Sequence[str], zone: str = "UTC"
+) -> tuple[pl.DataFrame, list[Planted]]:
+    """Return one day's conns in written order (with a `label` column) and what was planted."""
+    window = day_window(day, zone)
+    rng = np.random.default_rng([site.seed, 2, day.toordinal()])
+    parts = [site.day(day, flows)]
+    planted = []
+    for frame, what in attack_rows(site, attacks, window, rng):
+        parts.append(frame)
+        planted.append(what)
+    rows = pl.concat(parts)
+    # A day's archive holds what ended in that day.
+    left = (pl.lit(window.end) - pl.col("ts")).dt.total_microseconds() / 1e6 - 0.001
+    rows = rows.with_columns(duration=pl.min_horizontal("duration", left).clip(0.0).round(6))
+    return written_order(rows), planted
+
+
+def write_days(
+    out: Path, site: Site, days: Sequence[date], *, flows: int, attacks_per_day: float = 1.0,
+    form: str = "tsv", zone: str = "UTC", suffix: str = ".log.gz", dns: bool = True,
+) -> Iterator[tuple[date, int, list[Planted]]]:  # fmt: skip
+    """Write whole days under `out/YYYY-MM-DD/`; yield each day, its rows and the attacks planted in it.
+
+    The attacks are dealt out in turn, so that two weeks hold every kind at least once.
+    """
+    names = list(SCENARIOS)
+    dealt = 0.0
+    for number, day in enumerate(days):
+        take = int(dealt + attacks_per_day) - int(dealt)
+        today = [names[(int(dealt) + i) % len(names)] for i in range(take)]
+        dealt += attacks_per_day
+        rows, planted = day_with_attacks(site, day, flows, today, zone)
+        window = day_window(day, zone)
+        for start, end, part in _hours(rows, window):
+            name = f"{_local(start, zone)}-{_local(end, zone)}"
+            folder = out / day.isoformat()
+            write_log(folder / f"conn.{name}{suffix}", part.select(CONN_NAMES), form=form, opened=start, closed=end)
+            if dns:
+                queries = _dns(part, site.seed + number)
+                write_log(folder / f"dns.{name}{suffix}", queries, log="dns", columns=DNS, form=form, opened=start, closed=end)
+        yield day, rows.height, planted
+
+
+def _local(when: datetime, zone: str) -> str:
+    from mlids.window import zone as named
+
+    return when.astimezone(named(zone)).strftime("%H:00:00")
+
+
+def _hours(rows: pl.DataFrame, window: Window) -> Iterator[tuple[datetime, datetime, pl.DataFrame]]:
+    ended = rows.select(
+        pl.col("ts") + pl.duration(microseconds=(pl.col("duration").fill_null(0.0) * 1e6).cast(pl.Int64))
+    ).to_series()
+    start, at = window.start, 0
+    while start < window.end:
+        end = start + timedelta(hours=1)
+        upto = int((ended < end).sum()) if end < window.end else rows.height
+        yield start, end, rows.slice(at, upto - at)
+        start, at = end, upto
+
+
+def _dns(conns: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """Return the DNS log rows of a frame's DNS conns: one query each, long random names for tunnels."""
+    rows = conns.filter(pl.col("service") == "dns", pl.col("id.resp_p") == 53)
+    rng = np.random.default_rng([seed, 3])
+    n = rows.height
+    words = pl.Series(["www", "mail", "cdn", "api", "img", "login", "static", "update", "news", "files"])
+    zones = pl.Series([f"example-{i}.com" for i in range(300)])
+    usual = words.gather(rng.integers(0, len(words), n)) + "." + zones.gather(rng.integers(0, len(zones), n))
+    odd = rows["uid"].str.slice(1).str.to_lowercase() + rows["uid"].reverse().str.slice(1).str.to_lowercase() + ".t.example.net"
+    tunnel = (rows["label"] == "dns_tunnel").fill_null(False)
+    failed = pl.Series(rng.random(n) < 0.04)
+    return rows.select(
+        "ts", "uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto",
+        trans_id=pl.Series(rng.integers(0, 65536, n), dtype=pl.UInt64),
+        rtt=pl.col("duration"),
+        query=pl.when(tunnel).then(odd).otherwise(usual),
+        qclass=pl.lit(1, pl.UInt64), qtype=pl.lit(1, pl.UInt64), qtype_name=pl.lit("A"),
+        rcode=pl.when(failed).then(3).otherwise(0).cast(pl.UInt64),
+        rcode_name=pl.when(failed).then(pl.lit("NXDOMAIN")).otherwise(pl.lit("NOERROR")),
+        AA=pl.lit(False), rejected=pl.lit(False),
+        answers=pl.when(~failed).then(pl.concat_list("id.resp_h")),
+    )  # fmt: skip
+
+
+def save_labels(path: Path, planted: Sequence[Planted]) -> None:
+    """Append the planted attacks to a JSON lines file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as out:
+        for one in planted:
+            out.write(json.dumps(asdict(one)) + "\n")
+
+
+def load_labels(path: Path) -> list[Planted]:
+    """Return the planted attacks that `save_labels` wrote."""
+    return [Planted(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines() if line]

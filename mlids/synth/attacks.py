@@ -1,0 +1,271 @@
+"""Attacks as conn rows: what a scan, a brute force or a beacon leaves in Zeek's conn.log.
+
+Each scenario takes the hosts it may use, so that it can be planted into a made site or implanted into a
+real site's own traffic. Parameters are drawn anew each time: rates, sizes, jitter and answers vary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from mlids.synth.draft import Draft, text
+
+ADMIN_PORTS = np.array([22, 135, 139, 445, 3389, 5985])
+COMMON_PORTS = np.array([21, 22, 23, 25, 53, 80, 110, 111, 135, 139, 143, 443, 445, 993, 1433, 1723, 3306, 3389, 5432, 5900, 8080, 8443])
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who can appear: inside hosts, inside servers, public addresses of the site, and addresses outside."""
+
+    inside: list[str]
+    servers: list[str]
+    public: list[str]
+    outside: list[str]
+
+
+def _one(values: list[str], rng: np.random.Generator) -> str:
+    return values[int(rng.integers(0, len(values)))]
+
+
+def _probes(
+    label: str, ts: np.ndarray, orig: str, resp_h: pl.Series, resp_p: np.ndarray, open_share: float, rng: np.random.Generator
+) -> Draft:
+    """Return TCP probes: most unanswered or refused, a few answered and dropped."""
+    n = len(ts)
+    kind = rng.random(n)
+    refuse = open_share + (1 - open_share) * rng.uniform(0.1, 0.9)
+    is_open, refused = kind < open_share, (kind >= open_share) & (kind < refuse)
+    state = np.where(is_open, rng.choice(["RSTO", "SF"], n), np.where(refused, "REJ", "S0"))
+    duration = np.where(is_open, rng.exponential(0.2, n), np.where(refused, rng.exponential(0.01, n), np.nan))
+    retried = (state == "S0") & (rng.random(n) < 0.3)
+    return Draft(
+        ts=ts,
+        orig_h=text(orig, n),
+        orig_p=rng.integers(1024, 65535, n),
+        resp_h=resp_h,
+        resp_p=resp_p,
+        proto=text("tcp", n),
+        service=text(None, n),
+        duration=np.where(retried, rng.uniform(1, 3.2, n), duration),
+        orig_bytes=np.zeros(n),
+        resp_bytes=np.where(is_open, rng.integers(0, 60, n), 0),
+        conn_state=pl.Series(state),
+        history=pl.Series(np.where(is_open, "ShAR", np.where(refused, "Sr", "S"))),
+        orig_pkts=np.where(is_open, 3, np.where(retried, 2, 1)),
+        resp_pkts=np.where(is_open, 1, refused.astype(int)),
+        label=label,
+    )
+
+
+def _pace(n: int, start: float, per_s: float, rng: np.random.Generator) -> np.ndarray:
+    return start + np.cumsum(rng.exponential(1.0 / per_s, n))
+
+
+def _targets(cast: Cast, rng: np.random.Generator) -> tuple[str, list[str]]:
+    """Return a scanner and the hosts it may scan: from inside to inside, or from outside to the public side."""
+    if rng.random() < 0.7 or not cast.public:
+        net = _one(cast.inside, rng).rsplit(".", 1)[0]
+        subnet = [f"{net}.{i}" for i in range(1, 255)] if "." in net else cast.inside
+        return _one(cast.inside, rng), subnet
+    return _one(cast.outside, rng), cast.public
+
+
+def horizontal_scan(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
+    """One source tries one port on many hosts."""
+    orig, subnet = _targets(cast, rng)
+    hosts = subnet if len(subnet) > 30 else [*subnet, *cast.inside]
+    n = min(int(rng.integers(60, 400)), 4 * len(hosts))
+    order = np.concatenate([rng.permutation(len(hosts)) for _ in range(n // len(hosts) + 1)])[:n]
+    port = int(rng.choice([22, 23, 80, 445, 1433, 2323, 3389, 5555, 6379, 8080]))
+    return _probes(
+        "horizontal_scan", _pace(n, start, rng.uniform(0.5, 50), rng), orig, pl.Series(hosts).gather(order),
+        np.full(n, port), rng.uniform(0, 0.08), rng,
+    )  # fmt: skip
+
+
+def vertical_scan(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
+    """One source tries many ports of one host."""
+    orig, subnet = _targets(cast, rng)
+    n = int(rng.integers(100, 900))
+    ports = rng.permutation(np.unique(np.concatenate([COMMON_PORTS, rng.integers(1, 20_000, n)])))[:n]
+    target = text(_one([*cast.servers, *cast.public] or subnet, rng), len(ports))
+    return _probes(
+        "vertical_scan", _pace(len(ports), start, rng.uniform(2, 100), rng), orig, target, ports, rng.uniform(0, 0.05), rng
+    )
+
+
+def slow_scan(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
+    """The same as a horizontal or vertical scan, a probe every half to three minutes."""
+    orig, _ = _one(cast.inside, rng), None
+    n = int(rng.integers(60, 160))
+    hosts = pl.Series(cast.inside + cast.servers).gather(rng.integers(0, len(cast.inside) + len(cast.servers), n))
+    ports = rng.choice(COMMON_PORTS, n) if rng.random() < 0.5 else np.full(n, rng.choice(ADMIN_PORTS))
+    return _probes("slow_scan", _pace(n, start, 1 / rng.uniform(30, 180), rng), orig, hosts, ports, 0.05, rng)
+
+
+def syn_flood(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
+    """Many half-open connections to one service, from one bot or from spoofed sources."""
+    n = int(rng.integers(800, 3_000))
+    target = _one(cast.public or cast.servers, rng)
+    ts = _pace(n, start, rng.uniform(50, 600), rng)
+    port = int(rng.choice([80, 443, 53, 25]))
+    flood = _probes("syn_flood", ts, _one(cast.inside, rng), text(target, n), np.full(n, port), 0.0, rng)
+    if rng.random() < 0.5:  # spoofed
+        sources = rng.integers(1, 224, (n, 4))
+        flood.orig_h = pl.Series([f"{a % 223 + 1}.{b}.{c}.{d}" for a, b, c, d in sources])
+    else:
+        flood.resp_h = text(_one(cast.outside, rng), n)
+    answered = rng.random(n) < 0.3
+    flood.conn_state = pl.Series(np.where(answered, "SH", "S0"))
+    flood.history = pl.Series(np.where(answered, "SF", "S"))
+    return flood
+
+
+def brute_force(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
+    """Password guessing against SSH or RDP: many short, alike, completed logins."""
+    ssh = rng.random() < 0.6
+    n = int(rng.integers(80, 600))
+    outside = bool(cast.public) and rng.random() < 0.5
+    ts = _pace(n, start, rng.uniform(0.2, 6), rng)
+    tries = rng.integers(1, 4, n)
+    orig_bytes = (1_100 if ssh else 1_500) + tries * rng.integers(120, 180, n)
+    resp_bytes = (1_500 if ssh else 1_900) + tries * rng.integers(60, 120, n)
+    dropped = rng.random(n) < 0.15
+    return Draft(
+        ts=ts,
+        orig_h=text(_one(cast.outside if outside else cast.inside, rng), n),
+        orig_p=rng.integers(1024, 65535, n),
+        resp_h=text(_one(cast.public if outside else cast.servers, rng), n),
+        resp_p=np.full(n, 22 if ssh else 3389),
+        proto=text("tcp", n),
+        service=text("ssh" if ssh else "rdp,ssl", n),
+        duration=tries * rng.uniform(0.6, 2.8, n),
+        orig_bytes=orig_bytes,
+        resp_bytes=resp_bytes,
+        conn_state=pl.Series(np.where(dropped, "RSTO", "SF")),
+        history=pl.Series(np.where(dropped, "ShAdDaR", "ShAdDaFf")),
+        orig_pkts=9 + tries * 3,
+        resp_pkts=8 + tries * 2,
+        label="brute_force",
+    )
+
+
+def beacon(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
+    """An implant that calls home at an interval with jitter, to one server that nobody else talks to."""
+    every = float(rng.choice([20, 30, 60, 120, 300])) * rng.uniform(0.8, 1.2)
+    jitter = rng.uniform(0.02, 0.3)
+    n = int(np.clip(rng.uniform(4, 10) * 3600 / every, 24, 900))
+    ts = start + np.cumsum(every * (1 + jitter * rng.uniform(-1, 1, n)))
+    base = rng.integers(150, 900)
+    busy = rng.random(n) < 0.04  # now and then a task is fetched
+    tls = rng.random() < 0.6
+    dead = rng.random() < 0.25  # the server is down: only unanswered tries
+    return Draft(
+        ts=ts,
+        orig_h=text(_one(cast.inside, rng), n),
+        orig_p=rng.integers(1024, 65535, n),
+        resp_h=text(_one(cast.outside, rng), n),
+        resp_p=np.full(n, int(rng.choice([443, 80, 8080, 4444, 8443, 2222, 6667]))),
+        proto=text("tcp", n),
+        service=text(None if dead else ("ssl" if tls else "http"), n),
+        duration=np.full(n, 3.1) + rng.uniform(0, 0.1, n) if dead else rng.lognormal(-1.2, 0.35, n),
+        orig_bytes=np.zeros(n) if dead else base + rng.integers(0, 25, n),
+        resp_bytes=np.zeros(n) if dead else np.where(busy, rng.integers(5_000, 90_000, n), base // 2 + rng.integers(0, 20, n)),
+        conn_state=text("S0" if dead else "SF", n),
+        history=text("S" if dead else "ShADadFf", n),
+        orig_pkts=np.full(n, 3 if dead else 6) + (0 if dead else busy * 20),
+        resp_pkts=np.zeros(n) if dead else 5 + busy * 40,
+        label="beacon",
+    )
+
+
+def dns_tunnel(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
+    """Data in host names: long queries in quick succession to one resolver."""
+    n = int(rng.integers(300, 1_500))
+    return Draft(
+        ts=_pace(n, start, rng.uniform(0.3, 8), rng),
+        orig_h=text(_one(cast.inside, rng), n),
+        orig_p=rng.integers(1024, 65535, n),
+        resp_h=text(_one(cast.servers if rng.random() < 0.4 else cast.outside, rng), n),
+        resp_p=np.full(n, 53),
+        proto=text("udp", n),
+        service=text("dns", n),
+        duration=rng.lognormal(-2.6, 0.7, n),
+        orig_bytes=rng.integers(110, 250, n),
+        resp_bytes=rng.integers(150, 480, n),
+        conn_state=text("SF", n),
+        history=text("Dd", n),
+        orig_pkts=np.ones(n),
+        resp_pkts=np.ones(n),
+        label="dns_tunnel",
+    )
+
+
+def exfiltration(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
+    """Large uploads from an inside host to an address outside, whole or in pieces."""
+    n = int(rng.integers(2, 30))
+    total = rng.uniform(3e8, 2e10)
+    sizes = rng.dirichlet(np.full(n, 2.0)) * total
+    seconds = sizes / rng.uniform(5e5, 1.2e7)
+    return Draft(
+        ts=start + np.concatenate([[0.0], np.cumsum(seconds[:-1] + rng.exponential(20, n - 1))]),
+        orig_h=text(_one(cast.inside, rng), n),
+        orig_p=rng.integers(1024, 65535, n),
+        resp_h=text(_one(cast.outside, rng), n),
+        resp_p=np.full(n, int(rng.choice([443, 22, 21, 8443]))),
+        proto=text("tcp", n),
+        service=text(str(rng.choice(["ssl", "ssh"])), n),
+        duration=seconds,
+        orig_bytes=sizes,
+        resp_bytes=sizes * rng.uniform(0.001, 0.02),
+        conn_state=text("SF", n),
+        history=text("ShADadFf", n),
+        orig_pkts=np.ceil(sizes / 1_380),
+        resp_pkts=np.ceil(sizes / 2_800),
+        label="exfiltration",
+    )
+
+
+def lateral_movement(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
+    """One inside host logs in to several others over administration ports it never used before."""
+    orig = _one(cast.inside, rng)
+    others = [h for h in cast.inside if h != orig]
+    hosts = rng.permutation(len(others))[: int(rng.integers(8, 30))]
+    n = len(hosts) * int(rng.integers(2, 5))
+    port = int(rng.choice(ADMIN_PORTS))
+    failed = rng.random(n) < 0.25
+    return Draft(
+        ts=_pace(n, start, 1 / rng.uniform(3, 40), rng),
+        orig_h=text(orig, n),
+        orig_p=rng.integers(1024, 65535, n),
+        resp_h=pl.Series(others).gather(np.resize(hosts, n)),
+        resp_p=np.full(n, port),
+        proto=text("tcp", n),
+        service=pl.Series(np.where(failed, None, "ssh" if port == 22 else "smb,gssapi,ntlm"), dtype=pl.String),
+        duration=np.where(failed, np.nan, rng.lognormal(1.2, 1.0, n)),
+        orig_bytes=np.where(failed, 0, rng.lognormal(8.3, 0.9, n)),
+        resp_bytes=np.where(failed, 0, rng.lognormal(8.0, 1.0, n)),
+        conn_state=pl.Series(np.where(failed, "S0", "SF")),
+        history=pl.Series(np.where(failed, "S", "ShADadFf")),
+        orig_pkts=np.where(failed, 2, rng.integers(12, 60, n)),
+        resp_pkts=np.where(failed, 0, rng.integers(10, 50, n)),
+        label="lateral_movement",
+    )
+
+
+SCENARIOS: dict[str, Callable[[float, Cast, np.random.Generator], Draft]] = {
+    "horizontal_scan": horizontal_scan,
+    "vertical_scan": vertical_scan,
+    "slow_scan": slow_scan,
+    "syn_flood": syn_flood,
+    "brute_force": brute_force,
+    "beacon": beacon,
+    "dns_tunnel": dns_tunnel,
+    "exfiltration": exfiltration,
+    "lateral_movement": lateral_movement,
+}

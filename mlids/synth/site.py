@@ -1,0 +1,268 @@
+"""A deterministic office network: who talks to whom, when, and how much. Benign, but not tame.
+
+Every draw comes from the seed and the day, so a day is the same however often and in whatever order
+days are made. The benign side holds what fools simple rules: regular polling, a monitoring host that
+touches everything, nightly backups, a NAT gateway, Internet background noise that looks like scans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+import numpy as np
+import polars as pl
+
+from mlids.synth.draft import Draft, text, written_order
+
+_DAY_S = 86_400
+# Relative activity by hour: an office with a lunch dip and a quiet night.
+_OFFICE = np.array([2, 1, 1, 1, 1, 2, 5, 22, 70, 95, 100, 96, 70, 85, 98, 96, 88, 62, 30, 15, 10, 7, 5, 3], float)
+_ALWAYS = np.ones(24)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of ordinary traffic. Sizes and durations are medians and spreads of log-normal draws."""
+
+    name: str
+    share: float
+    port: int
+    proto: str
+    service: str | None
+    to: str  # which pool of destinations
+    duration: tuple[float, float]
+    orig_bytes: tuple[float, float]
+    resp_bytes: tuple[float, float]
+    states: tuple[tuple[str, str, float], ...] = (("SF", "ShADadFf", 1.0),)
+    by: str = "office"  # which pool of sources
+    clock: str = "office"
+
+
+_TCP_ENDS = (
+    ("SF", "ShADadFf", 0.86), ("S1", "ShADad", 0.02), ("RSTO", "ShADadFR", 0.05), ("RSTR", "ShADadfr", 0.03),
+    ("S0", "S", 0.02), ("REJ", "Sr", 0.01), ("SH", "SF", 0.003), ("OTH", "DadA", 0.007),
+)  # fmt: skip
+_UDP_ENDS = (("SF", "Dd", 0.97), ("S0", "D", 0.03))
+
+KINDS: tuple[Kind, ...] = (
+    Kind("dns", 0.30, 53, "udp", "dns", "dns", (0.02, 1.2), (45, 0.4), (140, 0.8), _UDP_ENDS),
+    Kind("https", 0.27, 443, "tcp", "ssl", "web", (8, 1.9), (1_900, 1.3), (9_000, 1.9), _TCP_ENDS),
+    Kind("http", 0.04, 80, "tcp", "http", "web", (1.2, 1.7), (500, 0.9), (4_000, 1.8), _TCP_ENDS),
+    Kind("quic", 0.07, 443, "udp", "quic,ssl", "web", (20, 1.6), (6_000, 1.2), (30_000, 1.8), _UDP_ENDS),
+    Kind("smb", 0.04, 445, "tcp", "smb,gssapi", "files", (60, 1.8), (9_000, 1.8), (30_000, 2.2), _TCP_ENDS),
+    Kind("ldap", 0.03, 389, "tcp", "ldap_tcp", "directory", (2, 1.3), (900, 0.7), (2_500, 0.9), _TCP_ENDS),
+    Kind("kerberos", 0.02, 88, "tcp", "krb_tcp", "directory", (0.05, 0.8), (1_600, 0.3), (1_700, 0.3), _TCP_ENDS),
+    Kind("ntp", 0.02, 123, "udp", "ntp", "time", (0.03, 0.9), (48, 0.01), (48, 0.01), _UDP_ENDS, clock="always"),
+    Kind("imaps", 0.02, 993, "tcp", "ssl", "mail", (120, 1.6), (3_000, 1.0), (12_000, 1.7), _TCP_ENDS),
+    Kind("smtp", 0.01, 25, "tcp", "smtp", "mail", (2, 1.1), (30_000, 1.9), (700, 0.5), _TCP_ENDS, by="servers"),
+    Kind("ssh_admin", 0.004, 22, "tcp", "ssh", "servers", (300, 1.8), (7_000, 1.2), (9_000, 1.7), _TCP_ENDS, by="admins"),
+    Kind("rdp_admin", 0.002, 3389, "tcp", "rdp,ssl", "servers", (700, 1.3), (90_000, 1.4), (900_000, 1.5), _TCP_ENDS, by="admins"),
+    Kind("database", 0.03, 5432, "tcp", "postgresql", "database", (0.4, 1.8), (1_800, 1.4), (6_000, 1.9), _TCP_ENDS, by="servers", clock="always"),
+    Kind("meeting", 0.006, 3478, "udp", None, "web", (1_500, 0.9), (9e6, 1.2), (2e7, 1.1), _UDP_ENDS),
+    Kind("mdns", 0.02, 5353, "udp", "dns", "multicast", (40, 1.4), (400, 1.1), (0, 0.0), (("S0", "D", 1.0),)),
+    Kind("guest_web", 0.05, 443, "tcp", "ssl", "web", (6, 1.9), (1_700, 1.3), (9_500, 1.9), _TCP_ENDS, by="nat"),
+    Kind("ping", 0.008, 0, "icmp", None, "servers", (0.01, 1.0), (64, 0.1), (64, 0.1), (("OTH", "", 1.0),), by="monitor", clock="always"),
+    Kind("monitor", 0.03, 9100, "tcp", "http", "servers", (0.06, 0.5), (220, 0.1), (38_000, 0.3), _TCP_ENDS, by="monitor", clock="always"),
+    Kind("inbound_web", 0.03, 443, "tcp", "ssl", "public", (3, 1.7), (900, 1.1), (12_000, 1.7), _TCP_ENDS, by="internet", clock="always"),
+)  # fmt: skip
+
+
+class Site:
+    """A made-up site. The same seed gives the same site, and each of its days the same rows."""
+
+    def __init__(self, seed: int = 7, *, hosts: int = 180, servers: int = 14, name: str = "hq") -> None:
+        if hosts < 10 or servers < 8 or hosts > 50_000:
+            raise ValueError("a site has 10 to 50,000 hosts and at least 8 servers")
+        self.seed, self.name = seed, name
+        rng = np.random.default_rng([seed, 0])
+        net = int(rng.integers(1, 200))
+        self.office = [f"10.{net}.{10 + i // 240}.{10 + i % 240}" for i in range(hosts)]
+        self.office6 = [f"fd00:{net:x}::{0x1000 + i:x}" for i in range(hosts // 4)]
+        self.servers = [f"10.{net}.1.{10 + i}" for i in range(servers)]
+        self.public = [f"198.51.100.{10 + i}" for i in range(4)]
+        self.monitor = [f"10.{net}.1.5"]
+        self.nat = [f"10.{net}.250.1"]
+        self.backup = f"10.{net}.1.250"
+        self.web = _outside(4_000, rng)
+        self.pools: dict[str, list[str]] = {
+            "office": self.office + self.office6,
+            "admins": self.office[:4],
+            "servers": self.servers,
+            "monitor": self.monitor,
+            "nat": self.nat,
+            "internet": _outside(20_000, rng),
+            "web": self.web,
+            "dns": [*self.servers[:2]],
+            "directory": [*self.servers[2:4]],
+            "files": [*self.servers[4:6]],
+            "mail": [self.servers[6]],
+            "database": [self.servers[7]],
+            "time": [self.servers[0], *_outside(3, rng)],
+            "multicast": ["224.0.0.251", "239.255.255.250", "ff02::fb"],
+            "public": self.public,
+        }
+        # Some hosts work a lot, some hardly: who is who is part of the site.
+        self._weights = {name: _zipf(len(p), rng, 0.6 if name in {"office", "internet"} else 1.0) for name, p in self.pools.items()}
+        self._pollers = rng.choice(hosts, size=max(hosts // 3, 3), replace=False)
+        self._poll_every = rng.choice([300.0, 600.0, 900.0, 1800.0, 3600.0], size=len(self._pollers))
+        self._poll_to = rng.choice(10, size=len(self._pollers))
+
+    def day(self, day: date, flows: int = 20_000) -> pl.DataFrame:
+        """Return about `flows` benign conns of one UTC day, in the order Zeek writes them."""
+        return written_order(pl.concat(list(self._parts(day, flows))))
+
+    def _parts(self, day: date, flows: int) -> Iterator[pl.DataFrame]:
+        start = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+        rng = np.random.default_rng([self.seed, 1, day.toordinal()])
+        weekend = day.weekday() >= 5
+        wanted = flows * (0.25 if weekend else 1.0) * rng.uniform(0.92, 1.08)
+        for kind in KINDS:
+            n = int(wanted * kind.share * rng.uniform(0.85, 1.15))
+            if n:
+                yield self._kind(kind, n, start, weekend, rng).frame(rng)
+        yield self._polling(start, flows, rng).frame(rng)
+        yield self._noise(int(flows * 0.03), start, rng).frame(rng)
+        yield self._backups(start, rng).frame(rng)
+
+    def _kind(self, kind: Kind, n: int, start: float, weekend: bool, rng: np.random.Generator) -> Draft:
+        clock = _ALWAYS if kind.clock == "always" or weekend else _OFFICE
+        ts = start + _times(n, clock, rng)
+        duration = _lognormal(kind.duration, n, rng)
+        orig, resp = _lognormal(kind.orig_bytes, n, rng), _lognormal(kind.resp_bytes, n, rng)
+        chosen = _choose(np.array([s[2] for s in kind.states]), n, rng)
+        state = pl.Series([s[0] for s in kind.states]).gather(chosen)
+        history = pl.Series([s[1] or None for s in kind.states], dtype=pl.String).gather(chosen)
+        silent = np.isin(state.to_numpy(), ["S0", "REJ", "SH"]) & (kind.name != "mdns")
+        resp = np.where(silent, 0, resp)
+        orig = np.where(silent & (kind.proto == "tcp"), 0, orig)
+        single = silent & (rng.random(n) < 0.7)
+        orig_pkts = np.maximum(np.ceil(orig / 1_200) + (3 if kind.proto == "tcp" else 0), 1)
+        resp_pkts = np.maximum(np.ceil(resp / 1_300) + (2 if kind.proto == "tcp" else 0), 1)
+        return Draft(
+            ts=ts,
+            orig_h=self._hosts(kind.by, n, rng),
+            orig_p=rng.integers(1024, 65535, n) if kind.proto != "icmp" else np.full(n, 8),
+            resp_h=self._hosts(kind.to, n, rng),
+            resp_p=np.full(n, kind.port),
+            proto=text(kind.proto, n),
+            service=_service(kind.service, silent, rng),
+            duration=np.where(single, np.nan, duration),
+            orig_bytes=orig,
+            resp_bytes=resp,
+            conn_state=state,
+            history=history,
+            orig_pkts=np.where(silent, np.minimum(orig_pkts, 3), orig_pkts),
+            resp_pkts=np.where(silent, (state == "REJ").cast(pl.Int64).to_numpy(), resp_pkts),
+        )
+
+    def _hosts(self, pool: str, n: int, rng: np.random.Generator) -> pl.Series:
+        return pl.Series(self.pools[pool]).gather(_choose(self._weights[pool], n, rng))
+
+    def _polling(self, start: float, flows: int, rng: np.random.Generator) -> Draft:
+        """Update and telemetry clients: regular as a beacon, but towards well-known servers."""
+        scale = max(20_000 / max(flows, 1), 1.0)
+        ts, who, to = [], [], []
+        for host, every, target in zip(self._pollers, self._poll_every, self._poll_to, strict=True):
+            steps = np.arange(rng.uniform(0, every), _DAY_S, every * scale)
+            ts.append(start + steps + rng.normal(0, 0.03 * every, len(steps)))
+            who.append(np.full(len(steps), host))
+            to.append(np.full(len(steps), target))
+        when = np.clip(np.concatenate(ts), start, start + _DAY_S - 1)
+        n = len(when)
+        return Draft(
+            ts=when,
+            orig_h=pl.Series(self.office).gather(np.concatenate(who)),
+            orig_p=rng.integers(1024, 65535, n),
+            resp_h=pl.Series(self.web).gather(np.concatenate(to)),
+            resp_p=np.full(n, 443),
+            proto=text("tcp", n),
+            service=text("ssl", n),
+            duration=_lognormal((0.4, 0.5), n, rng),
+            orig_bytes=_lognormal((1_100, 0.25), n, rng),
+            resp_bytes=_lognormal((4_500, 0.5), n, rng),
+            conn_state=text("SF", n),
+            history=text("ShADadFf", n),
+            orig_pkts=rng.integers(8, 14, n),
+            resp_pkts=rng.integers(7, 15, n),
+        )
+
+    def _noise(self, n: int, start: float, rng: np.random.Generator) -> Draft:
+        """The Internet's background: single probes from everywhere to the public addresses."""
+        refused = rng.random(n) < 0.6
+        return Draft(
+            ts=start + _times(n, _ALWAYS, rng),
+            orig_h=pl.Series(_outside(max(n // 2, 1), rng)).gather(rng.integers(0, max(n // 2, 1), n)),
+            orig_p=rng.integers(1024, 65535, n),
+            resp_h=pl.Series(self.public).gather(rng.integers(0, len(self.public), n)),
+            resp_p=rng.choice([22, 23, 80, 443, 445, 3389, 5060, 6379, 8080, 8443, 9200, 2323], n),
+            proto=text("tcp", n),
+            service=text(None, n),
+            duration=np.where(refused, rng.exponential(0.02, n), np.nan),
+            orig_bytes=np.zeros(n),
+            resp_bytes=np.zeros(n),
+            conn_state=pl.Series(np.where(refused, "REJ", "S0")),
+            history=pl.Series(np.where(refused, "Sr", "S")),
+            orig_pkts=np.ones(n),
+            resp_pkts=refused.astype(int),
+        )
+
+    def _backups(self, start: float, rng: np.random.Generator) -> Draft:
+        """Every server pushes a few large streams to the backup host at night."""
+        n = 3 * len(self.servers)
+        size = _lognormal((3e9, 0.8), n, rng)
+        return Draft(
+            ts=start + np.sort(rng.uniform(3_600, 4 * 3_600, n)),
+            orig_h=pl.Series(self.servers).gather(np.arange(n) % len(self.servers)),
+            orig_p=rng.integers(1024, 65535, n),
+            resp_h=text(self.backup, n),
+            resp_p=np.full(n, 22),
+            proto=text("tcp", n),
+            service=text("ssh", n),
+            duration=size / rng.uniform(4e7, 9e7, n),
+            orig_bytes=size,
+            resp_bytes=size * 0.003,
+            conn_state=text("SF", n),
+            history=text("ShADadFf", n),
+            orig_pkts=np.ceil(size / 1_400),
+            resp_pkts=np.ceil(size / 2_900),
+        )
+
+
+def _outside(n: int, rng: np.random.Generator) -> list[str]:
+    """Return n Internet addresses, none in a private or reserved range."""
+    first = rng.choice([a for a in range(20, 190) if a not in {100, 127, 169, 172}], n)
+    rest = rng.integers(1, 255, (n, 3))
+    return [f"{a}.{b}.{c}.{d}" for a, (b, c, d) in zip(first, rest, strict=True)]
+
+
+def _zipf(n: int, rng: np.random.Generator, power: float) -> np.ndarray:
+    weights = 1.0 / np.arange(1, n + 1) ** power
+    rng.shuffle(weights)
+    return weights
+
+
+def _choose(weights: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    cuts = np.cumsum(weights) / weights.sum()
+    return np.minimum(np.searchsorted(cuts, rng.random(n), side="right"), len(weights) - 1)
+
+
+def _times(n: int, hourly: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return 3600.0 * _choose(hourly, n, rng) + rng.uniform(0, 3600, n)
+
+
+def _lognormal(shape: tuple[float, float], n: int, rng: np.random.Generator) -> np.ndarray:
+    median, sigma = shape
+    if median <= 0:
+        return np.zeros(n)
+    return np.minimum(median * np.exp(sigma * rng.standard_normal(n, np.float32)), 5e11)
+
+
+def _service(name: str | None, silent: np.ndarray, rng: np.random.Generator) -> pl.Series:
+    """Zeek names no service where nothing was said, and misses it now and then."""
+    unknown = silent | (rng.random(len(silent)) < 0.015)
+    return pl.select(pl.when(pl.Series(~unknown)).then(pl.lit(name, pl.String))).to_series()
+
+
+

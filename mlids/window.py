@@ -1,0 +1,52 @@
+"""Half-open spans of time, in UTC, and the days of a sensor's own clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from mlids.errors import InputError, SettingsError
+
+
+@dataclass(frozen=True)
+class Window:
+    """From `start` up to, not including, `end`; both aware and in UTC."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        if self.start.tzinfo is None or self.end.tzinfo is None:
+            raise ValueError("a window needs aware times")
+        if self.end < self.start:
+            raise InputError(f"the window ends ({self.end}) before it starts ({self.start})")
+
+
+def zone(name: str) -> ZoneInfo:
+    """Return the named time zone. Raises SettingsError when there is none of that name."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise SettingsError(f"{name!r} is no time zone; use a name such as UTC or Europe/Prague") from None
+
+
+def day_window(day: date, zone_name: str = "UTC") -> Window:
+    """Return the 23, 24 or 25 hours that a sensor in that zone calls `day`."""
+    tz = zone(zone_name)
+    start = datetime.combine(day, time(), tz).astimezone(UTC)
+    end = datetime.combine(day + timedelta(days=1), time(), tz).astimezone(UTC)
+    return Window(start, end)
+
+
+def days_between(start: date, end: date) -> list[date]:
+    """Return the days from `start` up to, not including, `end`."""
+    return [start + timedelta(days=n) for n in range((end - start).days)]
+
+
+def parse_day(text: str) -> date:
+    """Return a day from `YYYY-MM-DD`. Raises InputError otherwise."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{text!r} is not a day; write it as 2026-11-21") from None
