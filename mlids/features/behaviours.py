@@ -47,7 +47,8 @@ def _vertical(x: Matrix) -> np.ndarray:
 def _slow(x: Matrix) -> np.ndarray:
     tried = np.maximum(_count(x, "src_hosts_1h"), _count(x, "src_ports_1h"))
     calm = 1.0 - _ramp(_count(x, "src_conns_5m"), 15, 60)
-    return _ramp(tried, 8, 25) * _ramp(_value(x, "src_failed_1h"), 0.5, 0.9) * calm
+    went_nowhere = np.maximum(_value(x, "no_answer"), np.maximum(_value(x, "rejected"), _value(x, "was_reset")))
+    return _ramp(tried, 8, 25) * _ramp(_value(x, "src_failed_1h"), 0.5, 0.9) * calm * went_nowhere
 
 
 def _flood(x: Matrix) -> np.ndarray:

@@ -246,7 +246,7 @@ def lateral_movement(start: float, cast: Cast, rng: np.random.Generator) -> Draf
         resp_h=pl.Series(others).gather(np.resize(hosts, n)),
         resp_p=np.full(n, port),
         proto=text("tcp", n),
-        service=pl.Series(np.where(failed, None, "ssh" if port == 22 else "smb,gssapi,ntlm"), dtype=pl.String),
+        service=pl.Series([None if f else ("ssh" if port == 22 else "smb,gssapi,ntlm") for f in failed], dtype=pl.String),
         duration=np.where(failed, np.nan, rng.lognormal(1.2, 1.0, n)),
         orig_bytes=np.where(failed, 0, rng.lognormal(8.3, 0.9, n)),
         resp_bytes=np.where(failed, 0, rng.lognormal(8.0, 1.0, n)),

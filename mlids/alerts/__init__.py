@@ -1,0 +1,1 @@
+"""Alerts: grouped behaviour, one document each, kept in one or more sinks."""

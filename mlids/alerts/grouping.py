@@ -1,0 +1,73 @@
+"""An alert is about a behaviour, not a row: rows alike share one alert, whose count grows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import polars as pl
+
+from mlids.detectors.bundle import Model
+from mlids.detectors.verdict import Verdicts
+from mlids.features.behaviours import BEHAVIOURS
+
+# One alert stands for this long; then the same behaviour is worth another look.
+WINDOW_S = 6 * 3600
+_BY_SOURCE = {"horizontal_scan", "slow_scan", "lateral_movement", "exfiltration", "long_connection"}
+_BY_TARGET = {"flood", "syn_flood"}
+
+
+@dataclass(frozen=True)
+class GroupKey:
+    """What rows of one alert have in common. `id` is the same however often the rows are scored."""
+
+    id: str
+    sensor: str
+    kind: str  # behaviour, attack class or `anomaly`
+    source: str
+    target: str
+    window: int  # epoch seconds of its start
+
+
+def group_keys(model: Model, conns: pl.DataFrame, verdicts: Verdicts, rows: np.ndarray) -> list[GroupKey]:
+    """Return the key of each alerting row; `conns` holds just those rows, `rows` are their places in `verdicts`."""
+    out = []
+    kinds = alert_kinds(model, verdicts, rows)
+    columns = [conns[n].to_list() for n in ("sensor", "ts", "id.orig_h", "id.resp_h", "id.resp_p", "proto")]
+    for kind, sensor, ts, source, target, port, proto in zip(kinds, *columns, strict=True):
+        source, target = source or "", target or ""
+        service = f"{port}/{proto}"
+        if kind in _BY_TARGET:
+            parts = ("", f"{target}:{service}")
+        elif kind in _BY_SOURCE:
+            parts = (source, service if kind == "horizontal_scan" else "")
+        elif kind == "vertical_scan":
+            parts = (source, target)
+        else:
+            parts = (source, f"{target}:{service}")
+        start = _window(ts)
+        text = "\x1f".join((sensor, kind, *parts, str(start)))
+        out.append(GroupKey(hashlib.sha256(text.encode()).hexdigest()[:32], sensor, kind, parts[0], parts[1], start))
+    return out
+
+
+def alert_kinds(model: Model, verdicts: Verdicts, rows: Sequence[int] | np.ndarray) -> list[str]:
+    """Return what each row is an alert of: the named behaviour, else the attack class, else `anomaly`."""
+    out = []
+    for row in rows:
+        name = "anomaly"
+        if verdicts.behaviour[row] >= 0:
+            name = BEHAVIOURS[int(verdicts.behaviour[row])].name
+        elif verdicts.scores.attack_probability is not None and verdicts.scores.attack_class is not None:
+            if verdicts.scores.attack_probability[row] >= 0.5:
+                name = model.attack_classes[int(verdicts.scores.attack_class[row])]
+        out.append(name)
+    return out
+
+
+def _window(ts: datetime | None) -> int:
+    seconds = int((ts or datetime(1970, 1, 1, tzinfo=UTC)).timestamp())
+    return seconds - seconds % WINDOW_S

@@ -1,0 +1,165 @@
+"""Every setting, with its type, range and a sentence. Read from the environment (`MLIDS_…`) and `sensors.toml`."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from mlids.errors import SettingsError
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+
+
+class Sensor(BaseModel):
+    """One Zeek machine, or a folder that holds its logs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name = Field(description="Name of the sensor; part of every path and alert.")
+    kind: Literal["sftp", "folder"] = Field("sftp", description="Pull over SFTP, or read a local or mounted folder.")
+    host: str = Field("", description="Host name or address (sftp).")
+    port: int = Field(22, ge=1, le=65535, description="SSH port.")
+    user: str = Field("zeek", description="Account on the sensor; read access to the logs is enough.")
+    key_file: Path | None = Field(None, description="Private key; without one the agent is asked, then the password.")
+    password: SecretStr | None = Field(None, description="Password, where no key can be used.")
+    logs: str = Field("/opt/zeek/logs", description="Folder with one sub-folder a day (zeekctl's archive).")
+    current: str = Field("", description="Folder of the growing logs; default: `logs`/current.")
+    zone: str = Field("UTC", description="Time zone of the sensor's folders and file names.")
+    types: tuple[str, ...] = Field(("conn", "dns", "http", "ssl", "ssh", "notice"), description="Log types to pull; globs.")
+    timeout_s: float = Field(20.0, gt=0, le=600, description="Seconds to wait for the sensor.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.kind == "sftp" and not self.host:
+            raise ValueError("an sftp sensor needs `host`")
+        return self
+
+    @property
+    def current_folder(self) -> str:
+        """Folder of the growing logs."""
+        return self.current or f"{self.logs.rstrip('/')}/current"
+
+
+class Settings(BaseSettings):
+    """All settings. Defaults run the embedded stack below `home`."""
+
+    model_config = SettingsConfigDict(env_prefix="MLIDS_", frozen=True, extra="forbid", populate_by_name=True)
+
+    home: Path = Field(Path("mlids-home"), description="Folder of lake, landing, models, reports and databases.")
+    sensors_file: Path | None = Field(None, description="TOML list of sensors; default: home/sensors.toml.")
+    database_url: str = Field("", description="Alerts, verdicts, ledger (SQLAlchemy URL); default: SQLite in home.")
+    mlflow_tracking_uri: str = Field("", description="MLflow server; default: the SQLite store in home/mlruns.")
+    model_name: Name = Field("mlids-conn", description="Name of the registered model.")
+    networks: Annotated[tuple[str, ...], NoDecode] = Field((), description="Own networks, CIDR, comma list; default: private ranges.")
+    alert_budget_per_day: float = Field(20.0, gt=0, le=100_000, description="Alerts a day that people can read.")
+    threshold: float | None = Field(
+        None, ge=0, le=100, validation_alias=AliasChoices("MLIDS_THRESHOLD", "IDS_THRESHOLD"),
+        description="risk_score from which a conn alerts; overrides the budget's cut.",
+    )  # fmt: skip
+    train_days: int = Field(7, ge=1, le=90, description="Days of traffic that a model learns from.")
+    train_rows: int = Field(200_000, ge=1_000, le=5_000_000, description="Rows sampled for training.")
+    sinks: Annotated[tuple[str, ...], NoDecode] = Field(("sqlite", "jsonl"), description="Where alerts go: sqlite, jsonl, elasticsearch.")
+    elastic_url: str = Field("", description="Elasticsearch, for example https://es.example:9200.")
+    elastic_api_key: SecretStr | None = Field(None, description="API key with create_doc on mlids-*.")
+    elastic_ca_file: Path | None = Field(None, description="CA certificate that signed the server's.")
+    elastic_prefix: Name = Field("mlids", description="Index prefix: PREFIX-YYYY.MM.DD.")
+    poll_interval_s: float = Field(0.25, gt=0, le=60, description="Seconds between two looks at a growing log.")
+    ui_url: str = Field("", description="Address of the Airflow UI, for links in reports.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists(cls, values: dict[str, object]) -> dict[str, object]:
+        for name in ("networks", "sinks"):
+            if isinstance(text := values.get(name), str):
+                values[name] = tuple(part.strip() for part in text.split(",") if part.strip())
+        return values
+
+    @model_validator(mode="after")
+    def _known_sinks(self) -> Self:
+        unknown = set(self.sinks) - {"sqlite", "jsonl", "elasticsearch"}
+        if unknown:
+            raise ValueError(f"sinks: {sorted(unknown)} are unknown; use sqlite, jsonl, elasticsearch")
+        if "elasticsearch" in self.sinks and not self.elastic_url:
+            raise ValueError("sinks name elasticsearch, so MLIDS_ELASTIC_URL must be set")
+        return self
+
+    @property
+    def lake(self) -> Path:
+        """Root of the Parquet lake."""
+        return self.home / "lake"
+
+    @property
+    def landing(self) -> Path:
+        """Where pulled files land."""
+        return self.home / "landing"
+
+    @property
+    def reports(self) -> Path:
+        """Where reports are filed."""
+        return self.home / "reports"
+
+    @property
+    def state(self) -> Path:
+        """Checkpoints, status files and the last good model."""
+        return self.home / "state"
+
+    @property
+    def known_hosts(self) -> Path:
+        """Host keys of sensors that a person has compared and added."""
+        return self.home / "known_hosts"
+
+    @property
+    def database(self) -> str:
+        """SQLAlchemy URL of alerts, verdicts, audit and ledger."""
+        return self.database_url or f"sqlite:///{self.home.resolve()}/mlids.db"
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's tracking URI."""
+        return self.mlflow_tracking_uri or f"sqlite:///{self.home.resolve()}/mlruns/mlflow.db"
+
+    def sensors(self) -> list[Sensor]:
+        """Return the sensors of `sensors.toml`; an absent file means none.
+
+        Raises SettingsError naming the entry that is wrong.
+        """
+        path = self.sensors_file or self.home / "sensors.toml"
+        if not path.exists():
+            return []
+        try:
+            entries = tomllib.loads(path.read_text(encoding="utf-8")).get("sensor", [])
+            sensors = [Sensor(**entry) for entry in entries]
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path}: not TOML: {error}") from error
+        except ValidationError as error:
+            raise SettingsError(f"{path}: {_first(error)}") from error
+        names = [s.name for s in sensors]
+        if len(set(names)) < len(names):
+            raise SettingsError(f"{path}: two sensors share a name")
+        return sensors
+
+    def sensor(self, name: str) -> Sensor:
+        """Return the sensor of that name. Raises SettingsError listing those that exist."""
+        for sensor in self.sensors():
+            if sensor.name == name:
+                return sensor
+        known = ", ".join(s.name for s in self.sensors()) or "none"
+        raise SettingsError(f"no sensor is called {name!r} (there are: {known}); add it to {self.sensors_file or self.home / 'sensors.toml'}")
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Return the settings of this process. Raises SettingsError with the setting, its value's fault and its meaning."""
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise SettingsError(_first(error)) from error
+
+
+def _first(error: ValidationError) -> str:
+    found = error.errors(include_input=False, include_url=False)[0]
+    where = ".".join(str(part) for part in found["loc"])
+    return f"{where}: {found['msg']}" if where else str(found["msg"])
