@@ -102,6 +102,7 @@ class Bundle:
                 raise
             raise ModelError(f"the model is damaged: {str(error)[:200]}") from error
         self.version = version
+        self.graph = graph
         self.digest = hashlib.sha256(graph).hexdigest()
         if self.spec.features_version != FEATURES_VERSION or self.spec.features != list(NAMES):
             raise ModelError(

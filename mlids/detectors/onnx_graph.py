@@ -135,3 +135,13 @@ def build_graph(forest: RandomForestClassifier | None, isolation: IsolationFores
     helper.set_model_props(model, {"mlids": json.dumps(spec)})
     onnx.checker.check_model(model)
     return model.SerializeToString()  # type: ignore[no-any-return]
+
+
+def with_spec(graph: bytes, spec: dict[str, Any]) -> bytes:
+    """Return the same trees with another spec in the metadata."""
+    import onnx
+    from onnx import helper
+
+    model = onnx.load_from_string(graph)
+    helper.set_model_props(model, {"mlids": json.dumps(spec)})
+    return model.SerializeToString()  # type: ignore[no-any-return]

@@ -77,6 +77,8 @@ class LogReader:
         self._header = Header()
         self._json: JsonParser | None = None
         self._seen_header = False
+        self._line = 1
+        self._skimmed = b""
         self.report = ReadReport(self._name)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -91,6 +93,31 @@ class LogReader:
             raise SourceError(f"{self._name}: cannot be read: {error.strerror or error}") from error
         if self._stream.problem is not None:
             self.report.problems.append(self._stream.problem)
+
+    def feed(self, data: bytes) -> Iterator[Batch]:
+        """Yield the batches of whole lines that came from elsewhere: a log that is being followed."""
+        lines = data.count(b"\n")
+        yield from self._block(Block(data, self._line, lines))
+        self._line += lines
+
+    def skim(self, data: bytes) -> None:
+        """Take note of the header lines in `data` and pass over its rows."""
+        self._skimmed += data
+        cut = self._skimmed.rfind(b"\n") + 1
+        whole, self._skimmed = self._skimmed[:cut], self._skimmed[cut:]
+        if not whole:
+            return
+        if not self._seen_header and self._json is None:
+            whole, skipped = self._sniff(whole)
+            self._line += skipped
+        for match in _COMMENT.finditer(whole):
+            self._directive(match[0], self._line + whole.count(b"\n", 0, match.start()))
+        self._line += whole.count(b"\n")
+
+    def resume(self, stream: ByteStream, offset: int) -> Iterator[Batch]:
+        """Yield the batches of a stream from a plain offset on."""
+        for block in blocks(_skip(iter(stream), offset, self), self._block_bytes):
+            yield from self._block(Block(block.data, self._line + block.first_line - 1, block.lines, block.complete, block.too_long))
 
     def _block(self, block: Block) -> Iterator[Batch]:
         if block.too_long:
@@ -189,6 +216,15 @@ class LogReader:
         if {"conn_state", "history"} & set(frame.columns):
             return "conn"
         return self._default or "unknown"
+
+
+def _skip(pieces: Iterator[bytes], offset: int, reader: LogReader) -> Iterator[bytes]:
+    for piece in pieces:
+        if offset > 0:
+            reader.skim(piece[:offset])
+            piece, offset = piece[offset:], max(offset - len(piece), 0)
+        if piece:
+            yield piece
 
 
 def _ahead(source: Iterator[Block]) -> Iterator[Block]:

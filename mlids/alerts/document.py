@@ -1,0 +1,88 @@
+"""The alert document: ECS, with `ts`, `score` and `src` at the top, and what an analyst needs to judge it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from mlids.alerts.grouping import GroupKey
+from mlids.features.behaviours import BEHAVIOURS
+
+UIDS_KEPT = 10
+_TECHNIQUES = {b.name: b.technique for b in BEHAVIOURS} | {"syn_flood": "T1498"}
+_TITLES = {b.name: b.title for b in BEHAVIOURS}
+
+
+@dataclass
+class Alert:
+    """One alert. It begins with its first row; rows alike raise `count` and may raise the score."""
+
+    key: GroupKey
+    ts: datetime  # of the first row
+    last_ts: datetime
+    score: float  # risk_score, 0 to 100, of the strongest row
+    src: str
+    src_port: int | None
+    dst: str
+    dst_port: int | None
+    proto: str
+    count: int = 1
+    reasons: str = ""
+    uids: list[str] = field(default_factory=list)  # of the first rows
+    attack_probability: float | None = None
+    attack_class: str | None = None
+    anomaly_score: float = 0.0
+    model_version: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The same for the same behaviour in the same window, however often it is scored."""
+        return self.key.id
+
+    @property
+    def title(self) -> str:
+        """One line for lists."""
+        name = _TITLES.get(self.key.kind, self.key.kind.replace("_", " "))
+        return f"{name} by {self.src}" if self.key.source else f"{name} against {self.dst}"
+
+    def document(self) -> dict[str, Any]:
+        """Return the document as plain JSON values; absent facts are left out."""
+        technique = _TECHNIQUES.get(self.key.kind)
+        doc: dict[str, Any] = {
+            "ts": _stamp(self.ts),
+            "@timestamp": _stamp(self.ts),
+            "score": round(self.score, 1),
+            "src": self.src,
+            "dst": self.dst,
+            "message": f"{self.title}: {self.reasons}" if self.reasons else self.title,
+            "event": {
+                "kind": "alert", "module": "mlids", "dataset": "zeek.conn", "risk_score": round(self.score, 1),
+                "start": _stamp(self.ts), "end": _stamp(self.last_ts), "id": self.id,
+            },
+            "rule": {"name": self.key.kind, "description": self.title},
+            "source": _endpoint(self.src, self.src_port),
+            "destination": _endpoint(self.dst, self.dst_port),
+            "network": {"transport": self.proto, "protocol": "conn"},
+            "observer": {"name": self.key.sensor, "product": "Zeek", "type": "sensor"},
+            "mlids": {
+                "kind": self.key.kind, "count": self.count, "uids": self.uids, "reasons": self.reasons,
+                "anomaly_score": round(self.anomaly_score, 4), "model_version": self.model_version,
+                "attack_probability": None if self.attack_probability is None else round(self.attack_probability, 4),
+                "attack_class": self.attack_class,
+            },
+        }  # fmt: skip
+        if technique:
+            doc["threat"] = {"framework": "MITRE ATT&CK", "technique": {"id": technique}}
+        return doc
+
+
+def _stamp(when: datetime) -> str:
+    return when.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _endpoint(address: str, port: int | None) -> dict[str, Any]:
+    out: dict[str, Any] = {"address": address, "ip": address}
+    if port is not None:
+        out["port"] = port
+    return out

@@ -1,0 +1,77 @@
+"""Turns judged rows into alerts: groups them, counts repeats, and says which alerts are new or changed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from mlids.alerts.document import UIDS_KEPT, Alert
+from mlids.alerts.grouping import WINDOW_S, GroupKey, group_keys
+from mlids.detectors.bundle import Model
+from mlids.detectors.verdict import Verdicts, explain
+
+MAX_OPEN = 20_000
+
+
+class Gatherer:
+    """The alerts that are still open. State is plain and can be stored beside a checkpoint."""
+
+    def __init__(self) -> None:
+        self.open: dict[str, Alert] = {}
+
+    def add(self, model: Model, conns: pl.DataFrame, x: np.ndarray, verdicts: Verdicts) -> list[Alert]:
+        """Take a judged batch; return the alerts that are new or grew, each once."""
+        rows = np.flatnonzero(verdicts.alert)
+        if not len(rows):
+            return []
+        hits = conns[rows.tolist()]
+        keys = group_keys(model, hits, verdicts, rows)
+        touched: dict[str, Alert] = {}
+        fresh: list[tuple[Alert, int]] = []
+        for place, (key, row, conn) in enumerate(zip(keys, rows.tolist(), hits.iter_rows(named=True), strict=True)):
+            alert = self.open.get(key.id)
+            risk = float(verdicts.risk_score[row])
+            if alert is None:
+                alert = self._begin(model, key, conn, verdicts, row)
+                fresh.append((alert, row))
+            else:
+                alert.count += 1
+                when = conn["ts"] or alert.last_ts
+                alert.ts, alert.last_ts = min(alert.ts, when), max(alert.last_ts, when)
+                if risk > alert.score + 5.0:
+                    fresh.append((alert, row))
+                alert.score = max(alert.score, risk)
+                if len(alert.uids) < UIDS_KEPT and conn["uid"]:
+                    alert.uids.append(conn["uid"])
+            touched[key.id] = alert
+        words = explain(model, x, verdicts, np.array([row for _, row in fresh], int))
+        for (alert, _), reasons in zip(fresh, words, strict=True):
+            alert.reasons = reasons
+        self._close_old()
+        return list(touched.values())
+
+    def _begin(self, model: Model, key: GroupKey, conn: dict[str, Any], verdicts: Verdicts, row: int) -> Alert:
+        scores = verdicts.scores
+        known = scores.attack_probability is not None and scores.attack_class is not None
+        when = conn["ts"] or datetime.fromtimestamp(key.window, UTC)
+        alert = Alert(
+            key=key, ts=when, last_ts=when, score=float(verdicts.risk_score[row]),
+            src=conn["id.orig_h"] or "", src_port=conn["id.orig_p"], dst=conn["id.resp_h"] or "", dst_port=conn["id.resp_p"],
+            proto=conn["proto"] or "", uids=[conn["uid"]] if conn["uid"] else [],
+            attack_probability=float(scores.attack_probability[row]) if known else None,  # type: ignore[index]
+            attack_class=model.attack_classes[int(scores.attack_class[row])] if known else None,  # type: ignore[index]
+            anomaly_score=float(scores.anomaly_score[row]), model_version=model.version,
+        )  # fmt: skip
+        self.open[key.id] = alert
+        return alert
+
+    def _close_old(self) -> None:
+        """Forget alerts whose window is over; the newest window decides, not this machine's clock."""
+        newest = max(a.key.window for a in self.open.values())
+        self.open = {k: a for k, a in self.open.items() if a.key.window >= newest - WINDOW_S}
+        if len(self.open) > MAX_OPEN:
+            kept = sorted(self.open.values(), key=lambda a: a.last_ts)[-MAX_OPEN:]
+            self.open = {a.id: a for a in kept}

@@ -1,0 +1,90 @@
+"""The weekly report: alerts by behaviour and host, drift, the model's honest figures, completeness. HTML and PDF."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mlids.errors import StackError
+from mlids.window import Window
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """Where a report was filed; `pdf` is None when the PDF library is missing, and `why` says so."""
+
+    html: Path
+    pdf: Path | None
+    why: str | None = None
+
+
+def summarize(
+    window: Window, alerts: Sequence[Mapping[str, Any]], ledger: Sequence[Mapping[str, Any]], drift: Mapping[str, Any] | None,
+    model: Mapping[str, Any] | None, audit: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:  # fmt: skip
+    """Return what the template shows; figures come only from what is handed over."""
+    kinds = Counter(a["mlids"]["kind"] for a in alerts)
+    hosts: dict[str, dict[str, Any]] = {}
+    for a in alerts:
+        entry = hosts.setdefault(a["src"], {"host": a["src"], "alerts": 0, "conns": 0, "score": 0.0, "kinds": set()})
+        entry["alerts"] += 1
+        entry["conns"] += a["mlids"]["count"]
+        entry["score"] = max(entry["score"], a["score"])
+        entry["kinds"].add(a["mlids"]["kind"])
+    ranked = sorted(hosts.values(), key=lambda h: (-h["score"], -h["alerts"], h["host"]))[:15]
+    days = max((window.end - window.start).days, 1)
+    return {
+        "window": window, "days": days, "made_at": datetime.now(UTC),
+        "alerts": sorted(alerts, key=lambda a: -a["score"])[:25], "alert_count": len(alerts), "per_day": len(alerts) / days,
+        "kinds": [{"kind": k, "alerts": n, "conns": sum(a["mlids"]["count"] for a in alerts if a["mlids"]["kind"] == k)} for k, n in kinds.most_common()],
+        "hosts": [h | {"kinds": sorted(h["kinds"])} for h in ranked],
+        "ledger": sorted(ledger, key=lambda r: (r["day"], r["sensor"])),
+        "rows": sum(r["archived"] for r in ledger), "rejected": sum(r["rejected"] for r in ledger),
+        "missing": days - len({r["day"] for r in ledger}),
+        "drift": drift, "model": model, "audit": list(audit)[:10],
+    }  # fmt: skip
+
+
+def write_report(folder: Path, templates: Path, content: Mapping[str, Any], name: str) -> ReportFiles:
+    """Render the report into `folder` and return the files. Everything from a log is escaped.
+
+    Raises StackError when jinja2 is not installed.
+    """
+    try:
+        import jinja2
+    except ImportError as error:
+        raise StackError("reports need jinja2: install mlids[report]") from error
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["thousands"] = lambda n: f"{n:,}"
+    environment.filters["printable"] = _printable
+    html = environment.get_template("weekly.html.j2").render(**content, css=(templates / "weekly.css").read_text(encoding="utf-8"))
+    folder.mkdir(parents=True, exist_ok=True)
+    page = _put(folder / f"{name}.html", html.encode())
+    try:
+        from weasyprint import HTML
+    except (ImportError, OSError) as error:
+        return ReportFiles(page, None, f"no PDF: {error}; install mlids[report] and libpango-1.0-0 libpangoft2-1.0-0")
+    # Nothing is fetched: the page carries its style, and a log must not make us open an address.
+    data = HTML(string=html, url_fetcher=_no_fetch).write_pdf()
+    return ReportFiles(page, _put(folder / f"{name}.pdf", data))
+
+
+def _no_fetch(url: str, *_: object, **__: object) -> dict[str, Any]:
+    raise ValueError(f"reports load nothing from outside: {url[:80]}")
+
+
+def _printable(value: object) -> str:
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(value))
+
+
+def _put(path: Path, data: bytes) -> Path:
+    aside = path.with_name(f".{path.name}.part")
+    aside.write_bytes(data)
+    aside.replace(path)
+    return path
