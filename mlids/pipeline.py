@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import logging
 import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlids.errors import InputError, MlidsError, ModelError, NoRowsError, StoreError
+from mlids.errors import InputError, MlidsError, ModelError, NoRowsError, SourceError, StoreError
 from mlids.settings import Sensor, Settings, load_settings
-from mlids.window import Window, day_window, days_between, parse_day
+from mlids.window import Window, day_window, days_between, parse_day, zone
 
 if TYPE_CHECKING:
     from mlids.alerts.database import Database
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from mlids.lake import Lake
     from mlids.registry import Registry, Version
     from mlids.sources.archive import Archive
+
+
+log = logging.getLogger(__name__)
 
 
 def check_networks(networks: Sequence[str]) -> tuple[str, ...]:
@@ -440,7 +444,81 @@ def overview(limit: int = 200) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def week_before(moment: date | datetime) -> tuple[str, str]:
-    """Return the seven days that end before `moment`'s day, as `start`, `end`."""
-    end = moment.date() if isinstance(moment, datetime) else moment
-    return (end - timedelta(days=7)).isoformat(), end.isoformat()
+def span(start: str | None, end: str | None, interval_end: datetime | None, days: int = 7) -> tuple[str, str]:
+    """Return the days asked for, or the `days` days that end before the interval's last midnight.
+
+    Raises InputError when only one end was given, or neither and there is no interval.
+    """
+    if start and end:
+        if parse_day(start) >= parse_day(end):
+            raise InputError(f"start {start} must lie before end {end}")
+        return start, end
+    if start or end:
+        raise InputError("give both `start` and `end`, or neither")
+    if interval_end is None:
+        raise InputError("this run has no data interval: give `start` and `end`")
+    last = interval_end.date()
+    return (last - timedelta(days=days)).isoformat(), last.isoformat()
+
+
+def days_are_there(start: str, end: str) -> bool:
+    """Say whether the lake holds any conns of these days; a new site has none at first, and that is no failure."""
+    lake = open_lake(load_settings())
+    days = days_between(parse_day(start), parse_day(end))
+    found = any(lake.manifest("conn", sensor, day) for sensor in lake.sensors() for day in days)
+    if not found:
+        log.warning("the lake holds no conns of these days yet: nothing to do", extra={"start": start, "end": end})
+    return found
+
+
+def days_to_pull(sensors: Sequence[str] | None, day: str | None, interval_end: datetime | None) -> list[dict[str, str]]:
+    """Return sensor and day of each pull: the day given, or the last one that has ended in the sensor's zone.
+
+    Raises SettingsError for an unknown sensor, InputError without a day and an interval.
+    """
+    settings = load_settings()
+    out = []
+    for name in sensors or sensor_names(settings):
+        if day is not None:
+            out.append({"sensor": name, "day": parse_day(day).isoformat()})
+            continue
+        if interval_end is None:
+            raise InputError("this run has no data interval: give `day`")
+        local = interval_end.astimezone(zone(settings.sensor(name).zone))
+        out.append({"sensor": name, "day": (local.date() - timedelta(days=1)).isoformat()})
+    return out
+
+
+def pull_with_late(sensor_name: str, day: str) -> dict[str, Any]:
+    """Pull a day, and what came late for the day before when that is in the lake; return what landed anew."""
+    pulled = pull(sensor_name, day)
+    before = (parse_day(day) - timedelta(days=1)).isoformat()
+    pulled["late"] = None
+    if open_lake(load_settings()).manifest("conn", sensor_name, before) is not None:
+        try:
+            late = pull(sensor_name, before)
+        except SourceError:
+            late = None  # the sensor keeps no such day any more: what is in the lake stays
+        if late and late["new"]:
+            pulled["late"] = late
+    return pulled
+
+
+def build_lake_days(pulled: dict[str, Any]) -> dict[str, Any]:
+    """Build the day that was pulled, and the day before when hours of it came late."""
+    some = [pulled, *([pulled["late"]] if pulled.get("late") else [])]
+    built = [build_lake(p["sensor"], p["day"], p["problems"]) for p in some]
+    return {"sensor": pulled["sensor"], "days": [b["day"] for b in built], "built": built}
+
+
+def score_days(sensor_name: str, days: Sequence[str]) -> dict[str, Any]:
+    """Score lake days of a sensor."""
+    done = [score_day(sensor_name, day) for day in days]
+    return {"sensor": sensor_name, "days": done, "alerts": sum(d["alerts"] for d in done)}
+
+
+def score_unscored(limit: int = 60) -> list[dict[str, Any]]:
+    """Score the days in the lake that no model has scored yet, oldest first."""
+    database = open_database(load_settings())
+    waiting = [r for r in database.ledger() if r["scored"] is None][:limit]
+    return [score_day(r["sensor"], r["day"]) for r in reversed(waiting)]

@@ -62,7 +62,7 @@ def write_report(folder: Path, templates: Path, content: Mapping[str, Any], name
         loader=jinja2.FileSystemLoader(templates), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["thousands"] = lambda n: f"{n:,}"
-    environment.filters["printable"] = _printable
+    environment.filters["printable"] = printable
     html = environment.get_template("weekly.html.j2").render(**content, css=(templates / "weekly.css").read_text(encoding="utf-8"))
     folder.mkdir(parents=True, exist_ok=True)
     page = _put(folder / f"{name}.html", html.encode())
@@ -79,7 +79,8 @@ def _no_fetch(url: str, *_: object, **__: object) -> dict[str, Any]:
     raise ValueError(f"reports load nothing from outside: {url[:80]}")
 
 
-def _printable(value: object) -> str:
+def printable(value: object) -> str:
+    """Return text with control characters shown instead of sent."""
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(value))
 
 

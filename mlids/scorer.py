@@ -82,8 +82,8 @@ class Scorer:
     def run(self, seconds: float | None = None) -> Status:
         """Follow and score for `seconds`, or until `stop`.
 
-        Raises StoreError when another scorer has this sensor, HostKeyError when its key changed, ModelError
-        when there is no usable model at all.
+        While there is no model yet, or the sensor or MLflow is down, it waits and says so in its status.
+        Raises StoreError when another scorer has this sensor, HostKeyError when its key is unknown or changed.
         """
         self._take_lock()
         try:
@@ -95,9 +95,9 @@ class Scorer:
                     self._refresh_model()
                     took = self._round()
                     failures = 0
-                except (HostKeyError, ModelError):
+                except HostKeyError:
                     raise
-                except (SourceError, StoreError) as error:
+                except (SourceError, StoreError) as error:  # ModelError too: the first model may be on its way
                     self._note(error)
                     self._drop_follower()
                     self._wait(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)], until)

@@ -7,6 +7,8 @@ import sys
 import typer
 
 from mlids.cli.output import fail
+from mlids.cli.demo import demo
+from mlids.cli.line import COMMANDS
 from mlids.cli.score import score
 from mlids.errors import MlidsError
 
@@ -15,6 +17,9 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
 )  # fmt: skip
 app.command()(score)
+app.command()(demo)
+for command in COMMANDS:
+    app.command()(command)
 
 
 def _version(value: bool) -> None:

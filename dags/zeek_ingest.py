@@ -1,0 +1,57 @@
+"""### Pull, lake, score: one day of every sensor
+
+Each night, for every sensor in `sensors.toml`: pull the day that has just ended in the sensor's own time
+zone, turn it into typed Parquet, record it in the ledger, and score it with the model in production.
+Hours of the day before that arrived late are taken up too.
+
+**Backfill** it over any days the sensor still has: a day is replaced whole, never doubled. Run it by hand
+with `day` to take one day anew, or with `sensors` to take some sensors only.
+"""
+
+import pendulum
+from airflow.sdk import Param, dag, task
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+
+@dag(
+    schedule=CronDataIntervalTimetable("5 2 * * *", timezone="UTC"),
+    start_date=pendulum.datetime(2025, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=3,
+    default_args={"owner": "mlids", "retries": 2, "retry_delay": pendulum.duration(minutes=5)},
+    params={
+        "day": Param(None, type=["null", "string"], format="date", description="This day instead of yesterday."),
+        "sensors": Param(None, type=["null", "array"], items={"type": "string"}, description="Only these sensors."),
+    },
+    doc_md=__doc__,
+    tags=["mlids", "ingest"],
+)
+def zeek_ingest():
+    @task
+    def sensors(params, data_interval_end=None) -> list[dict]:
+        from mlids import pipeline
+
+        return pipeline.days_to_pull(params["sensors"], params["day"], data_interval_end)
+
+    @task(max_active_tis_per_dag=2, map_index_template="{{ task.op_kwargs['what']['sensor'] }}")
+    def pull(what: dict) -> dict:
+        from mlids import pipeline
+
+        return pipeline.pull_with_late(what["sensor"], what["day"])
+
+    @task(max_active_tis_per_dag=2, map_index_template="{{ task.op_kwargs['pulled']['sensor'] }}")
+    def build_lake(pulled: dict) -> dict:
+        from mlids import pipeline
+
+        return pipeline.build_lake_days(pulled)
+
+    @task(max_active_tis_per_dag=2, map_index_template="{{ task.op_kwargs['built']['sensor'] }}")
+    def score_day(built: dict) -> dict:
+        from mlids import pipeline
+
+        return pipeline.score_days(built["sensor"], built["days"])
+
+    score_day.expand(built=build_lake.expand(pulled=pull.expand(what=sensors())))
+
+
+zeek_ingest()

@@ -1,0 +1,216 @@
+"""The steps of the line as commands: what the DAGs do, one at a time, by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mlids.cli.output import Progress, console, safe
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Day = Annotated[str, typer.Argument(help="Day of the sensor, YYYY-MM-DD.")]
+Start = Annotated[str, typer.Option(help="First day, YYYY-MM-DD.")]
+End = Annotated[str, typer.Option(help="The day after the last one.")]
+Name = Annotated[str, typer.Argument(help="Name of the sensor in sensors.toml.")]
+
+
+def show(facts: Any, as_json: bool) -> None:
+    """Print an outcome: JSON, or one `name: value` a line."""
+    if as_json:
+        print(json.dumps(facts, indent=1, default=str))
+        return
+    for name, value in facts.items() if isinstance(facts, dict) else enumerate(facts):
+        shown = json.dumps(value, default=str) if isinstance(value, (dict, list)) else value
+        print(f"{safe(name)}: {safe(shown)}")
+
+
+def pull(sensor: Name, day: Day, as_json: Json = False) -> None:
+    """Pull one day of a sensor's logs into landing."""
+    from mlids import pipeline
+
+    progress = Progress()
+    try:
+        done = pipeline.pull(sensor, day, progress)
+    finally:
+        progress.close()
+    show(done, as_json)
+
+
+def ingest(
+    sensor: Name, day: Day,
+    paths: Annotated[list[Path] | None, typer.Argument(help="Log files or folders instead of the landed day.")] = None,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Turn a landed day, or loose logs, into the lake's Parquet."""
+    from mlids import pipeline
+
+    show(pipeline.ingest_paths(sensor, day, paths) if paths else pipeline.build_lake(sensor, day), as_json)
+
+
+def trust(sensor: Name, fingerprint: Annotated[str, typer.Option(help="SHA256:… as the sensor itself shows it.")]) -> None:
+    """Add a sensor's host key after you compared its fingerprint."""
+    from mlids.settings import load_settings
+    from mlids.sources import ssh
+
+    settings = load_settings()
+    added = ssh.trust(settings.sensor(sensor), settings.known_hosts, fingerprint)
+    print(f"{sensor}: {added} is trusted now ({settings.known_hosts})")
+
+
+def snapshot(start: Start, end: End, as_json: Json = False) -> None:
+    """Freeze days of the lake for training."""
+    from mlids import pipeline
+
+    progress = Progress()
+    try:
+        facts = pipeline.snapshot(start, end, progress)
+    finally:
+        progress.close()
+    show(facts, as_json)
+
+
+def train(
+    start: Annotated[str | None, typer.Option(help="First day; with --end takes a snapshot first.")] = None,
+    end: Annotated[str | None, typer.Option(help="The day after the last one.")] = None,
+    snapshot_id: Annotated[str | None, typer.Option("--snapshot", help="A snapshot that was taken before.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    promote: Annotated[bool, typer.Option("--promote/--no-promote", help="Let the gate decide on promotion.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Train both forests, register the bundle, and promote it when it is not worse."""
+    from mlids import pipeline
+    from mlids.errors import InputError
+
+    if snapshot_id is None:
+        if not (start and end):
+            raise InputError("give --start and --end, or --snapshot")
+        snapshot_id = pipeline.snapshot(start, end)["id"]
+    done = pipeline.train(snapshot_id, seed=seed)
+    if promote:
+        done["gate"] = pipeline.evaluate_and_promote(done["version"], snapshot_id, who="command line")
+    show(done, as_json)
+
+
+def promote(
+    version: Annotated[str, typer.Argument(help="Version of the registered model.")],
+    snapshot_id: Annotated[str, typer.Option("--snapshot", help="Snapshot whose held-out rows judge it.")],
+    force: Annotated[bool, typer.Option("--force", help="Promote even when the gate refuses; the audit says so.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Judge a version against production and promote it when it is not worse."""
+    from mlids import pipeline
+
+    show(pipeline.evaluate_and_promote(version, snapshot_id, who="command line", force=force), as_json)
+
+
+def rollback(
+    why: Annotated[str, typer.Option(help="Why, for the audit.")],
+    to: Annotated[str | None, typer.Option(help="Version; default: the previous one.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Put the previous model back into production."""
+    from mlids import pipeline
+
+    show(pipeline.rollback(to=to, why=why, who="command line"), as_json)
+
+
+def drift(start: Start, end: End, as_json: Json = False) -> None:
+    """Compare days with as many before them."""
+    from mlids import pipeline
+
+    show(pipeline.drift(start, end), as_json)
+
+
+def report(start: Start, end: End, as_json: Json = False) -> None:
+    """Write the report over days, as HTML and PDF."""
+    from mlids import pipeline
+
+    show(pipeline.report(start, end), as_json)
+
+
+def serve(
+    sensor: Name,
+    seconds: Annotated[float | None, typer.Option(min=1, help="Stop after this long; default: run until told to stop.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Follow a sensor's growing conn.log and alert within a second or so."""
+    import logging
+
+    from mlids import pipeline
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    show(pipeline.score_live(sensor, seconds), as_json)
+
+
+def status(as_json: Json = False) -> None:
+    """Show scorers, the model in production and the last days."""
+    from mlids import pipeline
+
+    facts = pipeline.overview(limit=5)
+    shown = {
+        "model": facts["model"]["version"] if facts["model"] else None,
+        "scorers": [{k: s[k] for k in ("sensor", "state", "rows", "lag_s", "last_error", "updated_at")} for s in facts["scorers"]],
+        "days": [{k: r[k] for k in ("day", "sensor", "archived", "rejected", "scored", "alerts", "problems")} for r in facts["ledger"][:14]],
+        "reports": facts["reports"][:6],
+    }
+    show(shown, as_json)
+
+
+def alerts(
+    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 20,
+    as_json: Json = False,
+) -> None:
+    """List the latest alerts."""
+    from mlids import pipeline
+    from mlids.settings import load_settings
+
+    found = pipeline.open_database(load_settings()).alerts(limit=limit)
+    if as_json:
+        show(found, True)
+        return
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("risk", "when (UTC)", "sensor", "from", "to", "conns", "why"):
+        table.add_column(column, overflow="fold", justify="right" if column in {"risk", "conns"} else "left")
+    for a in found:
+        cells = (f"{a['score']:.0f}", a["ts"][:19], a["observer"]["name"], a["src"], a["dst"], f"{a['mlids']['count']:,}", a["mlids"]["reasons"])
+        table.add_row(*(Text(safe(c)) for c in cells))
+    console().print(table if found else "no alerts yet")
+
+
+def synth(
+    out: Annotated[Path, typer.Argument(help="Folder for the log archive (zeekctl's layout).")],
+    days: Annotated[int, typer.Option(min=1, max=400)] = 1,
+    first: Annotated[str, typer.Option(help="First day, YYYY-MM-DD.")] = "2026-11-02",
+    flows: Annotated[int, typer.Option(min=100, max=50_000_000, help="Flows on a working day.")] = 20_000,
+    attacks: Annotated[float, typer.Option(min=0, max=50, help="Attacks a day.")] = 1.0,
+    form: Annotated[str, typer.Option("--format", help="tsv or json.")] = "tsv",
+    seed: Annotated[int, typer.Option(min=0)] = 7,
+    zone: Annotated[str, typer.Option(help="The sensor's time zone.")] = "UTC",
+) -> None:
+    """Write a made-up site's logs; the planted attacks' labels go to OUT-labels.jsonl."""
+    from datetime import timedelta
+
+    from mlids.errors import InputError
+    from mlids.synth.archive import save_labels, write_days
+    from mlids.synth.site import Site
+    from mlids.window import parse_day
+
+    if form not in {"tsv", "json"}:
+        raise InputError(f"--format {form}: use tsv or json")
+    start = parse_day(first)
+    labels = out.with_name(f"{out.name}-labels.jsonl")
+    labels.unlink(missing_ok=True)
+    span = [start + timedelta(days=n) for n in range(days)]
+    for day, rows, planted in write_days(out, Site(seed), span, flows=flows, attacks_per_day=attacks, form=form, zone=zone):
+        save_labels(labels, planted)
+        print(f"{day}: {rows:,} conns, {len(planted)} attacks ({', '.join(p.attack for p in planted) or 'none'})")
+
+
+COMMANDS = (pull, ingest, trust, snapshot, train, promote, rollback, drift, report, serve, status, alerts, synth)

@@ -1,0 +1,278 @@
+"""The local stack: MLflow and Airflow's four components as child processes on free loopback ports.
+
+`airflow standalone` is not used: it orphans its children on SIGTERM and its log servers listen on every
+address. Each component is started here, its output kept in `home/logs`, and all of them are ended by id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlids.assets import asset_folder
+from mlids.errors import StackError
+
+USER = "admin"
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+@dataclass
+class Child:
+    """A process that the stack started, the head of its own group."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+def _ended_with_parent() -> None:
+    """Ask the kernel to end this process when its parent dies: `kill -9` of the stack leaves nothing behind."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+class Stack:
+    """MLflow and Airflow for one home. Two homes do not collide."""
+
+    def __init__(self, home: Path, extra_env: Mapping[str, str] | None = None) -> None:
+        self.home = home.resolve()
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.logs = self.home / "logs"
+        self.logs.mkdir(exist_ok=True)
+        self.children: list[Child] = []
+        self.mlflow_port, self.api_port = free_port(), free_port()
+        self.secrets = self._load_secrets()
+        self.env = self._environment() | dict(extra_env or {})
+        self._token: str | None = None
+
+    @property
+    def mlflow_url(self) -> str:
+        """Address of MLflow."""
+        return f"http://127.0.0.1:{self.mlflow_port}"
+
+    @property
+    def airflow_url(self) -> str:
+        """Address of the Airflow UI and API."""
+        return f"http://127.0.0.1:{self.api_port}"
+
+    @property
+    def password(self) -> str:
+        """Password of the user `admin`."""
+        return self.secrets["password"]
+
+    def _load_secrets(self) -> dict[str, str]:
+        path = self.home / "secrets.json"
+        if not path.exists():
+            made = {name: secrets.token_urlsafe(24) for name in ("password", "jwt", "api", "fernet_seed")}
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w") as out:
+                json.dump(made, out)
+        held: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+        return held
+
+    def _environment(self) -> dict[str, str]:
+        airflow = self.home / "airflow"
+        airflow.mkdir(exist_ok=True)
+        passwords = airflow / "passwords.json"
+        handle = os.open(passwords, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as out:
+            json.dump({USER: self.password}, out)
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "MLFLOW", "MLIDS_"))}
+        return kept | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
+            "MLIDS_HOME": str(self.home),
+            "MLIDS_MLFLOW_TRACKING_URI": self.mlflow_url,
+            "MLIDS_UI_URL": self.airflow_url,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "DO_NOT_TRACK": "1",
+            "AIRFLOW_HOME": str(airflow),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(asset_folder("dags")),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(asset_folder("plugins")),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "4",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow}/airflow.db",
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(self.api_port),
+            "AIRFLOW__API__BASE_URL": self.airflow_url,
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__API__SECRET_KEY": self.secrets["api"],
+            "AIRFLOW__API_AUTH__JWT_SECRET": self.secrets["jwt"],
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "60",
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
+            "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120",
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(airflow / "logs"),
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        }
+
+    def start(self, say: Callable[[str], None]) -> None:
+        """Start everything and wait until it is healthy. Raises StackError with the failing part's log tail."""
+        self.home.joinpath("mlruns").mkdir(exist_ok=True)
+        self._spawn(
+            "mlflow", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.mlflow_port), "--workers", "1",
+            "--backend-store-uri", f"sqlite:///{self.home}/mlruns/mlflow.db",
+            "--artifacts-destination", (self.home / "mlruns" / "artifacts").as_uri(),
+        )  # fmt: skip
+        say("preparing Airflow's database")
+        self.run("airflow", "db", "migrate", log="airflow-db")
+        say("starting Airflow and MLflow")
+        self._spawn("api-server", "airflow", "api-server", "--host", "127.0.0.1", "--port", str(self.api_port), "--workers", "1")
+        self._wait("api-server", lambda: _answers(f"{self.airflow_url}/api/v2/monitor/health"))
+        self._spawn("scheduler", "airflow", "scheduler", "--skip-serve-logs")
+        self._spawn("dag-processor", "airflow", "dag-processor")
+        self._spawn("triggerer", "airflow", "triggerer", "--skip-serve-logs")
+        self._wait("mlflow", lambda: _answers(f"{self.mlflow_url}/health"))
+        self._wait("scheduler", self._healthy)
+
+    def _healthy(self) -> bool:
+        with contextlib.suppress(OSError, ValueError):
+            health = self.api("GET", "/api/v2/monitor/health")
+            return all(health[part]["status"] == "healthy" for part in ("scheduler", "dag_processor", "triggerer", "metadatabase"))
+        return False
+
+    def run(self, *command: str, log: str) -> None:
+        """Run one command to its end. Raises StackError with the log's tail when it fails."""
+        path = self.logs / f"{log}.log"
+        with path.open("ab") as out:
+            done = subprocess.run(command, env=self.env, stdout=out, stderr=subprocess.STDOUT, cwd=self.home, check=False)
+        if done.returncode:
+            raise StackError(f"{' '.join(command)} failed with code {done.returncode}; the end of {path}:\n{tail(path)}")
+
+    def _spawn(self, name: str, *command: str) -> None:
+        path = self.logs / f"{name}.log"
+        with path.open("ab") as out:
+            process = subprocess.Popen(
+                command, env=self.env, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=self.home,
+                start_new_session=True, preexec_fn=_ended_with_parent,  # noqa: PLW1509 - before any thread is made
+            )  # fmt: skip
+        self.children.append(Child(name, process, path))
+
+    def _wait(self, name: str, ready: Callable[[], bool], seconds: float = 180.0) -> None:
+        end = time.monotonic() + seconds
+        while not ready():
+            self.check()
+            if time.monotonic() > end:
+                child = next(c for c in self.children if c.name == name)
+                raise StackError(f"{name} was not ready in {seconds:.0f} s; the end of {child.log}:\n{tail(child.log)}")
+            time.sleep(0.3)
+
+    def check(self) -> None:
+        """Raise StackError when a part has died."""
+        for child in self.children:
+            code = child.process.poll()
+            if code is not None:
+                raise StackError(f"{child.name} ended with code {code}; the end of {child.log}:\n{tail(child.log)}")
+
+    def stop(self, grace_s: float = 12.0) -> None:
+        """End all parts and whatever they started: ask first, then make sure."""
+        import psutil
+
+        family: dict[int, psutil.Process] = {}
+        for child in self.children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                head = psutil.Process(child.process.pid)
+                for one in [head, *head.children(recursive=True)]:
+                    family[one.pid] = one
+        # The scheduler first: its tasks report to the API server while they end.
+        for child in sorted(self.children, key=lambda c: c.name not in {"scheduler", "triggerer", "dag-processor"}):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.process.pid, signal.SIGTERM)
+        _, alive = psutil.wait_procs(list(family.values()), timeout=grace_s)
+        for one in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+        psutil.wait_procs(alive, timeout=5)
+        for child in self.children:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.process.wait(timeout=5)
+        self.children.clear()
+
+    def api(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Call Airflow's REST API as `admin` and return its JSON. Raises StackError with its answer when it refuses."""
+        for fresh in (False, True):
+            if fresh or (self._token is None and not path.endswith("/health")):
+                self._token = self._login()
+            request = urllib.request.Request(
+                self.airflow_url + path, method=method, data=None if body is None else json.dumps(body).encode(),
+                headers={"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self._token}"} if self._token else {}),
+            )  # fmt: skip
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own loopback address
+                    data = answer.read()
+                    return json.loads(data) if data else None
+            except urllib.error.HTTPError as error:
+                if error.code == 401 and not fresh:
+                    continue
+                raise StackError(f"Airflow refused {method} {path}: {error.code} {error.read().decode(errors='replace')[:500]}") from error
+        return None
+
+    def _login(self) -> str:
+        body = json.dumps({"username": USER, "password": self.password}).encode()
+        request = urllib.request.Request(
+            f"{self.airflow_url}/auth/token", data=body, headers={"Content-Type": "application/json"}, method="POST"
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own loopback address
+            return str(json.loads(answer.read())["access_token"])
+
+    def memory_bytes(self) -> int:
+        """Return the proportional memory of all parts and what they started."""
+        import psutil
+
+        total = 0
+        for child in self.children:
+            with contextlib.suppress(psutil.Error):
+                head = psutil.Process(child.process.pid)
+                for one in [head, *head.children(recursive=True)]:
+                    with contextlib.suppress(psutil.Error):
+                        total += one.memory_full_info().pss
+        return total
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own loopback address
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def tail(path: Path, lines: int = 25) -> str:
+    """Return the last lines of a log."""
+    try:
+        return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+    except OSError:
+        return "(no log)"
+
+
+def task_log_tail(home: Path, dag_id: str, run_id: str, lines: int = 30) -> str:
+    """Return the end of the newest task log of a run."""
+    root = home / "airflow" / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}"
+    found = sorted(root.rglob("*.log"), key=lambda p: p.stat().st_mtime)
+    return tail(found[-1], lines) if found else "(no task log)"

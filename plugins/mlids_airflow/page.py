@@ -1,0 +1,56 @@
+"""The page: read-only, for signed-in users. Everything that came from a log is escaped by Jinja."""
+
+import re
+from pathlib import Path
+
+from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
+from airflow.api_fastapi.core_api.security import requires_access_view
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.responses import FileResponse, HTMLResponse
+
+# An app mounted by a plugin is public unless it asks for a login itself.
+app = FastAPI(
+    title="mlids", docs_url=None, redoc_url=None, openapi_url=None,
+    dependencies=[Depends(requires_access_view(AccessView.PLUGINS))],
+)  # fmt: skip
+
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+_REPORT = re.compile(r"[a-z0-9_-]{1,80}\.(html|pdf)\Z")
+
+
+@app.get("/", response_class=HTMLResponse)
+def page() -> HTMLResponse:
+    """Show today's alerts, the model, the ledger, the scorers and the reports."""
+    import jinja2
+
+    from mlids import pipeline
+    from mlids.report import printable
+
+    templates = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
+    templates.filters["printable"] = printable
+    return HTMLResponse(templates.get_template("page.html.j2").render(**pipeline.overview()), headers=_HEADERS)
+
+
+@app.get("/api/overview")
+def overview() -> dict:
+    """Return the page's content as JSON."""
+    from mlids import pipeline
+
+    return pipeline.overview()
+
+
+@app.get("/reports/{name}")
+def report(name: str) -> FileResponse:
+    """Return a filed report."""
+    from mlids.settings import load_settings
+
+    path = load_settings().reports / name
+    if not _REPORT.match(name) or not path.is_file():
+        raise HTTPException(404, "no such report")
+    # Evidently's pages bring their own scripts; a sandbox keeps them away from the login.
+    policy = {"Content-Security-Policy": "sandbox allow-scripts"} if name.startswith("drift") else _HEADERS
+    return FileResponse(path, headers={**policy, "X-Content-Type-Options": "nosniff"})
