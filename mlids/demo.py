@@ -43,7 +43,8 @@ class Demo:
         self._flows = flows
         self._began = time.monotonic()
         self._site = Site(seed, name=SENSOR)
-        self._today = datetime.now(UTC).date()
+        # A day is ingested from 02:05 on: before that, yesterday is not over for the schedule either.
+        self._today = (datetime.now(UTC) - timedelta(hours=2, minutes=6)).date()
         self._days = [self._today - timedelta(days=n) for n in range(DAYS, 0, -1)]
         self._logs = self.home / "sensor" / "logs"
         self._labels = self.home / "sensor-labels.jsonl"
@@ -87,7 +88,9 @@ class Demo:
 
     def _write_site(self) -> int:
         have = all((self._logs / d.isoformat()).is_dir() for d in self._days) and self._labels.exists()
-        self.say(f"writing {DAYS} days of a made-up site behind a simulated sensor" if not have else "the site of an earlier run is still good")
+        self.say(
+            f"writing {DAYS} days of a made-up site behind a simulated sensor" if not have else "the site of an earlier run is still good"
+        )
         if have:
             return 0
         self._labels.unlink(missing_ok=True)
@@ -106,7 +109,7 @@ class Demo:
         (self.home / "known_hosts").write_text(self._sensor.known_hosts_line() + "\n", encoding="utf-8")
         entry = (
             f'[[sensor]]\nname = "{SENSOR}"\nkind = "sftp"\nhost = "127.0.0.1"\nport = {self._sensor.port}\nuser = "zeek"\n'
-            f"key_file = {json.dumps(str(self.home / 'sensor' / 'client_key'))}\nlogs = \"/\"\ncurrent = \"/current\"\ntypes = [\"conn\", \"dns\"]\n"
+            f'key_file = {json.dumps(str(self.home / "sensor" / "client_key"))}\nlogs = "/"\ncurrent = "/current"\ntypes = ["conn", "dns"]\n'
         )
         write_aside(self.home / "sensors.toml", entry)
         self._live_log = current / "conn.log"
@@ -161,7 +164,9 @@ class Demo:
             "max_active_runs": 3, "reprocess_behavior": "completed", "dag_run_conf": {},
         }  # fmt: skip
         self.stack.api("POST", "/api/v2/backfills", body)
-        self._watch("zeek_ingest", lambda runs: [r for r in runs if r["run_type"] == "backfill"], DAYS)
+        # Yesterday's run may be the one that the schedule started by itself: it counts as well.
+        first, last = self._days[0].isoformat(), self._days[-1].isoformat()
+        self._watch("zeek_ingest", lambda runs: [r for r in runs if first <= (r["logical_date"] or "")[:10] <= last], DAYS)
 
     def _watch(self, dag: str, choose: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], count: int, limit_s: float = 400.0) -> None:
         assert self.stack is not None
@@ -172,7 +177,9 @@ class Demo:
             runs = choose(self.stack.api("GET", f"/api/v2/dags/{dag}/dagRuns?limit=100&order_by=-run_after")["dag_runs"])
             for run in runs:
                 if run["state"] == "failed":
-                    raise StackError(f"{dag} run {run['dag_run_id']} failed; the end of its log:\n{task_log_tail(self.home, dag, run['dag_run_id'])}")
+                    raise StackError(
+                        f"{dag} run {run['dag_run_id']} failed; the end of its log:\n{task_log_tail(self.home, dag, run['dag_run_id'])}"
+                    )
             done = sum(r["state"] == "success" for r in runs)
             if done != told and count > 1:
                 self.say(f"{dag}: {done} of {count} runs done")
@@ -287,5 +294,3 @@ def show_summary(summary: dict[str, Any], password: str, out: Any = sys.stdout) 
     ]
     out.write("\n".join(lines))
     out.flush()
-
-

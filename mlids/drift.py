@@ -72,7 +72,7 @@ def host_hours(lake: Lake, sensors: Sequence[str], days: Sequence[date]) -> pl.D
             )
             parts.append(grouped.with_columns(pl.col(*MEASURES).cast(pl.Float64).fill_null(0.0)).collect())
     if not parts:
-        return pl.DataFrame(schema={"host": pl.String, "hour": pl.Datetime("us", "UTC")} | dict.fromkeys(MEASURES, pl.Float64))
+        return pl.DataFrame(schema=["host", "hour", *MEASURES])
     return pl.concat(parts)
 
 
@@ -81,7 +81,9 @@ def compare(lake: Lake, sensors: Sequence[str], reference: Sequence[date], curre
     before, after = host_hours(lake, sensors, reference), host_hours(lake, sensors, current)
     for name, rows, days in (("reference", before, reference), ("current", after, current)):
         if rows.height < 10:
-            raise NoRowsError(f"the {name} span {days[0]} to {days[-1]} has {rows.height} host-hours in the lake; ingest it first (10 at least)")
+            raise NoRowsError(
+                f"the {name} span {days[0]} to {days[-1]} has {rows.height} host-hours in the lake; ingest it first (10 at least)"
+            )
     effects = _evidently(_sample(before), _sample(after), html)
     drifted = [name for name in MEASURES if effects.get(name, 0.0) >= EFFECT]
     return Drift(

@@ -59,7 +59,9 @@ class Hosts:
             (self._servers, frame.filter("resp_in", "done"), "resp"),
             (self._public, frame.filter(~pl.col("orig_in") & ~pl.col("resp_in")), "resp"),
         ):
-            for address, n in rows.group_by(name).len().sort("len", "orig" if name == "orig" else "resp", descending=[True, False]).head(500).iter_rows():
+            for address, n in (
+                rows.group_by(name).len().sort("len", "orig" if name == "orig" else "resp", descending=[True, False]).head(500).iter_rows()
+            ):
                 if address is not None and (address in held or len(held) < self.LIMIT):
                     held[address] = held.get(address, 0) + n
 

@@ -141,7 +141,7 @@ class Lake:
             if target.exists():
                 shutil.rmtree(old, ignore_errors=True)
             else:
-                os.rename(old, target)
+                old.rename(target)
 
 
 class _DayWriter:
@@ -149,7 +149,7 @@ class _DayWriter:
 
     def __init__(self, lake: Lake, log: str, sensor: str, day: date) -> None:
         self._target = lake.day_path(log, sensor, day)
-        lake._recover(self._target)  # noqa: SLF001 - one class in two parts
+        lake._recover(self._target)
         self._aside = self._target.with_name(f".new-{self._target.name}-{os.getpid()}")
         shutil.rmtree(self._aside, ignore_errors=True)
         self._aside.mkdir(parents=True)
@@ -175,9 +175,7 @@ class _DayWriter:
         self._quarantine(reader, path.name, quarantined)
         report = reader.report
         problem = problem or (report.problems[0].reason if report.problems else None)
-        self._manifest.sources.append(
-            SourceEntry(path.name, path.stat().st_size, digest, report.rows, report.rejected, problem)
-        )
+        self._manifest.sources.append(SourceEntry(path.name, path.stat().st_size, digest, report.rows, report.rejected, problem))
         self._manifest.rows += report.rows
         self._manifest.rejected += report.rejected
         self._manifest.fields += [f for f in report.fields if f not in self._manifest.fields]
@@ -254,16 +252,15 @@ def _sync(path: Path) -> None:
 def _swap(new: Path, target: Path) -> None:
     """Put `new` in the place of `target` at once; what was there is removed afterwards."""
     if not target.exists():
-        os.rename(new, target)
+        new.rename(target)
         return
     libc = ctypes.CDLL(None, use_errno=True)
     exchange = getattr(libc, "renameat2", None)
-    if exchange is not None:
-        if exchange(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(target), _EXCHANGE) == 0:
-            shutil.rmtree(new, ignore_errors=True)
-            return
+    if exchange is not None and exchange(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(target), _EXCHANGE) == 0:
+        shutil.rmtree(new, ignore_errors=True)
+        return
     old = target.with_name(f".old-{target.name}")
     shutil.rmtree(old, ignore_errors=True)
-    os.rename(target, old)
-    os.rename(new, target)
+    target.rename(old)
+    new.rename(target)
     shutil.rmtree(old, ignore_errors=True)

@@ -246,9 +246,7 @@ class Scorer:
 
 
 def _open(gatherer: Gatherer) -> list[dict[str, object]]:
-    return [
-        asdict(a) | {"ts": a.ts.isoformat(), "last_ts": a.last_ts.isoformat()} for a in gatherer.open.values()
-    ]
+    return [asdict(a) | {"ts": a.ts.isoformat(), "last_ts": a.last_ts.isoformat()} for a in gatherer.open.values()]
 
 
 def _reopen(held: list[dict[str, object]]) -> dict[str, Any]:
@@ -274,6 +272,6 @@ def _write(path: Path, data: bytes, *, sync: bool = True) -> None:
             if sync:
                 out.flush()
                 os.fsync(out.fileno())
-        os.replace(aside, path)
+        aside.replace(path)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror or error}") from error

@@ -148,7 +148,9 @@ class Settings(BaseSettings):
             if sensor.name == name:
                 return sensor
         known = ", ".join(s.name for s in self.sensors()) or "none"
-        raise SettingsError(f"no sensor is called {name!r} (there are: {known}); add it to {self.sensors_file or self.home / 'sensors.toml'}")
+        raise SettingsError(
+            f"no sensor is called {name!r} (there are: {known}); add it to {self.sensors_file or self.home / 'sensors.toml'}"
+        )
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -74,7 +74,9 @@ def take_snapshot(
         keep += parts
     if not keep or seen == 0:
         spoken = f"{days[0]} to {days[-1]}" if days else "no days"
-        raise NoRowsError(f"the lake holds no conns of {', '.join(sensors) or 'any sensor'} for {spoken}; run zeek_ingest or `mlids ingest` for them first")
+        raise NoRowsError(
+            f"the lake holds no conns of {', '.join(sensors) or 'any sensor'} for {spoken}; run zeek_ingest or `mlids ingest` for them first"
+        )
     frame = pl.concat(keep)
     return _store(folder, frame, have, [d.isoformat() for d in days], seen)
 
@@ -129,7 +131,7 @@ def _store(folder: Path, frame: pl.DataFrame, sensors: list[str], days: list[str
     few = [part.sample(min(part.height, ATTACK_ROWS_PER_CLASS), seed=0) for part in attacks.partition_by("label", maintain_order=True)]
     # Exact duplicates teach nothing twice.
     frame = pl.concat([frame.filter(pl.col("label") == BENIGN), *few]).drop("instance").unique(maintain_order=True)
-    digest = hashlib.sha256(np.ascontiguousarray(frame.select(NAMES).to_numpy())).hexdigest()
+    digest = _digest(frame.select(NAMES).to_numpy())
     made_at = datetime.now(UTC)
     counts = {str(n): int(c) for n, c in frame.filter(pl.col("label") != BENIGN)["label"].value_counts(sort=True).iter_rows()}
     info = SnapshotInfo(
@@ -146,6 +148,10 @@ def _store(folder: Path, frame: pl.DataFrame, sensors: list[str], days: list[str
     return info
 
 
+def _digest(x: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(x, np.float32).tobytes()).hexdigest()
+
+
 def load_snapshot(folder: Path, snapshot_id: str) -> Snapshot:
     """Return a stored snapshot. Raises ModelError when it is missing, altered or of another feature version."""
     target = folder / snapshot_id
@@ -155,9 +161,11 @@ def load_snapshot(folder: Path, snapshot_id: str) -> Snapshot:
     except (OSError, ValueError, TypeError) as error:
         raise ModelError(f"snapshot {snapshot_id} is not in {folder}: {error}") from error
     if info.features_version != FEATURES_VERSION:
-        raise ModelError(f"snapshot {snapshot_id} is of features version {info.features_version}, this is {FEATURES_VERSION}; take a new one")
+        raise ModelError(
+            f"snapshot {snapshot_id} is of features version {info.features_version}, this is {FEATURES_VERSION}; take a new one"
+        )
     x = np.ascontiguousarray(frame.select(NAMES).to_numpy(), np.float32)
-    if hashlib.sha256(x).hexdigest() != info.digest:
+    if _digest(x) != info.digest:
         raise ModelError(f"snapshot {snapshot_id} was altered after it was taken; take a new one")
     return Snapshot(info, x, frame["label"].to_numpy(), frame["held_out"].to_numpy())
 

@@ -31,7 +31,7 @@ class Gatherer:
         keys = group_keys(model, hits, verdicts, rows)
         touched: dict[str, Alert] = {}
         fresh: list[tuple[Alert, int]] = []
-        for place, (key, row, conn) in enumerate(zip(keys, rows.tolist(), hits.iter_rows(named=True), strict=True)):
+        for key, row, conn in zip(keys, rows.tolist(), hits.iter_rows(named=True), strict=True):
             alert = self.open.get(key.id)
             risk = float(verdicts.risk_score[row])
             if alert is None:

@@ -56,14 +56,14 @@ def group_keys(model: Model, conns: pl.DataFrame, verdicts: Verdicts, rows: np.n
 
 def alert_kinds(model: Model, verdicts: Verdicts, rows: Sequence[int] | np.ndarray) -> list[str]:
     """Return what each row is an alert of: the named behaviour, else the attack class, else `anomaly`."""
+    probability, kind = verdicts.scores.attack_probability, verdicts.scores.attack_class
     out = []
     for row in rows:
         name = "anomaly"
         if verdicts.behaviour[row] >= 0:
             name = BEHAVIOURS[int(verdicts.behaviour[row])].name
-        elif verdicts.scores.attack_probability is not None and verdicts.scores.attack_class is not None:
-            if verdicts.scores.attack_probability[row] >= 0.5:
-                name = model.attack_classes[int(verdicts.scores.attack_class[row])]
+        elif probability is not None and kind is not None and probability[row] >= 0.5:
+            name = model.attack_classes[int(kind[row])]
         out.append(name)
     return out
 

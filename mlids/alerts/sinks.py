@@ -141,9 +141,7 @@ class ElasticSink:
         """Index alerts under their ids. Raises StoreError when any was not taken."""
         from elasticsearch import ApiError, TransportError, helpers
 
-        actions = [
-            {"_op_type": "index", "_index": f"{self._prefix}-{a.ts:%Y.%m.%d}", "_id": a.id, "_source": a.document()} for a in alerts
-        ]
+        actions = [{"_op_type": "index", "_index": f"{self._prefix}-{a.ts:%Y.%m.%d}", "_id": a.id, "_source": a.document()} for a in alerts]
         try:
             _, errors = helpers.bulk(self._client, actions, raise_on_error=False)
         except (ApiError, TransportError) as error:

@@ -6,9 +6,9 @@ import sys
 
 import typer
 
-from mlids.cli.output import fail
 from mlids.cli.demo import demo
 from mlids.cli.line import COMMANDS
+from mlids.cli.output import fail
 from mlids.cli.score import score
 from mlids.errors import MlidsError
 

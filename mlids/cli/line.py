@@ -153,7 +153,9 @@ def status(as_json: Json = False) -> None:
     shown = {
         "model": facts["model"]["version"] if facts["model"] else None,
         "scorers": [{k: s[k] for k in ("sensor", "state", "rows", "lag_s", "last_error", "updated_at")} for s in facts["scorers"]],
-        "days": [{k: r[k] for k in ("day", "sensor", "archived", "rejected", "scored", "alerts", "problems")} for r in facts["ledger"][:14]],
+        "days": [
+            {k: r[k] for k in ("day", "sensor", "archived", "rejected", "scored", "alerts", "problems")} for r in facts["ledger"][:14]
+        ],
         "reports": facts["reports"][:6],
     }
     show(shown, as_json)
@@ -179,7 +181,15 @@ def alerts(
     for column in ("risk", "when (UTC)", "sensor", "from", "to", "conns", "why"):
         table.add_column(column, overflow="fold", justify="right" if column in {"risk", "conns"} else "left")
     for a in found:
-        cells = (f"{a['score']:.0f}", a["ts"][:19], a["observer"]["name"], a["src"], a["dst"], f"{a['mlids']['count']:,}", a["mlids"]["reasons"])
+        cells = (
+            f"{a['score']:.0f}",
+            a["ts"][:19],
+            a["observer"]["name"],
+            a["src"],
+            a["dst"],
+            f"{a['mlids']['count']:,}",
+            a["mlids"]["reasons"],
+        )
         table.add_row(*(Text(safe(c)) for c in cells))
     console().print(table if found else "no alerts yet")
 

@@ -132,9 +132,7 @@ def _print_table(scored: Scored, out: Path | None) -> None:
         table.add_row(
             Text(f"{finding.risk_score:.0f}", style=_colour(finding)),
             when,
-            Text(
-                f"{_ended(conn['id.orig_h'], conn['id.orig_p'])} > {_ended(conn['id.resp_h'], conn['id.resp_p'])} {safe(conn['proto'])}"
-            ),
+            Text(f"{_ended(conn['id.orig_h'], conn['id.orig_p'])} > {_ended(conn['id.resp_h'], conn['id.resp_p'])} {safe(conn['proto'])}"),
             f"{finding.alike:,}" if finding.alike > 1 else "",
             Text(safe(finding.reasons)),
             Text(safe(conn["uid"])),

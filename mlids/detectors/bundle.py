@@ -56,9 +56,7 @@ class Model(Protocol):
     spec: Spec
     version: str | None
 
-    @property
-    def attack_classes(self) -> list[str]:
-        """Names that `Scores.attack_class` points into."""
+    attack_classes: list[str]  # names that `Scores.attack_class` points into
 
     def score(self, x: np.ndarray) -> Scores:
         """Return the scores of float32[n, features]."""
@@ -67,11 +65,10 @@ class Model(Protocol):
 class FittedIsolation:
     """An IsolationForest fitted in this process, without labels."""
 
-    attack_classes: list[str] = []
-    version = None
-
     def __init__(self, forest: IsolationForest, spec: Spec) -> None:
         self.spec = spec
+        self.version: str | None = None
+        self.attack_classes: list[str] = []
         self._forest = forest
 
     def score(self, x: np.ndarray) -> Scores:

@@ -26,9 +26,7 @@ def fit_forest(
 
     kinds = set(labels.tolist())
     if BENIGN not in kinds or len(kinds) < 2:
-        raise NoRowsError(
-            f"the training rows hold only {sorted(kinds) or 'nothing'}; both benign rows and at least one attack are needed"
-        )
+        raise NoRowsError(f"the training rows hold only {sorted(kinds) or 'nothing'}; both benign rows and at least one attack are needed")
     return RandomForestClassifier(
         n_estimators=trees, max_depth=20, min_samples_leaf=3, max_features="sqrt",
         class_weight="balanced_subsample", n_jobs=2, random_state=seed,

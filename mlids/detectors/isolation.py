@@ -24,9 +24,7 @@ def fit_isolation(x: np.ndarray, *, seed: int = 0, trees: int = TREES) -> Isolat
 
     if len(x) < MIN_ROWS:
         raise NoRowsError(f"{len(x)} rows are too few to learn what is normal; at least {MIN_ROWS} are needed")
-    return IsolationForest(
-        n_estimators=trees, max_samples=min(256, len(x)), contamination="auto", random_state=seed
-    ).fit(x)
+    return IsolationForest(n_estimators=trees, max_samples=min(256, len(x)), contamination="auto", random_state=seed).fit(x)
 
 
 def anomaly_scores(forest: IsolationForest, x: np.ndarray) -> np.ndarray:

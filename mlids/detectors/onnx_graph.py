@@ -111,9 +111,7 @@ def build_graph(forest: RandomForestClassifier | None, isolation: IsolationFores
     width = int(isolation.n_features_in_)
     features = helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, width])
     nodes = [
-        helper.make_node(
-            "TreeEnsembleRegressor", ["features"], ["depth_sum"], domain="ai.onnx.ml", **_isolation_attributes(isolation)
-        ),
+        helper.make_node("TreeEnsembleRegressor", ["features"], ["depth_sum"], domain="ai.onnx.ml", **_isolation_attributes(isolation)),
         helper.make_node("Mul", ["depth_sum", "exponent"], ["log_score"]),
         helper.make_node("Exp", ["log_score"], ["anomaly_score"]),
     ]

@@ -65,9 +65,7 @@ def _explain_some(model: Model, x: np.ndarray, verdicts: Verdicts, rows: np.ndar
     scores = model.score(changed)
     fall = verdicts.scores.anomaly_score[rows][:, None] - scores.anomaly_score.reshape(len(rows), width)
     if scores.attack_probability is not None and verdicts.scores.attack_probability is not None:
-        fall = fall + (
-            verdicts.scores.attack_probability[rows][:, None] - scores.attack_probability.reshape(len(rows), width)
-        )
+        fall = fall + (verdicts.scores.attack_probability[rows][:, None] - scores.attack_probability.reshape(len(rows), width))
     out = []
     for i, row in enumerate(rows):
         said = []
@@ -95,6 +93,3 @@ def _usual(said: str, words: str) -> str:
     """Return only the value from a sentence made by `Feature.say`."""
     before, _, after = words.partition("{}")
     return said[len(before) : len(said) - len(after) if after else None].strip()
-
-
-

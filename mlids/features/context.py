@@ -37,18 +37,25 @@ class Context:
         self._seen = 0
         self.scalars = np.zeros(k.SCALARS)
         self.scalars[k.CLOCK] = -1.0
+        self.keys: np.ndarray = np.zeros(0, np.uint64)
+        self.counts: np.ndarray = np.zeros((0, k.COUNTS), np.int32)
+        self.values: np.ndarray = np.zeros((0, k.VALUES))
+        self.ring_t: np.ndarray = np.zeros(0)
+        self.ring_e: np.ndarray = np.zeros((0, k.ENTITIES), np.int32)
+        self.ring_f: np.ndarray = np.zeros(0, np.uint8)
+        self.ring_b: np.ndarray = np.zeros(0)
         self._entities(1 << 10)
         self._ring(1 << 10)
 
     def _entities(self, size: int) -> None:
         used = int(self.scalars[k.USED])
-        old = (self.keys, self.counts, self.values) if used else None
+        old: list[np.ndarray] = [self.keys, self.counts, self.values] if used else []
         self.keys = np.zeros(size, np.uint64)
         self.counts = np.zeros((size, k.COUNTS), np.int32)
         self.values = np.zeros((size, k.VALUES))
-        if old:
-            for new, kept in zip((self.keys, self.counts, self.values), old, strict=True):
-                new[:used] = kept[:used]
+        fresh: list[np.ndarray] = [self.keys, self.counts, self.values]
+        for new, kept in zip(fresh if old else [], old, strict=True):
+            new[:used] = kept[:used]
         self._reindex()
 
     def _reindex(self) -> None:
@@ -57,15 +64,15 @@ class Context:
 
     def _ring(self, size: int) -> None:
         head, tail = int(self.scalars[k.HEAD]), int(self.scalars[k.TAIL_L])
-        old = (self.ring_t, self.ring_e, self.ring_f, self.ring_b) if head > tail else None
+        old: list[np.ndarray] = [self.ring_t, self.ring_e, self.ring_f, self.ring_b] if head > tail else []
         self.ring_t = np.zeros(size)
         self.ring_e = np.zeros((size, k.ENTITIES), np.int32)
         self.ring_f = np.zeros(size, np.uint8)
         self.ring_b = np.zeros(size)
-        if old:
-            positions = np.arange(tail, head)
-            for new, kept in zip((self.ring_t, self.ring_e, self.ring_f, self.ring_b), old, strict=True):
-                new[positions & (size - 1)] = kept[positions & (len(kept) - 1)]
+        fresh: list[np.ndarray] = [self.ring_t, self.ring_e, self.ring_f, self.ring_b]
+        positions = np.arange(tail, head)
+        for new, kept in zip(fresh if old else [], old, strict=True):
+            new[positions & (size - 1)] = kept[positions & (len(kept) - 1)]
 
     def _run(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return k.compiled(function) if self._compiled else function
@@ -107,9 +114,7 @@ class Context:
 
     def _expire_half(self) -> None:
         head, tail = int(self.scalars[k.HEAD]), int(self.scalars[k.TAIL_L])
-        self._run(k.expire)(
-            (head + tail) // 2, self.counts, self.values, self.ring_e, self.ring_f, self.ring_b, self.scalars
-        )
+        self._run(k.expire)((head + tail) // 2, self.counts, self.values, self.ring_e, self.ring_f, self.ring_b, self.scalars)
 
     def _compact(self, keep: int) -> None:
         """Forget entities with nothing in any window, the longest unseen first."""
@@ -191,9 +196,7 @@ def _columns(conns: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
 
 def sent_bytes(conns: pl.DataFrame) -> pl.Series:
     """Return bytes from the originator: IP bytes, else payload, else 0; absurd counters clipped to 1 TB."""
-    return conns.select(
-        pl.coalesce("orig_ip_bytes", "orig_bytes", pl.lit(0)).cast(pl.Float64).clip(0, 1e12)
-    ).to_series()
+    return conns.select(pl.coalesce("orig_ip_bytes", "orig_bytes", pl.lit(0)).cast(pl.Float64).clip(0, 1e12)).to_series()
 
 
 def _mix(a: np.ndarray, b: np.ndarray | np.uint64) -> np.ndarray:

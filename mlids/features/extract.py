@@ -30,10 +30,7 @@ _SHARES = {
 
 def conn_columns(frame: pl.DataFrame) -> pl.DataFrame:
     """Return the frame with every conn column present, in Zeek's types; missing ones are null."""
-    wanted = [
-        pl.col(c.name).cast(c.dtype, strict=False) if c.name in frame.columns else pl.lit(None, c.dtype).alias(c.name)
-        for c in CONN
-    ]
+    wanted = [pl.col(c.name).cast(c.dtype, strict=False) if c.name in frame.columns else pl.lit(None, c.dtype).alias(c.name) for c in CONN]
     rest = [name for name in frame.columns if name not in {c.name for c in CONN}]
     return frame.select(*wanted, *rest)
 
@@ -71,9 +68,7 @@ class Extractor:
         gap = raw[:, _RAW["triple_gap_mean_s"]]
         out[:, POSITION["triple_gap_mean"]] = np.log1p(np.maximum(gap, 0.0))
         out[:, POSITION["triple_gap_regularity"]] = _regularity(gap, raw[:, _RAW["triple_gap_var"]], total - 1.0)
-        out[:, POSITION["triple_size_regularity"]] = _regularity(
-            raw[:, _RAW["triple_size_mean"]], raw[:, _RAW["triple_size_var"]], total
-        )
+        out[:, POSITION["triple_size_regularity"]] = _regularity(raw[:, _RAW["triple_size_mean"]], raw[:, _RAW["triple_size_var"]], total)
 
 
 def _regularity(mean: np.ndarray, variance: np.ndarray, seen: np.ndarray) -> np.ndarray:

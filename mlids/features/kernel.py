@@ -41,22 +41,46 @@ CLOCK, HEAD, TAIL_S, TAIL_L, USED, AHEAD, ROWS = 0, 1, 2, 3, 4, 5, 6
 SCALARS = 7
 
 # What a row gets, before ratios and logarithms (mlids.features.context).
-OUTPUTS = (
-    "src_conns_5m src_conns_1h src_failed_5m src_failed_1h src_hosts_5m src_hosts_1h src_ports_5m src_ports_1h "
-    "src_out_1h src_age_s "
-    "dst_conns_5m dst_conns_1h dst_failed_5m dst_failed_1h dst_sources_5m dst_sources_1h "
-    "pair_conns_5m pair_conns_1h pair_failed_1h pair_ports_1h pair_age_s "
-    "port_conns_1h port_hosts_5m port_hosts_1h port_failed_1h "
-    "triple_conns_5m triple_conns_1h triple_total triple_gap_s triple_gap_mean_s triple_gap_var "
-    "triple_size_mean triple_size_var"
-).split()
+OUTPUTS = [
+    "src_conns_5m",
+    "src_conns_1h",
+    "src_failed_5m",
+    "src_failed_1h",
+    "src_hosts_5m",
+    "src_hosts_1h",
+    "src_ports_5m",
+    "src_ports_1h",
+    "src_out_1h",
+    "src_age_s",
+    "dst_conns_5m",
+    "dst_conns_1h",
+    "dst_failed_5m",
+    "dst_failed_1h",
+    "dst_sources_5m",
+    "dst_sources_1h",
+    "pair_conns_5m",
+    "pair_conns_1h",
+    "pair_failed_1h",
+    "pair_ports_1h",
+    "pair_age_s",
+    "port_conns_1h",
+    "port_hosts_5m",
+    "port_hosts_1h",
+    "port_failed_1h",
+    "triple_conns_5m",
+    "triple_conns_1h",
+    "triple_total",
+    "triple_gap_s",
+    "triple_gap_mean_s",
+    "triple_gap_var",
+    "triple_size_mean",
+    "triple_size_var",
+]
 
 DONE, GROW_ENTITIES, GROW_RING = 0, 1, 2
 
 
-def advance(  # noqa: C901, PLR0912, PLR0913, PLR0915 - one loop on purpose: numba compiles it whole
-    start, keys, start_ts, end_ts, failed, size, index, entity_keys, counts, values, ring_t, ring_e, ring_f, ring_b, scalars, out
-):  # type: ignore[no-untyped-def]
+def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, counts, values, ring_t, ring_e, ring_f, ring_b, scalars, out):  # type: ignore[no-untyped-def]
     """Take rows from `start` on; return (rows taken so far, DONE or what must grow before the next row).
 
     keys: uint64[n, 5]; start_ts, end_ts: float64[n] seconds (nan: unknown); failed: uint8[n];

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -153,7 +153,7 @@ class Follower:
         except (EOFError, TimeoutError, OSError) as error:
             raise SourceError(f"sensor {self._sensor.name}: {self._path}: {error or 'the connection was cut'}") from error
 
-    def _find(self) -> Iterator[Batch]:  # type: ignore[return]
+    def _find(self) -> Generator[Batch, None, bool]:
         """Open the log, taking up an earlier one first. Returns (by `yield from`) whether it is open."""
         try:
             handle = self._place.open(self._path)
@@ -288,5 +288,3 @@ def _identity_of(head: bytes) -> str:
 def open_place(sensor: Sensor, known_hosts: Path) -> Place:
     """Return the place of a sensor's logs."""
     return LocalPlace() if sensor.kind == "folder" else SftpPlace(sensor, known_hosts)
-
-

@@ -65,7 +65,7 @@ def write_aside(path: Path, text: str) -> None:
         out.write(text)
         out.flush()
         os.fsync(out.fileno())
-    os.replace(aside, path)
+    aside.replace(path)
 
 
 def pull_day(
@@ -140,7 +140,9 @@ def _pull(archive: Archive, day: date, remote: RemoteFile, target: Path) -> Land
                 try:
                     piece = source.read(_PIECE)
                 except (EOFError, TimeoutError) as error:
-                    raise SourceError(f"sensor {archive.name}: {remote.name}: cut after {out.tell():,} bytes; the next run goes on from there") from error
+                    raise SourceError(
+                        f"sensor {archive.name}: {remote.name}: cut after {out.tell():,} bytes; the next run goes on from there"
+                    ) from error
                 if not piece:
                     break
                 digest.update(piece)
@@ -160,7 +162,7 @@ def _pull(archive: Archive, day: date, remote: RemoteFile, target: Path) -> Land
             f"sensor {archive.name}: {remote.name}: {size:,} bytes came, the sensor now has {now.size:,}; it is still being written, the next run takes it"
         )
     problem = _check_end(part)
-    os.replace(part, target)
+    part.replace(target)
     mark.unlink(missing_ok=True)
     pulled_at = datetime.now(UTC).isoformat(timespec="seconds")
     return Landed(remote.name, size, remote.mtime, digest.hexdigest(), pulled_at, problem)

@@ -57,9 +57,7 @@ def cast_of(site: Site) -> Cast:
     return Cast(site.office, site.servers, site.public, outside)
 
 
-def attack_rows(
-    site: Site, names: Sequence[str], window: Window, rng: np.random.Generator
-) -> Iterator[tuple[pl.DataFrame, Planted]]:
+def attack_rows(site: Site, names: Sequence[str], window: Window, rng: np.random.Generator) -> Iterator[tuple[pl.DataFrame, Planted]]:
     """Yield the rows of each named attack, begun at a random moment of the window and cut at its end."""
     cast = cast_of(site)
     span = (window.end - window.start).total_seconds()
@@ -72,9 +70,7 @@ def attack_rows(
         yield frame, Planted(name, began, sources, frame["uid"].to_list())
 
 
-def day_with_attacks(
-    site: Site, day: date, flows: int, attacks: Sequence[str], zone: str = "UTC"
-) -> tuple[pl.DataFrame, list[Planted]]:
+def day_with_attacks(site: Site, day: date, flows: int, attacks: Sequence[str], zone: str = "UTC") -> tuple[pl.DataFrame, list[Planted]]:
     """Return one day's conns in written order (with a `label` column) and what was planted."""
     window = day_window(day, zone)
     rng = np.random.default_rng([site.seed, 2, day.toordinal()])
@@ -123,9 +119,7 @@ def _local(when: datetime, zone: str) -> str:
 
 
 def _hours(rows: pl.DataFrame, window: Window) -> Iterator[tuple[datetime, datetime, pl.DataFrame]]:
-    ended = rows.select(
-        pl.col("ts") + pl.duration(microseconds=(pl.col("duration").fill_null(0.0) * 1e6).cast(pl.Int64))
-    ).to_series()
+    ended = rows.select(pl.col("ts") + pl.duration(microseconds=(pl.col("duration").fill_null(0.0) * 1e6).cast(pl.Int64))).to_series()
     start, at = window.start, 0
     while start < window.end:
         end = start + timedelta(hours=1)

@@ -94,9 +94,7 @@ def vertical_scan(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
     n = int(rng.integers(100, 900))
     ports = rng.permutation(np.unique(np.concatenate([COMMON_PORTS, rng.integers(1, 20_000, n)])))[:n]
     target = text(_one([*cast.servers, *cast.public] or subnet, rng), len(ports))
-    return _probes(
-        "vertical_scan", _pace(len(ports), start, rng.uniform(2, 100), rng), orig, target, ports, rng.uniform(0, 0.05), rng
-    )
+    return _probes("vertical_scan", _pace(len(ports), start, rng.uniform(2, 100), rng), orig, target, ports, rng.uniform(0, 0.05), rng)
 
 
 def slow_scan(start: float, cast: Cast, rng: np.random.Generator) -> Draft:

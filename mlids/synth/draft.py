@@ -48,9 +48,7 @@ class Draft:
         def count(values: np.ndarray, hide: np.ndarray | None = None) -> pl.Series:
             whole = np.maximum(np.nan_to_num(values), 0).astype(np.uint64)
             series = pl.Series(whole)
-            return series if hide is None or not hide.any() else pl.select(
-                pl.when(pl.Series(~hide)).then(series)
-            ).to_series()
+            return series if hide is None or not hide.any() else pl.select(pl.when(pl.Series(~hide)).then(series)).to_series()
 
         payload_o, payload_r = np.where(unset, 0, self.orig_bytes), np.where(unset, 0, self.resp_bytes)
         columns: dict[str, Any] = {

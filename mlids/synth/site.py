@@ -263,6 +263,3 @@ def _service(name: str | None, silent: np.ndarray, rng: np.random.Generator) -> 
     """Zeek names no service where nothing was said, and misses it now and then."""
     unknown = silent | (rng.random(len(silent)) < 0.015)
     return pl.select(pl.when(pl.Series(~unknown)).then(pl.lit(name, pl.String))).to_series()
-
-
-

@@ -73,7 +73,7 @@ class ByteStream:
             while data:
                 try:
                     out = decoder.decompress(data, 8 * READ_SIZE)
-                except (isal_zlib.error, zlib.error) as error:
+                except zlib.error as error:  # isal_zlib.error is the same class
                     self._broken(f"corrupt gzip: {error}")
                     return
                 started = True

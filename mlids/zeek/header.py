@@ -95,12 +95,8 @@ def _with_types(header: Header, rest: str, where: str) -> Header:
     cells = rest.split(header.separator)
     types = [t.strip() for t in (*cells[:-1], *_MERGED.split(cells[-1].strip()))]
     if len(types) != len(header.columns):
-        raise NotAZeekLogError(
-            f"{where}: #types names {len(types)} columns, #fields {len(header.columns)}; is the file damaged?"
-        )
-    return replace(
-        header, columns=tuple(Column(c.name, t) for c, t in zip(header.columns, types, strict=True))
-    )
+        raise NotAZeekLogError(f"{where}: #types names {len(types)} columns, #fields {len(header.columns)}; is the file damaged?")
+    return replace(header, columns=tuple(Column(c.name, t) for c, t in zip(header.columns, types, strict=True)))
 
 
 def _unique(names: list[str]) -> list[str]:

@@ -17,7 +17,7 @@ import polars as pl
 
 from mlids.zeek.cells import convert
 from mlids.zeek.tsv import Parsed, Reject, reject
-from mlids.zeek.types import SHARED, STRINGS, TIME, canonical_name, dtype_of
+from mlids.zeek.types import SHARED, STRINGS, canonical_name, dtype_of
 
 _INFER_ROWS = 1_000
 _MAX_COLUMNS = 1_024
@@ -98,7 +98,7 @@ def _finish(series: pl.Series) -> pl.Series | None:
             return stamps if stamps.null_count() == series.null_count() else None
         low, high = series.min(), series.max()
         # Float64 holds microseconds exactly in this range (to January 2038).
-        if low is not None and not (-(2**31) < low and high < 2**31):  # type: ignore[operator]
+        if low is not None and not (low > -(2**31) and high < 2**31):  # type: ignore[operator]
             return None
         micros = (series * 1e6).round().cast(pl.Int64)
         return micros.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")

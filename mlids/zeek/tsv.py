@@ -79,11 +79,9 @@ def _fast(data: bytes, header: Header) -> pl.DataFrame | None:
         # A row with cells missing is filled up without a word; only the last column shows it.
         if (frame[last] == "").any() or frame.height != data.count(b"\n") + (not data.endswith(b"\n")):
             return None
-        frame = _typed(frame, header, escapes=b"\\x" in data)
+        return _typed(frame, header, escapes=b"\\x" in data)
     except pl.exceptions.PolarsError:
-        return None
-    # Overflow, nan or infinity, or a cell that became null on its way: let the exact path say what it is.
-    return frame
+        return None  # a cell of another type, a row of another length, bytes that are not UTF-8
 
 
 def _raw_dtype(column: Column) -> pl.DataType:
@@ -97,9 +95,7 @@ def _raw_dtype(column: Column) -> pl.DataType:
 
 def _typed(frame: pl.DataFrame, header: Header, *, escapes: bool) -> pl.DataFrame | None:
     last = header.columns[-1]
-    frame = frame.with_columns(
-        pl.when(pl.col(last.name) != header.unset_field).then(pl.col(last.name)).cast(_raw_dtype(last))
-    )
+    frame = frame.with_columns(pl.when(pl.col(last.name) != header.unset_field).then(pl.col(last.name)).cast(_raw_dtype(last)))
     out: list[pl.Series] = []
     for column in header.columns:
         series = _finish(frame[column.name], column, header, escapes=escapes)
@@ -175,10 +171,7 @@ def _slow(data: bytes, header: Header, first_line: int) -> Parsed:
             column.append(value)
         lines.append(number)
     frame = pl.DataFrame(
-        [
-            pl.Series(c.name, v, dtype=dtype_of(c.zeek_type), strict=True)
-            for c, v in zip(header.columns, values, strict=True)
-        ]
+        [pl.Series(c.name, v, dtype=dtype_of(c.zeek_type), strict=True) for c, v in zip(header.columns, values, strict=True)]
     ).with_columns(line=pl.Series(lines, dtype=pl.UInt64))
     return Parsed(frame, rejects)
 

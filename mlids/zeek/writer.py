@@ -43,9 +43,7 @@ def tsv_rows(frame: pl.DataFrame, columns: tuple[Column, ...] = CONN) -> bytes:
 
 def json_rows(frame: pl.DataFrame, columns: tuple[Column, ...] = CONN) -> bytes:
     """Return the rows as JSON lines as Zeek writes them: epoch seconds, unset fields left out."""
-    cells = [
-        (pl.col(c.name).dt.epoch("us") / 1e6).alias(c.name) if c.zeek_type == "time" else pl.col(c.name) for c in columns
-    ]
+    cells = [(pl.col(c.name).dt.epoch("us") / 1e6).alias(c.name) if c.zeek_type == "time" else pl.col(c.name) for c in columns]
     out = io.BytesIO()
     frame.select(cells).write_ndjson(out)
     # polars writes an unset field as null; Zeek leaves it out.
@@ -97,4 +95,4 @@ def write_log(
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     aside.write_bytes(data)
-    os.replace(aside, path)
+    aside.replace(path)

@@ -1,0 +1,197 @@
+"""What happens to one day of a sensor: pulled, turned into Parquet, scored."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlids.errors import InputError, NoRowsError, SourceError
+from mlids.pipeline.stores import open_archive, open_database, open_lake, open_registry, open_sinks, sensor_names
+from mlids.settings import Settings, load_settings
+from mlids.window import day_window, days_between, parse_day, zone
+
+if TYPE_CHECKING:
+    from mlids.alerts.database import Database
+
+log = logging.getLogger(__name__)
+
+
+def pull(sensor_name: str, day: str, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+    """Pull one day of a sensor into landing; return files, bytes and problems."""
+    from mlids.sources.pull import pull_day
+
+    settings = load_settings()
+    sensor = settings.sensor(sensor_name)
+    archive = open_archive(settings, sensor)
+    try:
+        pulled = pull_day(archive, parse_day(day), settings.landing, sensor.types, progress)
+    finally:
+        archive.close()  # type: ignore[attr-defined]
+    return {
+        "sensor": sensor_name, "day": day, "files": len(pulled.files), "new": len(pulled.new), "bytes": pulled.bytes,
+        "problems": pulled.problems,
+    }  # fmt: skip
+
+
+def build_lake(sensor_name: str, day: str, problems: Sequence[str] = ()) -> dict[str, Any]:
+    """Turn a landed day into Parquet, record it in the ledger, and return rows and rejects.
+
+    `problems` are those of the pull: they go into the ledger too.
+    """
+    from mlids.sources.pull import day_folder, read_manifest
+
+    settings = load_settings()
+    folder = day_folder(settings.landing, sensor_name, parse_day(day))
+    landed = read_manifest(folder)
+    if not landed:
+        raise NoRowsError(f"{folder}: nothing has landed for {sensor_name} {day}; pull it first")
+    files = [folder / name for name in sorted(landed) if (folder / name).exists()]
+    done = open_lake(settings).ingest(sensor_name, parse_day(day), files, {n: e.sha256 for n, e in landed.items()})
+    database = open_database(settings)
+    database.put_ledger(
+        sensor_name, day, archived=done.logs.get("conn", 0), rejected=done.rejected, files=len(files),
+        problems=[*problems, *done.problems],
+    )  # fmt: skip
+    return asdict(done) | {"conns": done.logs.get("conn", 0), "files": len(files)}
+
+
+def ingest_paths(sensor_name: str, day: str, paths: Sequence[Path]) -> dict[str, Any]:
+    """Put loose log files into the lake as a sensor's day, without a pull."""
+    from mlids.zeek.reader import find_logs
+
+    settings = load_settings()
+    files = [log for path in paths for log in find_logs(path)]
+    done = open_lake(settings).ingest(sensor_name, parse_day(day), files)
+    open_database(settings).put_ledger(
+        sensor_name, day, archived=done.logs.get("conn", 0), rejected=done.rejected, files=len(files), problems=done.problems
+    )
+    return asdict(done)
+
+
+def days_to_pull(sensors: Sequence[str] | None, day: str | None, interval_end: datetime | None) -> list[dict[str, str]]:
+    """Return sensor and day of each pull: the day given, or the last one that has ended in the sensor's zone.
+
+    Raises SettingsError for an unknown sensor, InputError without a day and an interval.
+    """
+    settings = load_settings()
+    out = []
+    for name in sensors or sensor_names(settings):
+        if day is not None:
+            out.append({"sensor": name, "day": parse_day(day).isoformat()})
+            continue
+        if interval_end is None:
+            raise InputError("this run has no data interval: give `day`")
+        local = interval_end.astimezone(zone(settings.sensor(name).zone))
+        out.append({"sensor": name, "day": (local.date() - timedelta(days=1)).isoformat()})
+    return out
+
+
+def pull_with_late(sensor_name: str, day: str) -> dict[str, Any]:
+    """Pull a day, and what came late for the day before when that is in the lake; return what landed anew."""
+    pulled = pull(sensor_name, day)
+    before = (parse_day(day) - timedelta(days=1)).isoformat()
+    pulled["late"] = None
+    if open_lake(load_settings()).manifest("conn", sensor_name, before) is not None:
+        try:
+            late = pull(sensor_name, before)
+        except SourceError:
+            late = None  # the sensor keeps no such day any more: what is in the lake stays
+        if late and late["new"]:
+            pulled["late"] = late
+    return pulled
+
+
+def build_lake_days(pulled: dict[str, Any]) -> dict[str, Any]:
+    """Build the day that was pulled, and the day before when hours of it came late."""
+    some = [pulled, *([pulled["late"]] if pulled.get("late") else [])]
+    built = [build_lake(p["sensor"], p["day"], p["problems"]) for p in some]
+    return {"sensor": pulled["sensor"], "days": [b["day"] for b in built], "built": built}
+
+
+def days_are_there(start: str, end: str) -> bool:
+    """Say whether the lake holds any conns of these days; a new site has none at first, and that is no failure."""
+    lake = open_lake(load_settings())
+    days = days_between(parse_day(start), parse_day(end))
+    found = any(lake.manifest("conn", sensor, day) for sensor in lake.sensors() for day in days)
+    if not found:
+        log.warning("the lake holds no conns of these days yet: nothing to do", extra={"start": start, "end": end})
+    return found
+
+
+def span(start: str | None, end: str | None, interval_end: datetime | None, days: int = 7) -> tuple[str, str]:
+    """Return the days asked for, or the `days` days that end before the interval's last midnight.
+
+    Raises InputError when only one end was given, or neither and there is no interval.
+    """
+    if start and end:
+        if parse_day(start) >= parse_day(end):
+            raise InputError(f"start {start} must lie before end {end}")
+        return start, end
+    if start or end:
+        raise InputError("give both `start` and `end`, or neither")
+    if interval_end is None:
+        raise InputError("this run has no data interval: give `start` and `end`")
+    last = interval_end.date()
+    return (last - timedelta(days=days)).isoformat(), last.isoformat()
+
+
+def _zone(settings: Settings, sensor_name: str) -> str:
+    return next((s.zone for s in settings.sensors() if s.name == sensor_name), "UTC")
+
+
+def _ledger_scored(database: Database, sensor: str, day: str, scored: int, alerts: int) -> None:
+    for row in database.ledger(parse_day(day), parse_day(day) + timedelta(days=1)):
+        if row["sensor"] == sensor:
+            database.put_ledger(
+                sensor, day, archived=row["archived"], rejected=row["rejected"], files=row["files"], problems=row["problems"],
+                scored=scored, alerts=alerts,
+            )  # fmt: skip
+
+
+def score_day(sensor_name: str, day: str) -> dict[str, Any]:
+    """Score a lake day with the production model and keep its alerts; a second run leaves the same.
+
+    Without a production model nothing is scored, and the outcome says so.
+    """
+    from mlids.alerts.gather import Gatherer
+    from mlids.detectors.verdict import judge
+    from mlids.features.extract import Extractor, conn_columns
+
+    settings = load_settings()
+    lake, database, registry = open_lake(settings), open_database(settings), open_registry(settings)
+    if registry.version("production") is None:
+        return {"sensor": sensor_name, "day": day, "scored": 0, "alerts": 0, "model_version": None}
+    model = registry.load("production")
+    extractor, gatherer = Extractor(settings.networks), Gatherer()
+    alerts = {}
+    rows = 0
+    for batch in lake.batches("conn", sensor_name, [parse_day(day)]):
+        for start in range(0, batch.height, 65_536):
+            conns = conn_columns(batch.slice(start, 65_536))
+            x = extractor.features(conns)
+            for alert in gatherer.add(model, conns, x, judge(model, x, settings.threshold)):
+                alerts[alert.id] = alert
+            rows += conns.height
+    window = day_window(parse_day(day), _zone(settings, sensor_name))
+    for sink in open_sinks(settings, "batch"):
+        sink.write(list(alerts.values()))
+    database.drop_day_alerts(sensor_name, window.start, window.end, set(alerts))
+    _ledger_scored(database, sensor_name, day, rows, len(alerts))
+    return {"sensor": sensor_name, "day": day, "scored": rows, "alerts": len(alerts), "model_version": model.version}
+
+
+def score_days(sensor_name: str, days: Sequence[str]) -> dict[str, Any]:
+    """Score lake days of a sensor."""
+    done = [score_day(sensor_name, day) for day in days]
+    return {"sensor": sensor_name, "days": done, "alerts": sum(d["alerts"] for d in done)}
+
+
+def score_unscored(limit: int = 60) -> list[dict[str, Any]]:
+    """Score the days in the lake that no model has scored yet, oldest first."""
+    database = open_database(load_settings())
+    waiting = [r for r in database.ledger() if r["scored"] is None][:limit]
+    return [score_day(r["sensor"], r["day"]) for r in reversed(waiting)]

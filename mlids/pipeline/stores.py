@@ -1,0 +1,108 @@
+"""Opens every store from the settings: lake, database, registry, archives, sinks, models."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlids.errors import InputError, ModelError
+from mlids.settings import Sensor, Settings, load_settings
+
+if TYPE_CHECKING:
+    from mlids.alerts.database import Database
+    from mlids.alerts.sinks import Sink
+    from mlids.detectors.bundle import Model
+    from mlids.lake import Lake
+    from mlids.registry import Registry
+    from mlids.sources.archive import Archive
+
+
+def check_networks(networks: Sequence[str]) -> tuple[str, ...]:
+    """Return the networks, checked. Raises InputError naming the one that is no CIDR."""
+    for network in networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise InputError(f"{network!r} is not a network: {error} (write it as 192.0.2.0/24)") from None
+    return tuple(networks)
+
+
+def open_lake(settings: Settings) -> Lake:
+    """Return the lake."""
+    from mlids.lake import Lake
+
+    return Lake(settings.lake)
+
+
+def open_database(settings: Settings) -> Database:
+    """Return the product's own tables."""
+    from mlids.alerts.database import Database
+
+    return Database(settings.database)
+
+
+def open_registry(settings: Settings) -> Registry:
+    """Return the model registry."""
+    from mlids.registry import Registry
+
+    return Registry(settings.tracking_uri, settings.model_name)
+
+
+def open_archive(settings: Settings, sensor: Sensor) -> Archive:
+    """Return a sensor's archive, connected. Raises SourceError when it cannot be reached."""
+    if sensor.kind == "folder":
+        from mlids.sources.folder import FolderArchive
+
+        return FolderArchive(sensor.name, Path(sensor.logs))
+    from mlids.sources.sftp import SftpArchive
+
+    return SftpArchive(sensor, settings.known_hosts)
+
+
+def open_sinks(settings: Settings, origin: str = "live") -> list[Sink]:
+    """Return the configured alert sinks."""
+    from mlids.alerts.sinks import DatabaseSink, ElasticSink, JsonLinesSink
+
+    out: list[Sink] = []
+    for name in settings.sinks:
+        if name == "sqlite":
+            out.append(DatabaseSink(open_database(settings), origin))
+        elif name == "jsonl":
+            out.append(JsonLinesSink(settings.home / "alerts"))
+        else:
+            key = settings.elastic_api_key
+            sink = ElasticSink(
+                settings.elastic_url, api_key=key.get_secret_value() if key else None,
+                ca_file=settings.elastic_ca_file, prefix=settings.elastic_prefix,
+            )  # fmt: skip
+            sink.install()
+            out.append(sink)
+    return out
+
+
+def open_model(reference: str) -> Model:
+    """Return the model that a file, a folder or a `models:/…` URI names. Raises ModelError when there is none."""
+    if reference.startswith(("models:/", "runs:/")):
+        return open_registry(load_settings()).load(reference)
+    from mlids.detectors.bundle import Bundle
+
+    path = Path(reference)
+    if path.is_dir():
+        found = sorted(path.rglob("*.onnx"))
+        if not found:
+            raise ModelError(f"{path}: no .onnx file in it")
+        path = found[0]
+    if not path.is_file():
+        raise ModelError(f"{path}: no such model file")
+    return Bundle(path.read_bytes())
+
+
+def sensor_names(settings: Settings | None = None) -> list[str]:
+    """Return the names of the configured sensors. Raises InputError when there is none."""
+    settings = settings or load_settings()
+    names = [s.name for s in settings.sensors()]
+    if not names:
+        raise InputError(f"no sensor is configured: describe one in {settings.sensors_file or settings.home / 'sensors.toml'}")
+    return names

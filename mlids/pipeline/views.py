@@ -1,0 +1,87 @@
+"""What people look at: drift, the report, the page."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from mlids.errors import MlidsError
+from mlids.pipeline.models import production_facts
+from mlids.pipeline.stores import open_database, open_lake, open_registry
+from mlids.settings import Settings, load_settings
+from mlids.window import Window, day_window, days_between, parse_day
+
+
+def drift(start: str, end: str, days: int | None = None) -> dict[str, Any]:
+    """Compare the days of `start`..`end` with as many before them; file the page, log the effects to MLflow."""
+    from mlids.drift import compare
+
+    settings = load_settings()
+    lake, registry = open_lake(settings), open_registry(settings)
+    current = days_between(parse_day(start), parse_day(end))
+    span = days or len(current)
+    reference = days_between(parse_day(start) - timedelta(days=span), parse_day(start))
+    name = f"drift-{start}_{end}"
+    found = compare(lake, lake.sensors(), reference, current, settings.reports / f"{name}.html")
+    facts = found.as_dict()
+    path = settings.reports / f"{name}.json"
+    from mlids.sources.pull import write_aside
+
+    write_aside(path, json.dumps(facts, indent=1))
+    metrics = {f"drift_{k}": v for k, v in found.effects.items()} | {"drift_share": found.share}
+    facts["run_id"] = registry.log_report(name, metrics, {"drift": Path(found.html)})
+    return facts
+
+
+def report(start: str, end: str) -> dict[str, Any]:
+    """Write the report over days from `start` up to, not including, `end`; return its files."""
+    from mlids.assets import asset_folder
+    from mlids.report import summarize, write_report
+
+    settings = load_settings()
+    database = open_database(settings)
+    first, last = parse_day(start), parse_day(end)
+    window = Window(day_window(first).start, day_window(last).start)
+    alerts = database.alerts(since=window.start, until=window.end, limit=10_000)
+    drift_file = settings.reports / f"drift-{start}_{end}.json"
+    try:
+        compared = json.loads(drift_file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        compared = None
+    content = summarize(window, alerts, database.ledger(first, last), compared, production_facts(settings), database.audit_rows(10))
+    files = write_report(settings.reports, asset_folder("reports_templates"), content, f"weekly-{start}_{end}")
+    return {
+        "html": str(files.html), "pdf": str(files.pdf) if files.pdf else None, "why": files.why,
+        "alerts": len(alerts), "drift": compared is not None,
+    }  # fmt: skip
+
+
+def statuses(settings: Settings | None = None) -> list[dict[str, Any]]:
+    """Return the status files of all scorers."""
+    settings = settings or load_settings()
+    out = []
+    for path in sorted(settings.state.glob("*/status.json")):
+        try:
+            out.append(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            continue
+    return out
+
+
+def overview(limit: int = 200) -> dict[str, Any]:
+    """Return what the page in the Airflow UI shows: alerts, model, ledger, scorers, reports."""
+    settings = load_settings()
+    database = open_database(settings)
+    try:
+        model = production_facts(settings)
+    except MlidsError as error:
+        model = {"version": None, "error": str(error), "metrics": {}}
+    reports = sorted(
+        (p.name for p in settings.reports.glob("*.*") if p.suffix in {".html", ".pdf"} and not p.name.startswith(".")), reverse=True
+    )
+    return {
+        "alerts": database.alerts(limit=limit), "model": model, "ledger": database.ledger()[:60], "audit": database.audit_rows(10),
+        "scorers": statuses(settings), "reports": reports[:40],
+    }  # fmt: skip
