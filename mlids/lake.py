@@ -233,7 +233,7 @@ class _DayWriter:
             for name, dtype in part.items():
                 schema[name] = dtype if schema.get(name, dtype) == dtype else pl.String()
         for path, part in self._parts:
-            if part != schema:
+            if list(part.items()) != list(schema.items()):
                 frame = pl.read_parquet(path, hive_partitioning=False)
                 frame.select(
                     pl.col(n).cast(t, strict=False) if n in part else pl.lit(None, t).alias(n) for n, t in schema.items()

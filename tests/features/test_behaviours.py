@@ -1,0 +1,46 @@
+"""Each attack that `synth` makes is told by its behaviour; ordinary traffic mostly by none."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mlids.features.behaviours import BEHAVIOUR_NAMES, measure
+from mlids.features.extract import Extractor
+from mlids.synth.archive import cast_of
+from mlids.synth.attacks import SCENARIOS
+from mlids.synth.draft import written_order
+from mlids.synth.site import Site
+
+TELLS = {name: {name} for name in SCENARIOS} | {
+    "syn_flood": {"flood"}, "slow_scan": {"slow_scan", "horizontal_scan"}, "lateral_movement": {"lateral_movement"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_attack_is_told_by_its_behaviour(name: str) -> None:
+    site = Site(5)
+    told = 0
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        rows = written_order(SCENARIOS[name](1_762_000_000.0, cast_of(site), rng).frame(rng))
+        levels = measure(Extractor().features(rows)).max(axis=0)
+        strong = {b for b, level in zip(BEHAVIOUR_NAMES, levels, strict=True) if level >= 0.45}
+        told += bool(strong & TELLS[name])
+    assert told >= 4, f"{name} was told in {told} of 6 runs"
+
+
+def test_a_calm_day_is_mostly_not_told() -> None:
+    day = Site(5).day(date(2026, 11, 4), 8_000)
+    levels = measure(Extractor().features(day)).max(axis=1)
+    assert (levels >= 0.74).mean() < 0.002
+
+
+def test_levels_are_shares() -> None:
+    day = Site(5).day(date(2026, 11, 7), 3_000)
+    levels = measure(Extractor().features(day))
+    assert levels.min() >= 0 and levels.max() <= 1 and levels.shape == (day.height, len(BEHAVIOUR_NAMES))
+    assert isinstance(day, pl.DataFrame)
