@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import tempfile
@@ -56,7 +55,7 @@ class Registry:
         import onnx
         from mlflow.models import infer_signature
 
-        mlflow.set_tracking_uri(self.uri)
+        self._select()
         self._ensure_experiment()
         mlflow.set_experiment(self.experiment)
         model = onnx.load_from_string(trained.graph)
@@ -80,6 +79,13 @@ class Registry:
             )  # fmt: skip
         return Version(str(info.registered_model_version), parent.info.run_id, metrics=_flat({"hybrid": trained.figures["hybrid"]}))
 
+    def _select(self) -> None:
+        """Point mlflow's module functions at this registry: they keep the last one that was used."""
+        import mlflow
+
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(self.uri)
+
     def _ensure_experiment(self) -> None:
         """Create the experiment with a local artifact folder when the store is a bare SQLite file."""
         if self._client.get_experiment_by_name(self.experiment) is None:
@@ -98,7 +104,7 @@ class Registry:
         """Log a run of metrics and files (drift, reports) and return its id."""
         import mlflow
 
-        mlflow.set_tracking_uri(self.uri)
+        self._select()
         self._ensure_experiment()
         mlflow.set_experiment(self.experiment)
         with mlflow.start_run(run_name=run_name) as run:
@@ -146,8 +152,7 @@ class Registry:
 
         if not reference.startswith(("models:/", "runs:/")):
             reference = f"models:/{self.name}{'/' if reference.isdigit() else '@'}{reference}"
-        mlflow.set_tracking_uri(self.uri)
-        mlflow.set_registry_uri(self.uri)
+        self._select()
         with tempfile.TemporaryDirectory(prefix="mlids-model-") as folder:
             try:
                 path = Path(mlflow.artifacts.download_artifacts(reference, dst_path=folder))
@@ -188,8 +193,3 @@ def _example(trained: Trained) -> Any:
 
 def _flat(by_detector: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     return {f"{name}_{metric}": float(v) for name, values in by_detector.items() for metric, v in values.items() if v == v}
-
-
-def describe(version: Version | None) -> str:
-    """Return a version in words, as JSON for logs."""
-    return json.dumps(None if version is None else {"version": version.version, "run_id": version.run_id})

@@ -99,7 +99,7 @@ class Scorer:
                     raise
                 except (SourceError, StoreError) as error:  # ModelError too: the first model may be on its way
                     self._note(error)
-                    self._drop_follower()
+                    self._drop_follower(keep_state=isinstance(error, SourceError))
                     self._wait(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)], until)
                     failures += 1
                     continue
@@ -109,7 +109,7 @@ class Scorer:
             self._checkpoint(force=True)
             self._publish("stopped")
         finally:
-            self._drop_follower(keep_position=True)
+            self._drop_follower(keep_state=True)
             self._release_lock()
         return self.status
 
@@ -184,13 +184,20 @@ class Scorer:
         while not self._stop and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, 0.2))
 
-    def _drop_follower(self, *, keep_position: bool = False) -> None:
-        """Let go of the log; without an own position the last checkpoint's state is taken again."""
+    def _drop_follower(self, *, keep_state: bool = False) -> None:
+        """Let go of the log.
+
+        A source that breaks leaves a state that fits its position: every row it gave was scored. In any other
+        case, position and state are taken from the last checkpoint, where they belong together.
+        """
         if self._follower is None:
             return
+        position = self._follower.position
         self._follower.close()
         self._follower = None
-        if not keep_position:
+        if keep_state and position is not None:
+            self._start = position
+        else:
             self._restore()
 
     def _checkpoint(self, *, force: bool) -> None:
@@ -212,6 +219,7 @@ class Scorer:
     def _restore(self) -> None:
         """Take position, context and open alerts from the last checkpoint, which belong together."""
         self._extractor, self._gatherer, self._start = Extractor(self._networks), Gatherer(), None
+        self.status.rows = 0
         try:
             held = json.loads((self._folder / "checkpoint.json").read_text(encoding="utf-8"))
             self._start = Position(**held["position"])

@@ -74,7 +74,9 @@ class Database:
         if url.startswith("sqlite:///"):
             Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._engine = sa.create_engine(url, connect_args={"timeout": 30} if url.startswith("sqlite") else {})
+            # SQLite: a connection a statement, so that none outlives its use in a forked task.
+            sqlite: dict[str, Any] = {"connect_args": {"timeout": 30}, "poolclass": sa.pool.NullPool}
+            self._engine = sa.create_engine(url, **(sqlite if url.startswith("sqlite") else {}))
             with self._engine.begin() as db:
                 if url.startswith("sqlite"):
                     db.exec_driver_sql("PRAGMA journal_mode=WAL")

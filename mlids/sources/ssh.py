@@ -60,6 +60,7 @@ def _transport(sensor: Sensor, prefer: list[str]) -> paramiko.Transport:
     transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = sensor.timeout_s  # type: ignore[attr-defined]
     try:
         transport.start_client(timeout=sensor.timeout_s)
+        transport.get_remote_server_key()  # start_client comes back without a word when the time is up
     except (paramiko.SSHException, EOFError, OSError) as error:
         transport.close()
         raise SourceError(f"sensor {sensor.name}: the SSH handshake with {sensor.host}:{sensor.port} failed: {error}") from error

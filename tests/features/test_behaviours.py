@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import date
 
 import numpy as np
-import polars as pl
 import pytest
 
 from mlids.features.behaviours import BEHAVIOUR_NAMES, measure
@@ -43,4 +42,3 @@ def test_levels_are_shares() -> None:
     day = Site(5).day(date(2026, 11, 7), 3_000)
     levels = measure(Extractor().features(day))
     assert levels.min() >= 0 and levels.max() <= 1 and levels.shape == (day.height, len(BEHAVIOUR_NAMES))
-    assert isinstance(day, pl.DataFrame)

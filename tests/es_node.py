@@ -1,0 +1,129 @@
+"""A genuine Elasticsearch node for tests, without Docker: the server's own published test distribution.
+
+Maven copies it once (checked by its digest) into `.cache/`; it listens on loopback and is ended by its id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.request
+import zipfile
+from pathlib import Path
+
+from tests.conftest import ROOT, free_port, missing, need_program
+
+VERSION = "8.19.21"  # runs on JDK 17, which Debian and Ubuntu have
+SHA256 = "215d5f3dbf0609a149f6218a9e47b6ae2df34ebbff3c5754e35f15a5e5393c8a"
+CACHE = ROOT / ".cache"
+_NOBODY = 65534
+
+
+def java_home() -> str:
+    """Return a JDK or JRE of 17 or newer, preferring 17."""
+    for pattern in ("*17*", "*21*"):
+        for found in sorted(Path("/usr/lib/jvm").glob(pattern)):
+            if (found / "bin" / "java").exists():
+                return str(found)
+    missing("Java 17", "sudo apt-get install -y openjdk-17-jre-headless")
+    raise AssertionError
+
+
+def fetch() -> Path:
+    """Return the unpacked server."""
+    home = CACHE / f"elasticsearch-{VERSION}"
+    if (home / "bin" / "elasticsearch").exists():
+        return home
+    CACHE.mkdir(exist_ok=True)
+    goal = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
+    artifact = f"org.elasticsearch.distribution.integ-test-zip:elasticsearch:{VERSION}:zip"
+    # `java_home` may be a JRE; Maven itself runs on whatever Java is there.
+    subprocess.run(
+        [need_program("mvn", "maven"), "-B", "-q", goal, f"-Dartifact={artifact}", f"-DoutputDirectory={CACHE}", "-Dmdep.useBaseVersion=true"],
+        check=True, timeout=600, cwd=CACHE,
+    )  # fmt: skip
+    archive = CACHE / f"elasticsearch-{VERSION}.zip"
+    with archive.open("rb") as held:
+        digest = hashlib.file_digest(held, "sha256").hexdigest()
+    if digest != SHA256:
+        archive.unlink()
+        raise RuntimeError(f"{archive.name}: sha256 {digest} is not the expected one")
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        zipfile.ZipFile(archive).extractall(folder)
+        for program in Path(folder, home.name, "bin").iterdir():
+            program.chmod(0o755)
+        Path(folder, home.name).rename(home)
+    archive.unlink()
+    return home
+
+
+class ElasticsearchNode:
+    """One node on a free loopback port."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.work = Path(tempfile.mkdtemp(prefix="mlids-es-", dir="/tmp"))
+
+    def start(self) -> ElasticsearchNode:
+        """Start the server and wait until it answers."""
+        home = fetch()
+        self.work.chmod(0o755)
+        config = self.work / "config"
+        shutil.copytree(home / "config", config)
+        for name in ("data", "logs", "tmp"):
+            (self.work / name).mkdir()
+        (config / "elasticsearch.yml").write_text(
+            f"cluster.name: mlids-test\nnode.name: n1\npath.data: {self.work}/data\npath.logs: {self.work}/logs\nhttp.host: 127.0.0.1\n"
+            f"http.port: {self.port}\ntransport.host: 127.0.0.1\ntransport.port: {free_port()}\ndiscovery.type: single-node\n"
+            "xpack.security.enabled: false\ncluster.routing.allocation.disk.threshold_enabled: false\n"
+        )
+        (config / "jvm.options.d").mkdir(exist_ok=True)
+        (config / "jvm.options.d" / "test.options").write_text("-Xms384m\n-Xmx384m\n-XX:TieredStopAtLevel=1\n")
+        kept = [ln for ln in (config / "jvm.options").read_text().splitlines() if not ln.lstrip("0123456789-:").startswith("-Xlog")]
+        (config / "jvm.options").write_text("\n".join(ln for ln in kept if "Xlog:gc" not in ln and "HeapDump" not in ln and "ErrorFile" not in ln) + "\n")
+        env = {"PATH": os.environ["PATH"], "ES_JAVA_HOME": java_home(), "ES_PATH_CONF": str(config), "ES_TMPDIR": str(self.work / "tmp"), "HOME": str(self.work)}
+        as_user: dict[str, int] = {}
+        if os.geteuid() == 0:  # the server refuses to run as root
+            as_user = {"user": _NOBODY, "group": _NOBODY}
+            subprocess.run(["chown", "-R", f"{_NOBODY}:{_NOBODY}", str(self.work)], check=True)
+            home = self._readable(home)
+        with (self.work / "stdout.log").open("wb") as out:
+            self.process = subprocess.Popen(
+                [str(home / "bin" / "elasticsearch")], cwd=self.work, env=env, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
+                start_new_session=True, **as_user,
+            )  # fmt: skip
+        end = time.monotonic() + 120
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.url}/_cluster/health?wait_for_status=yellow&timeout=5s", timeout=10):
+                    return self
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > end:
+                    log = (self.work / "stdout.log").read_text(errors="replace")[-3_000:]
+                    self.stop()
+                    raise RuntimeError(f"Elasticsearch did not start:\n{log}") from None
+                time.sleep(0.3)
+
+    def _readable(self, home: Path) -> Path:
+        """Return the server, copied to where another user may read it when the checkout lies in a closed folder."""
+        probe = ["setpriv", f"--reuid={_NOBODY}", "--clear-groups", "test", "-r", str(home / "bin" / "elasticsearch")]
+        if subprocess.run(probe, check=False).returncode == 0:
+            return home
+        return Path(shutil.copytree(home, self.work / "server"))
+
+    def stop(self) -> None:
+        """End the server and remove its files."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            try:
+                self.process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+        shutil.rmtree(self.work, ignore_errors=True)
