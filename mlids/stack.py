@@ -7,6 +7,7 @@ address. Each component is started here, its output kept in `home/logs`, and all
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import secrets
@@ -35,6 +36,20 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
+def check_installed() -> None:
+    """Raise StackError when Airflow or the MLflow server is not installed."""
+    for module in ("airflow", "mlflow.server", "evidently", "psutil"):
+        if not _has(module):
+            raise StackError(f"{module} is not installed: the local stack comes with pip install 'mlids[pipeline,report]'")
+
+
+def _has(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
 @dataclass
 class Child:
     """A process that the stack started, the head of its own group."""
@@ -55,6 +70,7 @@ class Stack:
     """MLflow and Airflow for one home. Two homes do not collide."""
 
     def __init__(self, home: Path, extra_env: Mapping[str, str] | None = None) -> None:
+        check_installed()
         self.home = home.resolve()
         self.home.mkdir(parents=True, exist_ok=True)
         self.logs = self.home / "logs"

@@ -86,8 +86,16 @@ class ElasticsearchNode:
         (config / "jvm.options.d").mkdir(exist_ok=True)
         (config / "jvm.options.d" / "test.options").write_text("-Xms384m\n-Xmx384m\n-XX:TieredStopAtLevel=1\n")
         kept = [ln for ln in (config / "jvm.options").read_text().splitlines() if not ln.lstrip("0123456789-:").startswith("-Xlog")]
-        (config / "jvm.options").write_text("\n".join(ln for ln in kept if "Xlog:gc" not in ln and "HeapDump" not in ln and "ErrorFile" not in ln) + "\n")
-        env = {"PATH": os.environ["PATH"], "ES_JAVA_HOME": java_home(), "ES_PATH_CONF": str(config), "ES_TMPDIR": str(self.work / "tmp"), "HOME": str(self.work)}
+        (config / "jvm.options").write_text(
+            "\n".join(ln for ln in kept if "Xlog:gc" not in ln and "HeapDump" not in ln and "ErrorFile" not in ln) + "\n"
+        )
+        env = {
+            "PATH": os.environ["PATH"],
+            "ES_JAVA_HOME": java_home(),
+            "ES_PATH_CONF": str(config),
+            "ES_TMPDIR": str(self.work / "tmp"),
+            "HOME": str(self.work),
+        }
         as_user: dict[str, int] = {}
         if os.geteuid() == 0:  # the server refuses to run as root
             as_user = {"user": _NOBODY, "group": _NOBODY}

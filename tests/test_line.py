@@ -22,9 +22,7 @@ DAYS = ["2026-11-02", "2026-11-03", "2026-11-04", "2026-11-05"]
 @pytest.fixture
 def site(home: Path, made_site: Path) -> Path:
     home.mkdir()
-    (home / "sensors.toml").write_text(
-        f'[[sensor]]\nname = "hq"\nkind = "folder"\nlogs = "{made_site}"\ntypes = ["conn", "dns"]\n'
-    )
+    (home / "sensors.toml").write_text(f'[[sensor]]\nname = "hq"\nkind = "folder"\nlogs = "{made_site}"\ntypes = ["conn", "dns"]\n')
     return home
 
 
@@ -51,7 +49,9 @@ def test_the_whole_line(site: Path, made_site: Path) -> None:
     registry = pipeline.open_registry(settings)
     production = registry.version("production")
     assert production is not None and production.version == trained["version"]
-    assert production.metrics is not None and production.metrics["hybrid_pr_auc_at_1pct"] == pytest.approx(trained["figures"]["hybrid"]["pr_auc_at_1pct"])
+    assert production.metrics is not None and production.metrics["hybrid_pr_auc_at_1pct"] == pytest.approx(
+        trained["figures"]["hybrid"]["pr_auc_at_1pct"]
+    )
     bundle = registry.load("production")
     assert isinstance(bundle, Bundle) and bundle.spec.threshold == trained["threshold"]
 
@@ -83,11 +83,17 @@ def test_the_whole_line(site: Path, made_site: Path) -> None:
 
     report = pipeline.report("2026-11-04", "2026-11-06")
     assert report["drift"] and report["pdf"] and report["alerts"] > 0
-    text = subprocess.run([need_program("pdftotext", "poppler-utils"), report["pdf"], "-"], check=True, capture_output=True, text=True).stdout
+    text = subprocess.run(
+        [need_program("pdftotext", "poppler-utils"), report["pdf"], "-"], check=True, capture_output=True, text=True
+    ).stdout
     assert "Weekly report" in text and "Completeness" in text and "2026-11-05" in text
     assert f"{report['alerts']:,}" in text
     shown = pipeline.overview()
-    assert shown["model"]["version"] == trained["version"] and len(shown["ledger"]) == 4 and "weekly-2026-11-04_2026-11-06.pdf" in shown["reports"]
+    assert (
+        shown["model"]["version"] == trained["version"]
+        and len(shown["ledger"]) == 4
+        and "weekly-2026-11-04_2026-11-06.pdf" in shown["reports"]
+    )
     json.dumps(shown)
 
 
@@ -127,6 +133,12 @@ def test_days_follow_the_sensors_zone(home: Path) -> None:
 
     home.mkdir()
     entries = [("utc", "UTC"), ("la", "America/Los_Angeles"), ("tokyo", "Asia/Tokyo")]
-    (home / "sensors.toml").write_text("".join(f'[[sensor]]\nname = "{n}"\nkind = "folder"\nlogs = "/x"\nzone = "{z}"\n' for n, z in entries))
+    (home / "sensors.toml").write_text(
+        "".join(f'[[sensor]]\nname = "{n}"\nkind = "folder"\nlogs = "/x"\nzone = "{z}"\n' for n, z in entries)
+    )
     at = datetime(2026, 11, 21, 2, 5, tzinfo=UTC)
-    assert {d["sensor"]: d["day"] for d in pipeline.days_to_pull(None, None, at)} == {"utc": "2026-11-20", "la": "2026-11-19", "tokyo": "2026-11-20"}
+    assert {d["sensor"]: d["day"] for d in pipeline.days_to_pull(None, None, at)} == {
+        "utc": "2026-11-20",
+        "la": "2026-11-19",
+        "tokyo": "2026-11-20",
+    }

@@ -111,7 +111,11 @@ def test_killed_scorers_lose_nothing_and_double_nothing(live, tmp_path: Path, mo
     wanted = expected(name, log, tmp_path, monkeypatch)
     assert len(wanted) > 2
     log.write_bytes(log.read_bytes()[: len(header_lines("conn", CONN, NOW))])
-    command = [sys.executable, "-c", f"from mlids import pipeline; import mlids.scorer as s; s.CHECKPOINT_S = 0.3; pipeline.score_live({name!r}, 60)"]
+    command = [
+        sys.executable,
+        "-c",
+        f"from mlids import pipeline; import mlids.scorer as s; s.CHECKPOINT_S = 0.3; pipeline.score_live({name!r}, 60)",
+    ]
     written = 0
     for kill in (2.6, 3.1, 2.9):
         child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -160,7 +164,9 @@ def test_two_scorers_for_one_sensor_refuse(live) -> None:  # type: ignore[no-unt
 def test_serve_stops_at_once_when_asked(live) -> None:  # type: ignore[no-untyped-def]
     log, name, _ = live
     append(log, traffic()[:200])
-    child = subprocess.Popen([Path(sys.executable).with_name("mlids"), "serve", name, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        [Path(sys.executable).with_name("mlids"), "serve", name, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
     status = load_settings().state / name / "status.json"
     for _ in range(150):
         if status.exists() and json.loads(status.read_text())["rows"] == 200:

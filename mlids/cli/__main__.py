@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -41,11 +42,15 @@ def main() -> None:
         app()
     except MlidsError as error:
         sys.exit(fail(str(error), error.exit_code))
-    except KeyboardInterrupt:
-        sys.exit(fail("interrupted", 130))
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
+    except KeyboardInterrupt:
+        sys.exit(fail("interrupted", 130))
+    except Exception as error:
+        if os.environ.get("MLIDS_DEBUG"):
+            raise
+        sys.exit(fail(f"unexpected {type(error).__name__}: {error} (MLIDS_DEBUG=1 shows where; please report it)", 70))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,9 @@ def demo(
 ) -> None:
     """Run the whole line: sensor, pull, lake, train, drift, live scoring, report."""
     from mlids.demo import Demo, show_summary
-    from mlids.stack import USER  # noqa: F401 - fails early, with its own message, without the extra
+    from mlids.stack import check_installed
+
+    check_installed()
 
     def say(message: str) -> None:
         print(safe(message), flush=True)

@@ -115,7 +115,9 @@ def test_elasticsearch_takes_a_replay_without_doubles(node: ElasticsearchNode) -
     assert hit["mlids"]["count"] == 7 and hit["src"] == "10.0.0.3"
     # What Kibana would ask: a histogram of the score and the top sources.
     asked = client.search(
-        index="mlids-*", size=0, aggs={"h": {"date_histogram": {"field": "ts", "fixed_interval": "1h"}}, "s": {"terms": {"field": "src", "size": 3}}}
+        index="mlids-*",
+        size=0,
+        aggs={"h": {"date_histogram": {"field": "ts", "fixed_interval": "1h"}}, "s": {"terms": {"field": "src", "size": 3}}},
     )["aggregations"]
     assert len(asked["h"]["buckets"]) == 20 and len(asked["s"]["buckets"]) == 3
     odd = alert(90, src="not an address", dst="")

@@ -73,7 +73,7 @@ def test_one_class_is_no_training_set() -> None:
 
 
 def test_reasons_name_what_raises_the_score(fitted: tuple) -> None:  # type: ignore[type-arg]
-    _, isolation, x, spec = fitted
+    _, isolation, _, spec = fitted
     rows = np.repeat(np.array([spec.medians], np.float32), 3, axis=0)
     rows[1, NAMES.index("missed_bytes")] = 60.0
     model = FittedIsolation(isolation, spec)

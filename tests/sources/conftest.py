@@ -31,7 +31,8 @@ class Sshd:
     def sensor(self, logs: Path, **changes: object) -> Sensor:
         """Return a sensor that is this server."""
         return Sensor(
-            **{"name": "hq", "host": "127.0.0.1", "port": self.port, "user": getpass.getuser(), "key_file": self.key, "logs": str(logs)} | changes
+            **{"name": "hq", "host": "127.0.0.1", "port": self.port, "user": getpass.getuser(), "key_file": self.key, "logs": str(logs)}
+            | changes
         )
 
 

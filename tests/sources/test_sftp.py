@@ -115,7 +115,9 @@ def test_unknown_host_key_is_refused_with_the_command_that_adds_it(sshd: Sshd, l
     sensor, mine = sshd.sensor(logs), tmp_path / "known_hosts"
     with pytest.raises(HostKeyError, match="mlids trust hq --fingerprint SHA256:") as refused:
         SftpArchive(sensor, mine)
-    shown = subprocess.run([need_program("ssh-keygen", "openssh-client"), "-lf", f"{sshd.host_key}.pub"], check=True, capture_output=True, text=True).stdout.split()[1]
+    shown = subprocess.run(
+        [need_program("ssh-keygen", "openssh-client"), "-lf", f"{sshd.host_key}.pub"], check=True, capture_output=True, text=True
+    ).stdout.split()[1]
     assert shown in str(refused.value)
     with pytest.raises(HostKeyError, match="nothing was added"):
         ssh.trust(sensor, mine, "SHA256:other")

@@ -1,0 +1,204 @@
+"""`make bench`: one table, and benchmarks/latest.json. Sizes can be lowered with MLIDS_BENCH_FLOWS for a quick look."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+
+from benchmarks.measure import Cost, best, python, run
+
+ROOT = Path(__file__).resolve().parent.parent
+FLOWS = int(os.environ.get("MLIDS_BENCH_FLOWS", "6300000"))
+DAY = date(2026, 11, 4)
+MLIDS = Path(sys.executable).with_name("mlids")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One measured figure against its goal."""
+
+    name: str
+    value: float
+    unit: str
+    goal: float
+    better: str
+    ok: bool
+    peer: str
+    machine: str
+
+
+def machine() -> str:
+    """Describe this machine in a few words."""
+    cpu = next(
+        (ln.split(":", 1)[1].strip() for ln in Path("/proc/cpuinfo").read_text().splitlines() if ln.startswith("model name")),
+        platform.machine(),
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{os.cpu_count()} cores ({cpu}), {memory:.0f} GiB, {platform.system()} {platform.release().split('-')[0]}, Python {platform.python_version()}"
+
+
+class Bench:
+    """Gathers results and prints each as it comes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.results, self.where = folder, [], machine()
+        print(self.where, flush=True)
+
+    def add(self, name: str, value: float, unit: str, goal: float, peer: str, better: str = "lower") -> None:
+        ok = value <= goal if better == "lower" else value >= goal
+        self.results.append(Result(name, round(value, 4), unit, goal, better, ok, peer, self.where))
+        sign = "≤" if better == "lower" else "≥"
+        print(f"{'ok  ' if ok else 'MISS'} {name:42} {value:12.3f} {unit:10} goal {sign} {goal:<10g} {peer}", flush=True)
+
+    def save(self) -> None:
+        path = ROOT / "benchmarks" / "latest.json"
+        path.write_text(json.dumps([asdict(r) for r in self.results], indent=1) + "\n")
+
+
+_SYNTH = "import sys; from pathlib import Path; from datetime import date; from mlids.synth.archive import write_days; from mlids.synth.site import Site\nfor d, n, p in write_days(Path(sys.argv[1]), Site(7), [date(2026, 11, 4)], flows=int(sys.argv[2]), form=sys.argv[3], dns=False, suffix='.log.gz'): print(n)"
+_INGEST = "import sys; from pathlib import Path; from datetime import date; from mlids.lake import Lake; print(Lake(Path(sys.argv[1])).ingest('hq', date(2026, 11, 4), sorted(Path(sys.argv[2]).iterdir())).rows)"
+_POLARS_CSV = """
+import sys, polars as pl
+from pathlib import Path
+from mlids.zeek.types import CONN
+files = sorted(Path(sys.argv[1]).iterdir())
+types = {"time": pl.Float64, "interval": pl.Float64, "count": pl.UInt64, "port": pl.UInt32}
+schema = {c.name: types.get(c.zeek_type, pl.String) for c in CONN}
+pl.scan_csv(files, separator="\\t", has_header=False, comment_prefix="#", schema=schema, null_values="-", quote_char=None).sink_parquet(sys.argv[2], compression="zstd", compression_level=1)
+"""
+_POLARS_JSON = """
+import sys, polars as pl
+from pathlib import Path
+pl.scan_ndjson(sorted(Path(sys.argv[1]).iterdir())).sink_parquet(sys.argv[2], compression="zstd", compression_level=1)
+"""
+
+
+def ingest(bench: Bench) -> None:
+    """Hourly files to the lake against bare polars on the same files."""
+    for form, peer_code, limit, word in (("tsv", _POLARS_CSV, 1.3, "scan_csv"), ("json", _POLARS_JSON, 1.5, "scan_ndjson")):
+        logs = bench.folder / form
+        made = python(_SYNTH, logs, FLOWS, form)
+        rows = int(made.output.split()[-1])
+        day = logs / DAY.isoformat()
+        if form == "tsv":
+            bench.add(
+                "synth-rows-per-second", rows / made.wall_s, "rows/s", 300_000, "a limit; generated and written as 24 .log.gz", "higher"
+            )
+        ours, theirs = [], []
+        for _ in range(2):
+            theirs.append(python(peer_code, day, bench.folder / "peer.parquet"))
+            shutil.rmtree(bench.folder / "lake", ignore_errors=True)
+            ours.append(python(_INGEST, bench.folder / "lake", day))
+            assert int(ours[-1].output.split()[-1]) == rows, "rows were lost"
+        bench.add(
+            f"ingest-{form}-vs-polars",
+            best(ours).wall_s / best(theirs).wall_s,
+            "× wall",
+            limit,
+            f"polars {word} → sink_parquet, {best(theirs).wall_s:.1f} s",
+        )
+        bench.add(f"ingest-{form}-peak-rss", max(c.peak_mb for c in ours), "MB", 600, f"a limit; {rows:,} rows")
+        if form == "tsv":
+            big = bench.folder / "four"
+            big.mkdir()
+            for copy in range(4):
+                for path in day.iterdir():
+                    os.link(path, big / path.name.replace("conn.", f"conn.{copy}", 1))
+            shutil.rmtree(bench.folder / "lake")
+            four = python(_INGEST, bench.folder / "lake", big)
+            assert int(four.output.split()[-1]) == 4 * rows
+            bench.add("ingest-tsv-peak-rss-four-times-as-large", four.peak_mb, "MB", 600, f"a limit; {4 * rows:,} rows")
+            shutil.rmtree(big)
+        else:
+            shutil.rmtree(logs)
+        shutil.rmtree(bench.folder / "lake", ignore_errors=True)
+
+
+def peer_python() -> Path:
+    """Return the interpreter of the peer's own environment (ZAT and PyOD from the package index)."""
+    venv = ROOT / ".peer-venv"
+    interpreter = venv / "bin" / "python"
+    if not (venv / "ready").exists():
+        uv = ROOT / ".tools" / "uv" / "bin" / "uv"
+        subprocess.run([uv, "venv", "-q", "--clear", "--python", sys.executable, venv], check=True)
+        subprocess.run([uv, "pip", "install", "-q", "--compile-bytecode", "--python", interpreter, "zat>=0.4.7", "pyod>=2.0"], check=True)
+        (venv / "ready").touch()
+    return interpreter
+
+
+def score(bench: Bench) -> None:
+    """The newcomer's command against ZAT and PyOD's PCA, on a day and on a thousand rows."""
+    peer, script = peer_python(), ROOT / "benchmarks" / "peer_zat_pyod.py"
+    day = bench.folder / "tsv" / DAY.isoformat()
+    plain = bench.folder / "conn.log"
+    with plain.open("wb") as out:
+        for number, path in enumerate(sorted(day.iterdir())):
+            lines = subprocess.run(["zcat", path], check=True, capture_output=True).stdout
+            out.write(lines if number == 0 else b"".join(ln + b"\n" for ln in lines.split(b"\n") if ln and not ln.startswith(b"#")))
+    small = bench.folder / "small.log"
+    with plain.open("rb") as whole, small.open("wb") as out:
+        out.writelines(whole.readline() for _ in range(1_008))
+    run([MLIDS, "score", day / "conn.03:00:00-04:00:00.log.gz"])  # the kernel is compiled once per installation
+    ours = run([MLIDS, "score", plain])
+    theirs = run([peer, script, plain])
+    bench.add(
+        "score-day-vs-zat-pyod",
+        ours.wall_s / theirs.wall_s,
+        "× wall",
+        0.5,
+        f"ZAT + PyOD PCA, {theirs.wall_s:.0f} s, {theirs.peak_mb:,.0f} MB",
+    )
+    bench.add("score-day-peak-rss", ours.peak_mb, "MB", 1_500, f"a limit; took {ours.wall_s:.0f} s")
+
+    def least(command: list[str | Path], times: int = 5) -> Cost:
+        return best([run(command) for _ in range(times)])
+
+    small_ours = least([MLIDS, "score", small])
+    bare = least([sys.executable, "-c", "import polars, sklearn.ensemble"])
+    small_peer = least([peer, script, small], 3)
+    bench.add(
+        "score-1000-rows-vs-bare-import",
+        small_ours.wall_s / bare.wall_s,
+        "× wall",
+        1.5,
+        f"import polars, sklearn.ensemble, {bare.wall_s:.2f} s",
+    )
+    bench.add(
+        "score-1000-rows-vs-zat-pyod", small_ours.wall_s / small_peer.wall_s, "× wall", 0.6, f"ZAT + PyOD PCA, {small_peer.wall_s:.2f} s"
+    )
+    plain.unlink()
+
+
+def download(bench: Bench) -> None:
+    """A pull over loopback against OpenSSH's own sftp."""
+    from benchmarks.sftp import speeds
+
+    for name, value, unit, goal, peer in speeds(bench.folder):
+        bench.add(name, value, unit, goal, peer, "higher")
+
+
+def stages() -> Iterator[str]:
+    """Yield the stages asked for on the command line; all without one."""
+    yield from sys.argv[1:] or ("ingest", "score", "download")
+
+
+def main() -> None:
+    """Run the stages."""
+    with tempfile.TemporaryDirectory(prefix="mlids-bench-") as folder:
+        bench = Bench(Path(folder))
+        for stage in stages():
+            {"ingest": ingest, "score": score, "download": download}[stage](bench)
+        bench.save()
+    sys.exit(not all(r.ok for r in bench.results))
+
+
+main()

@@ -1,0 +1,89 @@
+"""Download speed of the pull against the `sftp` program, both from a real sshd on loopback."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import time
+from datetime import date
+from pathlib import Path
+
+DAY = date(2026, 11, 4)
+SIZE = 400 << 20
+
+
+def speeds(folder: Path) -> list[tuple[str, float, str, float, str]]:
+    """Return the measured ratio; empty with a word where sshd is missing."""
+    sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
+    if sshd is None or shutil.which("sftp") is None:
+        print("skipped: sshd or sftp is missing (apt-get install openssh-server openssh-client)")
+        return []
+    work = folder / "sftp"
+    day = work / "logs" / DAY.isoformat()
+    day.mkdir(parents=True)
+    with (day / "conn.00:00:00-01:00:00.log").open("wb") as out:
+        for _ in range(SIZE >> 20):
+            out.write(os.urandom(1 << 20))
+    for name in ("host", "client"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", work / name], check=True)
+    shutil.copy(work / "client.pub", work / "authorized")
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    (work / "config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {work}/host\nAuthorizedKeysFile {work}/authorized\nStrictModes no\n"
+        "PermitRootLogin yes\nUsePAM no\nPidFile none\nSubsystem sftp internal-sftp\n"
+    )
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)
+    server = subprocess.Popen([sshd, "-D", "-f", work / "config"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(1)
+        kind, key = (work / "host.pub").read_text().split()[:2]
+        (work / "known_hosts").write_text(f"[127.0.0.1]:{port} {kind} {key}\n")
+        ours, theirs = [], []
+        for _ in range(3):
+            theirs.append(_sftp(work, port, day))
+            ours.append(_pull(work, port))
+        return [
+            (
+                "sftp-pull-vs-openssh",
+                max(ours) / max(theirs),
+                "× MB/s",
+                0.6,
+                f"OpenSSH sftp (AES-GCM), {max(theirs):.0f} MB/s; ours {max(ours):.0f} MB/s, with digest",
+            )
+        ]
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _sftp(work: Path, port: int, day: Path) -> float:
+    target = work / "got"
+    command = ["sftp", "-q", "-P", str(port), "-i", work / "client", "-o", f"UserKnownHostsFile={work}/known_hosts", "-o", "Ciphers=aes128-gcm@openssh.com", "-b", "-", f"{getpass.getuser()}@127.0.0.1"]  # fmt: skip
+    source = next(day.iterdir())
+    began = time.perf_counter()
+    subprocess.run([str(c) for c in command], input=f'get "{source}" "{target}"\n', text=True, check=True, capture_output=True)
+    took = time.perf_counter() - began
+    target.unlink()
+    return SIZE / took / 1e6
+
+
+def _pull(work: Path, port: int) -> float:
+    from mlids.settings import Sensor
+    from mlids.sources.pull import pull_day
+    from mlids.sources.sftp import SftpArchive
+
+    sensor = Sensor(name="bench", host="127.0.0.1", port=port, user=getpass.getuser(), key_file=work / "client", logs=str(work / "logs"))
+    began = time.perf_counter()
+    archive = SftpArchive(sensor, work / "known_hosts")
+    done = pull_day(archive, DAY, work / "landing", ("conn",))
+    archive.close()
+    took = time.perf_counter() - began
+    assert done.bytes == SIZE
+    shutil.rmtree(work / "landing")
+    return SIZE / took / 1e6

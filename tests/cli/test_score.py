@@ -1,0 +1,163 @@
+"""`mlids score` as a person uses it: any form in, a ranked list out, errors without tracebacks."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.conftest import CONN_HEADER, conn_line
+
+MLIDS = Path(sys.executable).with_name("mlids")
+COLUMNS = [
+    "uid", "ts", "sensor", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto",
+    "attack_probability", "attack_class", "anomaly_score", "risk_score", "alert", "reasons",
+]  # fmt: skip
+
+
+def mlids(*args: object, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([MLIDS, *map(str, args)], input=stdin, capture_output=True, check=False, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def day(made_site: Path) -> Path:
+    return made_site / "2026-11-02"
+
+
+def test_one_row_per_conn_in_every_kind_of_file(day: Path, tmp_path: Path) -> None:
+    lines = subprocess.run(
+        ["bash", "-c", "for f in conn.*; do zcat $f; done | grep -vc '^#'"], cwd=day, capture_output=True, text=True, check=True
+    )
+    rows = int(lines.stdout)
+    for name in ("o.parquet", "o.csv", "o.jsonl"):
+        done = mlids("score", day, "--out", tmp_path / name, "--top", 5)
+        assert done.returncode == 0, done.stderr
+    frames = [
+        pl.read_parquet(tmp_path / "o.parquet"),
+        pl.read_csv(tmp_path / "o.csv", infer_schema_length=None),
+        pl.read_ndjson(tmp_path / "o.jsonl", infer_schema_length=None),
+    ]
+    for frame in frames:
+        assert frame.height == rows and frame.columns == COLUMNS
+        assert frame["uid"].to_list() == frames[0]["uid"].to_list()
+    table = frames[0]
+    assert table["attack_probability"].null_count() == rows, "null without a trained model"
+    assert table["risk_score"].min() >= 0 and table["risk_score"].max() <= 100
+    assert table.filter("alert")["reasons"].str.len_chars().min() > 10
+    assert mlids("score", day, "--out", tmp_path / "o.xlsx").returncode == 2
+
+
+def test_planted_attacks_lead_the_list(day: Path) -> None:
+    found = json.loads(mlids("score", day, "--format", "json").stdout)
+    assert found["alerts"] > 0 and "these very rows" in found["trained_on"]
+    assert {f["behaviour"] for f in found["findings"][:5]} & {"horizontal_scan", "vertical_scan", "brute_force", "flood", "dns_tunnel"}
+    assert all({"uid", "id.orig_h", "risk_score", "reasons"} <= set(f) for f in found["findings"])
+
+
+def test_a_calm_log_has_nothing_that_stands_out(tmp_path: Path) -> None:
+    from datetime import date
+
+    from mlids.synth.draft import CONN_NAMES
+    from mlids.synth.site import Site
+    from mlids.zeek.writer import write_log
+
+    day = Site(11).day(date(2026, 11, 4), 3_000)
+    web = day.filter(pl.col("service").is_in(["ssl", "dns", "http"])).select(CONN_NAMES)
+    write_log(tmp_path / "conn.log", web, opened=day["ts"][0])
+    done = mlids("score", tmp_path / "conn.log")
+    assert b"Nothing stands out" in done.stdout
+
+
+def test_standard_input_folder_csv_and_top(day: Path) -> None:
+    one = sorted(day.glob("conn.*"))[9]
+    piped = json.loads(mlids("score", "-", "--format", "json", "--top", 3, stdin=one.read_bytes()).stdout)
+    named = json.loads(mlids("score", one, "--format", "json", "--top", 3).stdout)
+    assert len(piped["findings"]) == 3
+    assert [f["uid"] for f in piped["findings"]] == [f["uid"] for f in named["findings"]]
+    rows = list(csv.DictReader(io.StringIO(mlids("score", one, "--format", "csv").stdout.decode())))
+    assert 0 < len(rows) <= 20 and rows[0]["uid"] == named["findings"][0]["uid"]
+
+
+def test_train_on_other_days(day: Path, made_site: Path) -> None:
+    found = json.loads(mlids("score", day, "--train", made_site / "2026-11-03", "--format", "json").stdout)
+    assert "--train" in found["trained_on"]
+
+
+def test_a_trained_model_from_a_file(day: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy as np
+
+    from mlids.detectors.bundle import Spec
+    from mlids.detectors.forest import fit_forest
+    from mlids.detectors.isolation import fit_isolation
+    from mlids.detectors.onnx_graph import build_graph
+    from mlids.features.spec import NAMES
+
+    x = np.random.default_rng(0).gamma(1, 1, (400, len(NAMES))).astype(np.float32)
+    forest = fit_forest(x, np.where(x[:, 0] > 1, "scan", "benign"), trees=5)
+    spec = Spec(medians=[0.0] * len(NAMES), classes=[str(c) for c in forest.classes_])
+    (tmp_path / "m.onnx").write_bytes(build_graph(forest, fit_isolation(x), spec.as_dict()))
+    found = json.loads(mlids("score", day, "--model", tmp_path, "--format", "json").stdout)
+    assert all(f["attack_probability"] is not None and f["attack_class"] == "scan" for f in found["findings"])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"Lorem ipsum\n", "not a Zeek log"),
+        (b"", "no conns"),
+        (CONN_HEADER.encode(), "no conns"),
+        (CONN_HEADER.encode() + b"junk\n" * 5, "5 rows did not parse"),
+        (b"#separator \\x09\n#path\tdns\n#fields\tts\tuid\tquery\n#types\ttime\tstring\tstring\n1.0\tC1\ta\n", "only other logs"),
+        (b"\x1f\x8b\x08\x00garbage", "gzip"),
+        (b"\x00" * 5_000, "not a Zeek log"),
+        (b'{"a":' * 50_000, "no conns"),
+    ],
+)
+def test_what_cannot_be_scored_is_said_in_one_line(content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "conn.log").write_bytes(content)
+    done = mlids("score", tmp_path / "conn.log")
+    assert done.returncode == 2 and said in done.stderr.decode() and "Traceback" not in done.stderr.decode()
+
+
+def test_usage_faults(tmp_path: Path) -> None:
+    (tmp_path / "conn.log").write_text(CONN_HEADER + conn_line())
+    for args in (["--format", "xml"], ["--network", "10.0.0.0/99"], ["--model", "/nowhere.onnx"], ["--top", "-1"]):
+        done = mlids("score", tmp_path / "conn.log", *args)
+        assert done.returncode in (2, 4) and b"Traceback" not in done.stderr, args
+    assert b"no such file" in mlids("score", tmp_path / "nowhere").stderr
+
+
+def test_terminal_escapes_in_a_log_are_shown_not_sent(tmp_path: Path) -> None:
+    rows = "".join(conn_line(f"C{n}", orig_bytes=str(n)) for n in range(30)) + conn_line("C\\x1b[31mred", service="\\x1b]0;owned\\x07")
+    (tmp_path / "conn.log").write_text(CONN_HEADER + rows)
+    for form in ("table", "json", "csv"):
+        out = mlids("score", tmp_path / "conn.log", "--format", form, "--top", 50)
+        assert b"\x1b[31mred" not in out.stdout and b"\x1b]0" not in out.stdout and out.returncode == 0
+    assert "=cmd" not in mlids("score", tmp_path / "conn.log", "--format", "csv").stdout.decode()
+
+
+def test_bad_rows_are_named_but_do_not_stop(tmp_path: Path) -> None:
+    (tmp_path / "conn.log").write_text(CONN_HEADER + conn_line("C1") + "short\n" + conn_line("C2"))
+    done = mlids("score", tmp_path / "conn.log")
+    assert done.returncode == 0 and b"line 10" in done.stderr and b"2 conns" in done.stdout
+
+
+def test_a_single_conn_can_be_scored(tmp_path: Path) -> None:
+    (tmp_path / "conn.log").write_text(CONN_HEADER + conn_line("C1"))
+    assert mlids("score", tmp_path / "conn.log").returncode == 0
+
+
+def test_real_logs_of_all_kinds(real_data: Path) -> None:
+    for name in (
+        "stratosphere/001-zeek-scenario-malicious/conn.log", "slips/port-scans", "rita/truncated/conn_json.log", "saitama/data/zeek",
+        "zeek-btest/Baseline/core.tunnels.geneve-arp/conn.log", "otrf/datasets/compound/apt29/day1/zeek/combined_zeek.log",
+    ):  # fmt: skip
+        done = mlids("score", real_data / name, "--format", "json")
+        assert done.returncode == 0 and b"Traceback" not in done.stderr, (name, done.stderr)
+        assert json.loads(done.stdout)["rows"] > 0, name

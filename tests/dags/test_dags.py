@@ -1,0 +1,86 @@
+"""The DAGs parse light, say their intervals, carry docs and forms, and run with `dag.test()`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+NAMES = {"zeek_ingest", "train_weekly", "drift_weekly", "report_weekly", "score_live", "model_rollback"}
+_RUN = """
+import json, sys
+sys.path.insert(0, {dags!r})
+module = __import__({name!r})
+from airflow.dag_processing.dagbag import DagBag
+bag = DagBag({dags!r} + "/" + {name!r} + ".py")
+assert not bag.import_errors, bag.import_errors
+from airflow.dag_processing.dagbag import sync_bag_to_db
+sync_bag_to_db(bag, "dags-folder", None)
+run = bag.dags[{name!r}].test(run_conf=json.loads({conf!r}))
+print("STATE", run.state)
+"""
+
+
+def run_dag(name: str, conf: dict[str, object], home: Path) -> str:
+    code = _RUN.format(dags=str(ROOT / "dags"), name=name, conf=json.dumps(conf))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert "STATE" in done.stdout, done.stdout[-3_000:] + done.stderr[-3_000:]
+    return done.stdout.rsplit("STATE ", 1)[1].strip()
+
+
+def test_parsing_loads_nothing_heavy(airflow_home: Path) -> None:
+    code = (
+        "import sys, pathlib\n"
+        f"sys.path.insert(0, {str(ROOT / 'dags')!r})\n"
+        f"for p in sorted(pathlib.Path({str(ROOT / 'dags')!r}).glob('*.py')): __import__(p.stem)\n"
+        "heavy = {'polars', 'sklearn', 'mlflow', 'evidently', 'numba', 'onnxruntime', 'weasyprint', 'paramiko', 'mlids'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_every_dag_has_docs_tags_an_owner_and_an_explicit_interval(airflow_home: Path) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(str(ROOT / "dags"))
+    assert not bag.import_errors and set(bag.dags) == NAMES
+    for name, dag in bag.dags.items():
+        assert dag.doc_md and dag.doc_md.startswith("###") and "mlids" in dag.tags, name
+        assert dag.catchup is False and dag.max_active_runs in (1, 3), name
+        assert all(t.owner == "mlids" for t in dag.tasks), name
+        kind = type(dag.timetable).__name__
+        assert kind in {"CronDataIntervalTimetable", "ContinuousTimetable", "NullTimetable"}, f"{name}: {kind} reads nothing"
+        assert dag.params, f"{name} has no form"
+
+
+def test_a_form_with_nonsense_is_refused(airflow_home: Path) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.sdk.exceptions import AirflowException
+
+    dag = DagBag(str(ROOT / "dags")).dags["model_rollback"]
+    with pytest.raises((AirflowException, ValueError)):
+        dag.params.deep_merge({"to": "not a version", "why": "x"})
+        dag.params.validate()
+
+
+def test_ingest_train_and_report_run(airflow_home: Path, home: Path, made_site: Path) -> None:
+    home.mkdir()
+    (home / "sensors.toml").write_text(f'[[sensor]]\nname = "hq"\nkind = "folder"\nlogs = "{made_site}"\ntypes = ["conn"]\n')
+    assert run_dag("train_weekly", {"start": "2026-11-02", "end": "2026-11-04"}, home) == "success"
+    assert not (home / "mlruns" / "mlflow.db").exists(), "an empty lake trains nothing, and is no failure"
+    for day in ("2026-11-02", "2026-11-03"):
+        assert run_dag("zeek_ingest", {"day": day}, home) == "success"
+    first = {p: p.read_bytes() for p in (home / "lake").rglob("*.parquet")}
+    assert run_dag("zeek_ingest", {"day": "2026-11-03"}, home) == "success"
+    assert {p: p.read_bytes() for p in (home / "lake").rglob("*.parquet")} == first, "a task run twice leaves the same files"
+    assert run_dag("train_weekly", {"start": "2026-11-02", "end": "2026-11-04"}, home) == "success"
+    assert run_dag("report_weekly", {"start": "2026-11-02", "end": "2026-11-04"}, home) == "success"
+    assert list((home / "reports").glob("weekly-*.pdf"))
+    assert run_dag("model_rollback", {"why": "there is none"}, home) == "failed"
+    assert run_dag("zeek_ingest", {"day": "2030-01-01"}, home) == "failed"

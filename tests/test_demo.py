@@ -1,0 +1,150 @@
+"""The whole demo on real running components, its page in Chromium, and nothing left behind after Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import missing
+
+MARK = "mlids-demo-test"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict]:  # type: ignore[type-arg]
+    home = tmp_path_factory.mktemp(MARK)
+    log = home / "out.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [Path(sys.executable).with_name("mlids"), "demo", "--home", home / "h", "--flows", "8000"],
+            stdout=out,
+            stderr=out,
+            stdin=subprocess.DEVNULL,
+        )
+    end = time.monotonic() + 480
+    while "press Ctrl-C" not in log.read_text():
+        assert process.poll() is None and time.monotonic() < end, log.read_text()[-6_000:]
+        time.sleep(1)
+    text = log.read_text()
+    url = re.search(r"Airflow: (http://127\.0\.0\.1:\d+)", text)
+    password = re.search(r"password (\S+)\)", text)
+    assert url and password
+    yield {"home": home / "h", "url": url[1], "password": password[1], "process": process, "text": text}
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=90)
+
+
+def test_summary_says_what_came_of_it(demo: dict) -> None:  # type: ignore[type-arg]
+    summary = json.loads((demo["home"] / "demo-summary.json").read_text())
+    wanted = {
+        "rows_pulled",
+        "rows_in_lake",
+        "rows_rejected",
+        "model_version",
+        "alerts",
+        "attacks_planted",
+        "attacks_found",
+        "report",
+        "seconds",
+    }
+    assert wanted <= set(summary)
+    assert summary["rows_in_lake"] == summary["rows_pulled"] > 80_000 and summary["rows_rejected"] == 0
+    assert summary["model_version"] == "1" and summary["attacks_planted"] == 20
+    assert summary["attacks_found"] >= 15, summary["attacks_missed"]
+    assert {Path(p).suffix for p in summary["report"]} == {".html", ".pdf"} and all(Path(p).exists() for p in summary["report"])
+    # An independent count of the rows: lines of the sensor's files.
+    count = "for f in */conn.*.gz */dns.*.gz; do zcat $f; done | grep -vc '^#'"
+    logs = demo["home"] / "sensor" / "logs"
+    lines = int(subprocess.run(["bash", "-c", count], cwd=logs, check=True, capture_output=True, text=True).stdout)
+    assert lines == summary["rows_in_lake"]
+
+
+def test_live_alerts_came_from_the_live_scorer(demo: dict) -> None:  # type: ignore[type-arg]
+    assert "live alert" in demo["text"]
+    import sqlite3
+
+    with sqlite3.connect(demo["home"] / "mlids.db") as db:
+        origins = dict(db.execute("select origin, count(*) from alerts group by origin").fetchall())
+    db.close()
+    assert origins["live"] >= 2 and origins["batch"] >= 5
+
+
+def test_everything_listens_on_loopback_only(demo: dict) -> None:  # type: ignore[type-arg]
+    family = psutil.Process(demo["process"].pid).children(recursive=True)
+    listening = {
+        c.laddr.ip for p in [psutil.Process(demo["process"].pid), *family] for c in p.net_connections() if c.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
+
+
+def test_the_page_wants_a_login_and_shows_alerts(demo: dict, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    for path in ("/mlids/", "/mlids/api/overview", "/mlids/reports/weekly-x.html"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(demo["url"] + path, timeout=30)
+        assert refused.value.code == 401
+        refused.value.close()
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        missing("Chromium", "sudo apt-get install -y chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        errors: list[str] = []
+        page.goto(demo["url"] + "/")
+        page.fill("input[name=username]", "admin")
+        page.fill("input[name=password]", demo["password"])
+        page.keyboard.press("Enter")
+        page.wait_for_selector("text=Dags", timeout=30_000)
+        page.goto(demo["url"] + "/plugin/mlids")
+        frame = page.frame_locator("iframe")
+        frame.locator("h1", has_text="mlids").wait_for(timeout=30_000)
+        assert frame.locator("table").first.locator("tr").count() > 5
+        assert frame.locator("text=PR-AUC at 1 %").count() == 1
+        page.on("pageerror", lambda e: errors.append(str(e)))
+        answer = page.request.get(demo["url"] + "/mlids/")
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        report = frame.locator("a", has_text=".html").first.get_attribute("href")
+        got = page.request.get(demo["url"] + "/mlids/" + str(report))
+        assert got.ok and "html" in got.headers["content-type"]
+        assert page.request.get(demo["url"] + "/mlids/reports/..%2f..%2fsecrets.json").status == 404
+        browser.close()
+    assert not errors
+
+
+def test_secrets_stay_out_of_logs_and_files(demo: dict) -> None:  # type: ignore[type-arg]
+    secrets = json.loads((demo["home"] / "secrets.json").read_text())
+    assert (demo["home"] / "secrets.json").stat().st_mode & 0o077 == 0
+    for path in (demo["home"] / "logs").glob("*.log"):
+        text = path.read_text(errors="replace")
+        assert not any(value in text for value in secrets.values()), path
+    assert "PRIVATE KEY" in (demo["home"] / "sensor" / "client_key").read_text()
+    assert (demo["home"] / "sensor" / "client_key").stat().st_mode & 0o077 == 0
+
+
+def test_interrupt_leaves_no_process_behind(demo: dict) -> None:  # type: ignore[type-arg]
+    process = psutil.Process(demo["process"].pid)
+    family = [process, *process.children(recursive=True)]
+    ports = [c.laddr.port for p in family for c in p.net_connections() if c.status == psutil.CONN_LISTEN]
+    demo["process"].send_signal(signal.SIGINT)
+    assert demo["process"].wait(timeout=90) == 0
+    assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    assert not [p for p in psutil.process_iter(["cmdline"]) if MARK in " ".join(p.info["cmdline"] or [])]
+    for port in ports:
+        with socket.socket() as s:
+            assert s.connect_ex(("127.0.0.1", port)) != 0

@@ -1,0 +1,89 @@
+"""The wheel installs alone and scores a log; the compose file fits the compose specification."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import CONN_HEADER, ROOT, conn_line, missing
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("wheel")
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", out], cwd=ROOT, check=True, capture_output=True)
+    return next(out.glob("mlids-*.whl"))
+
+
+def test_the_wheel_alone_scores_a_log(wheel: Path, tmp_path: Path) -> None:
+    uv = ROOT / ".tools" / "uv" / "bin" / "uv"
+    if not uv.exists():
+        missing("uv", "make setup")
+    venv = tmp_path / "venv"
+    subprocess.run([uv, "venv", "-q", "--python", sys.executable, venv], check=True)
+    installed = subprocess.run(
+        [uv, "pip", "install", "-q", "--python", venv / "bin" / "python", "--constraint", ROOT / "requirements.lock", wheel],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert installed.returncode == 0, installed.stderr
+    names = subprocess.run(
+        [uv, "pip", "list", "-q", "--python", venv / "bin" / "python"], check=True, capture_output=True, text=True
+    ).stdout
+    assert "apache-airflow" not in names and "evidently" not in names and "mlflow-skinny" in names and "\nmlflow " not in names
+    log = tmp_path / "conn.log"
+    log.write_text(CONN_HEADER + "".join(conn_line(f"C{n}", orig_bytes=str(n)) for n in range(50)))
+    done = subprocess.run(
+        [venv / "bin" / "mlids", "score", log, "--format", "json"], check=True, capture_output=True, text=True, cwd=tmp_path
+    )
+    assert json.loads(done.stdout)["rows"] == 50
+    told = subprocess.run([venv / "bin" / "mlids", "demo"], check=False, capture_output=True, text=True, cwd=tmp_path)
+    assert told.returncode == 5 and "mlids[pipeline" in told.stderr and "Traceback" not in told.stderr
+
+
+def test_the_wheel_carries_what_the_stack_needs(wheel: Path) -> None:
+    import zipfile
+
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {
+        "mlids/_site/dags/zeek_ingest.py",
+        "mlids/_site/plugins/mlids_airflow/page.html.j2",
+        "mlids/_site/reports_templates/weekly.html.j2",
+    } <= names
+
+
+def test_compose_file_fits_the_specification() -> None:
+    import yaml
+
+    path = ROOT / "docker-compose.airflow.yml"
+    check = Path(sys.executable).with_name("check-jsonschema")
+    done = subprocess.run([check, "--builtin-schema", "vendor.compose-spec", path], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    services = yaml.safe_load(path.read_text())["services"]
+    wanted = {
+        "postgres",
+        "redis",
+        "airflow-apiserver",
+        "airflow-scheduler",
+        "airflow-dag-processor",
+        "airflow-triggerer",
+        "airflow-worker",
+        "mlflow",
+        "elasticsearch",
+        "kibana",
+        "scorer",
+    }
+    assert wanted <= set(services)
+    for name, service in services.items():
+        for port in service.get("ports", []):
+            assert str(port).startswith("127.0.0.1:"), f"{name} listens on more than loopback"
+
+
+def test_lock_names_no_registry_host() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    assert "://" not in text and "--hash=sha256:" in text and "index-url" not in text
