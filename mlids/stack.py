@@ -13,6 +13,7 @@ import os
 import secrets
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -133,7 +134,7 @@ class Stack:
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow}/airflow.db",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow}/airflow.db?timeout=60",
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self.api_port),
             "AIRFLOW__API__BASE_URL": self.airflow_url,
@@ -158,6 +159,9 @@ class Stack:
         )  # fmt: skip
         say("preparing Airflow's database")
         self.run("airflow", "db", "migrate", log="airflow-db")
+        # Readers and a writer at once: without it SQLite answers "database is locked" under the scheduler's load.
+        with contextlib.closing(sqlite3.connect(self.home / "airflow" / "airflow.db")) as db:
+            db.execute("PRAGMA journal_mode=WAL")
         say("starting Airflow and MLflow")
         self._spawn("api-server", "airflow", "api-server", "--host", "127.0.0.1", "--port", str(self.api_port), "--workers", "1")
         self._wait("api-server", lambda: _answers(f"{self.airflow_url}/api/v2/monitor/health"))
@@ -232,8 +236,8 @@ class Stack:
 
     def api(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Call Airflow's REST API as `admin` and return its JSON. Raises StackError with its answer when it refuses."""
-        for fresh in (False, True):
-            if fresh or (self._token is None and not path.endswith("/health")):
+        for attempt in range(5):
+            if self._token is None and not path.endswith("/health"):
                 self._token = self._login()
             request = urllib.request.Request(  # noqa: S310 - our own loopback address
                 self.airflow_url + path, method=method, data=None if body is None else json.dumps(body).encode(),
@@ -244,7 +248,11 @@ class Stack:
                     data = answer.read()
                     return json.loads(data) if data else None
             except urllib.error.HTTPError as error:
-                if error.code == 401 and not fresh:
+                if error.code == 401 and attempt == 0:
+                    self._token = None
+                    continue
+                if error.code == 503 and attempt < 4:  # SQLite was busy
+                    time.sleep(1.0 + attempt)
                     continue
                 raise StackError(f"Airflow refused {method} {path}: {error.code} {error.read().decode(errors='replace')[:500]}") from error
         return None
