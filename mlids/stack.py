@@ -13,7 +13,6 @@ import os
 import secrets
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
@@ -134,7 +133,7 @@ class Stack:
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow}/airflow.db?timeout=60",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow}/airflow.db",
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self.api_port),
             "AIRFLOW__API__BASE_URL": self.airflow_url,
@@ -159,9 +158,6 @@ class Stack:
         )  # fmt: skip
         say("preparing Airflow's database")
         self.run("airflow", "db", "migrate", log="airflow-db")
-        # Readers and a writer at once: without it SQLite answers "database is locked" under the scheduler's load.
-        with contextlib.closing(sqlite3.connect(self.home / "airflow" / "airflow.db")) as db:
-            db.execute("PRAGMA journal_mode=WAL")
         say("starting Airflow and MLflow")
         self._spawn("api-server", "airflow", "api-server", "--host", "127.0.0.1", "--port", str(self.api_port), "--workers", "1")
         self._wait("api-server", lambda: _answers(f"{self.airflow_url}/api/v2/monitor/health"))
@@ -255,6 +251,9 @@ class Stack:
                     time.sleep(1.0 + attempt)
                     continue
                 raise StackError(f"Airflow refused {method} {path}: {error.code} {error.read().decode(errors='replace')[:500]}") from error
+            except OSError as error:  # no answer in time; asking twice does no harm but for POST
+                if method == "POST" or attempt >= 2:
+                    raise StackError(f"Airflow did not answer {method} {path}: {error}; see {self.logs}") from error
         return None
 
     def _login(self) -> str:

@@ -82,7 +82,8 @@ def day_with_attacks(site: Site, day: date, flows: int, attacks: Sequence[str], 
     rows = pl.concat(parts)
     # A day's archive holds what ended in that day.
     left = (pl.lit(window.end) - pl.col("ts")).dt.total_microseconds() / 1e6 - 0.001
-    rows = rows.with_columns(duration=pl.min_horizontal("duration", left).clip(0.0).round(6))
+    within = pl.min_horizontal("duration", left).clip(0.0).round(6)
+    rows = rows.with_columns(duration=pl.when(pl.col("duration").is_not_null()).then(within))
     return written_order(rows), planted
 
 

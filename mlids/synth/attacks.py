@@ -121,6 +121,9 @@ def syn_flood(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
     answered = rng.random(n) < 0.3
     flood.conn_state = pl.Series(np.where(answered, "SH", "S0"))
     flood.history = pl.Series(np.where(answered, "SF", "S"))
+    flood.resp_pkts = np.zeros(n)
+    flood.orig_pkts = np.where(answered, 2, 1)
+    flood.duration = np.where(answered, rng.exponential(0.5, n), np.nan)
     return flood
 
 

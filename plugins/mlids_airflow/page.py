@@ -5,7 +5,7 @@ from pathlib import Path
 
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
 from airflow.api_fastapi.core_api.security import requires_access_view
-from fastapi import Depends, FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse
 
 # An app mounted by a plugin is public unless it asks for a login itself.
@@ -23,16 +23,18 @@ _REPORT = re.compile(r"[a-z0-9_-]{1,80}\.(html|pdf)\Z")
 
 
 @app.get("/", response_class=HTMLResponse)
-def page() -> HTMLResponse:
+def page(request: Request) -> HTMLResponse:
     """Show today's alerts, the model, the ledger, the scorers and the reports."""
     import jinja2
 
     from mlids import pipeline
     from mlids.report import printable
 
+    # The UI shows the page in a frame under another address, so links are given from the root.
+    base = request.scope.get("root_path", "").rstrip("/") + "/"
     templates = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
     templates.filters["printable"] = printable
-    return HTMLResponse(templates.get_template("page.html.j2").render(**pipeline.overview()), headers=_HEADERS)
+    return HTMLResponse(templates.get_template("page.html.j2").render(base=base, **pipeline.overview()), headers=_HEADERS)
 
 
 @app.get("/api/overview")
