@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,17 @@ import polars as pl
 
 from mlids.errors import InputError, MlidsError, StoreError
 from mlids.window import parse_day
-from mlids.zeek.reader import Batch, LogReader
+from mlids.zeek.ahead import in_order
+from mlids.zeek.reader import Batch, LogReader, ReadReport
+from mlids.zeek.tsv import Reject
 from mlids.zeek.types import CONN, log_type_of
 
 MANIFEST = "_manifest.json"
 QUARANTINE = "_quarantine.jsonl"
 # A part is one block of text; small hours are gathered up to this.
 PART_ROWS = 250_000
+# Several blocks are in flight at once: two files, each decompressed, parsed and written in threads.
+BLOCK_BYTES = 16 << 20
 QUARANTINED_PER_FILE = 10_000
 _AT_FDCWD, _EXCHANGE = -100, 2
 
@@ -119,8 +125,9 @@ class Lake:
         for log, paths in sorted(by_log.items()):
             writer = _DayWriter(self, log, sensor, day)
             try:
-                for path in paths:
-                    writer.add(path, (digests or {}).get(path.name))
+                # Two files are read at once, and written in their order.
+                for piece in in_order([partial(_pieces, path, log) for path in paths]):
+                    writer.add(piece, digests or {})
                 manifest = writer.finish()
             except OSError as error:
                 raise StoreError(f"{self.root}: {error.strerror or error}; the day as it was before is untouched") from error
@@ -144,6 +151,28 @@ class Lake:
                 old.rename(target)
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """Some rows of a file and the rejects met on the way; the last piece of a file has its report."""
+
+    path: Path
+    batch: Batch | None
+    rejects: list[Reject]
+    report: ReadReport | None = None
+    problem: str | None = None
+
+
+def _pieces(path: Path, log: str) -> Iterator[_Piece]:
+    reader = LogReader(path, path.name, log=log, block_bytes=BLOCK_BYTES)
+    problem = None
+    try:
+        for batch in reader:
+            yield _Piece(path, batch, reader.report.take_rejects())
+    except MlidsError as error:
+        problem = str(error)
+    yield _Piece(path, None, reader.report.take_rejects(), reader.report, problem)
+
+
 class _DayWriter:
     """Writes a day beside its place and swaps it in whole."""
 
@@ -161,24 +190,26 @@ class _DayWriter:
         self._held_rows = 0
         self._parts: list[tuple[Path, dict[str, pl.DataType]]] = []
         self._row = 0
+        self._quarantined = 0
+        self._syncing = ThreadPoolExecutor(1)
+        self._synced: list[Future[None]] = []
+        self._rewritten: set[Path] = set()
 
-    def add(self, path: Path, digest: str | None) -> None:
-        reader = LogReader(path, path.name, log=self._manifest.log)
-        quarantined = 0
-        problem = None
-        try:
-            for batch in reader:
-                self._batch(batch, path.name)
-                quarantined += self._quarantine(reader, path.name, quarantined)
-        except MlidsError as error:
-            problem = str(error)
-        self._quarantine(reader, path.name, quarantined)
-        report = reader.report
-        problem = problem or (report.problems[0].reason if report.problems else None)
-        self._manifest.sources.append(SourceEntry(path.name, path.stat().st_size, digest, report.rows, report.rejected, problem))
+    def add(self, piece: _Piece, digests: dict[str, str]) -> None:
+        """Take a piece of a file; the last piece of each file carries its report."""
+        self._quarantine(piece.rejects, piece.path.name)
+        if piece.batch is not None:
+            self._batch(piece.batch, piece.path.name)
+        if piece.report is None:
+            return
+        report = piece.report
+        problem = piece.problem or (report.problems[0].reason if report.problems else None)
+        name, size = piece.path.name, piece.path.stat().st_size
+        self._manifest.sources.append(SourceEntry(name, size, digests.get(name), report.rows, report.rejected, problem))
         self._manifest.rows += report.rows
         self._manifest.rejected += report.rejected
         self._manifest.fields += [f for f in report.fields if f not in self._manifest.fields]
+        self._quarantined = 0
 
     def _batch(self, batch: Batch, source: str) -> None:
         frame = batch.frame
@@ -201,14 +232,15 @@ class _DayWriter:
         path = self._aside / f"part-{len(self._parts):05d}.parquet"
         frame.write_parquet(path, compression="zstd", compression_level=1)
         self._parts.append((path, dict(frame.schema)))
+        self._synced.append(self._syncing.submit(_sync, path))  # while the next rows are parsed
 
-    def _quarantine(self, reader: LogReader, source: str, already: int) -> int:
-        rejects = reader.report.take_rejects()[: max(QUARANTINED_PER_FILE - already, 0)]
-        if rejects:
+    def _quarantine(self, rejects: Sequence[Reject], source: str) -> None:
+        kept = rejects[: max(QUARANTINED_PER_FILE - self._quarantined, 0)]
+        if kept:
+            self._quarantined += len(kept)
             with (self._aside / QUARANTINE).open("a", encoding="utf-8") as out:
-                for r in rejects:
+                for r in kept:
                     out.write(json.dumps({"file": source, "line": r.line, "reason": r.reason, "raw": r.raw}) + "\n")
-        return len(rejects)
 
     def finish(self) -> DayManifest:
         """Swap the day in and return its manifest; a day where no source could be read is left as it was."""
@@ -218,12 +250,16 @@ class _DayWriter:
         if self._manifest.rows == 0 and all(s.problem for s in self._manifest.sources):
             return self._manifest
         (self._aside / MANIFEST).write_text(json.dumps(asdict(self._manifest), indent=1), encoding="utf-8")
+        for synced in self._synced:
+            synced.result()
         for path in self._aside.iterdir():
-            _sync(path)
+            if path.suffix != ".parquet" or path in self._rewritten:
+                _sync(path)
         _swap(self._aside, self._target)
         return self._manifest
 
     def discard(self) -> None:
+        self._syncing.shutdown()
         shutil.rmtree(self._aside, ignore_errors=True)
 
     def _unify(self) -> None:
@@ -234,6 +270,7 @@ class _DayWriter:
                 schema[name] = dtype if schema.get(name, dtype) == dtype else pl.String()
         for path, part in self._parts:
             if list(part.items()) != list(schema.items()):
+                self._rewritten.add(path)
                 frame = pl.read_parquet(path, hive_partitioning=False)
                 frame.select(
                     pl.col(n).cast(t, strict=False) if n in part else pl.lit(None, t).alias(n) for n, t in schema.items()

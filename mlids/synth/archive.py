@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -103,13 +104,18 @@ def write_days(
         dealt += attacks_per_day
         rows, planted = day_with_attacks(site, day, flows, today, zone)
         window = day_window(day, zone)
-        for start, end, part in _hours(rows, window):
+        folder = out / day.isoformat()
+
+        def write_hour(hour: tuple[datetime, datetime, pl.DataFrame], folder: Path = folder, number: int = number) -> None:
+            start, end, part = hour
             name = f"{_local(start, zone)}-{_local(end, zone)}"
-            folder = out / day.isoformat()
             write_log(folder / f"conn.{name}{suffix}", part.select(CONN_NAMES), form=form, opened=start, closed=end)
             if dns:
                 queries = _dns(part, site.seed + number)
                 write_log(folder / f"dns.{name}{suffix}", queries, log="dns", columns=DNS, form=form, opened=start, closed=end)
+
+        with ThreadPoolExecutor(2) as pool:  # one hour is compressed while the next is written out
+            list(pool.map(write_hour, _hours(rows, window)))
         yield day, rows.height, planted
 
 

@@ -6,9 +6,7 @@ source that breaks off says where. Memory is bounded by a block, whatever the fi
 
 from __future__ import annotations
 
-import queue
 import re
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import BinaryIO
 import polars as pl
 
 from mlids.errors import InputError, NotAZeekLogError, SourceError
+from mlids.zeek.ahead import ahead
 from mlids.zeek.bytestream import Block, ByteStream, Problem, blocks
 from mlids.zeek.header import Header, apply_directive, header_of_names, is_directive
 from mlids.zeek.jsonl import JsonParser
@@ -24,7 +23,6 @@ from mlids.zeek.tsv import Parsed, Reject, parse_table, reject
 from mlids.zeek.types import CONN_LIKE, log_type_of
 
 BLOCK_BYTES = 32 << 20
-_COMMENT = re.compile(rb"(?:^|(?<=\n))#[^\n]*\n?")
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ class LogReader:
         Raises NotAZeekLogError when the file is no Zeek log, SourceError when it cannot be opened.
         """
         try:
-            for block in _ahead(blocks(iter(self._stream), self._block_bytes)):
+            for block in ahead(blocks(iter(self._stream), self._block_bytes)):
                 yield from self._block(block)
         except OSError as error:
             raise SourceError(f"{self._name}: cannot be read: {error.strerror or error}") from error
@@ -110,8 +108,8 @@ class LogReader:
         if not self._seen_header and self._json is None:
             whole, skipped = self._sniff(whole)
             self._line += skipped
-        for match in _COMMENT.finditer(whole):
-            self._directive(match[0], self._line + whole.count(b"\n", 0, match.start()))
+        for at, end in _hash_lines(whole):
+            self._directive(whole[at:end], self._line + whole.count(b"\n", 0, at))
         self._line += whole.count(b"\n")
 
     def resume(self, stream: ByteStream, offset: int) -> Iterator[Batch]:
@@ -133,12 +131,12 @@ class LogReader:
             yield from self._batch(self._json.parse(data, block.first_line))
             return
         start, line = 0, block.first_line
-        for match in _COMMENT.finditer(data):
-            yield from self._table(data[start : match.start()], line)
-            line += data.count(b"\n", start, match.end())
-            self._directive(match[0], line - 1)
-            start = match.end()
-        yield from self._table(data[start:], line)
+        for at, end in _hash_lines(data):
+            yield from self._table(data[start:at], line, data.count(b"\n", start, at))
+            line += data.count(b"\n", start, end)
+            self._directive(data[at:end], line - 1)
+            start = end
+        yield from self._table(data[start:] if start else data, line, block.first_line + block.lines - line)
 
     def _sniff(self, data: bytes) -> tuple[bytes, int]:
         """Find out the form from the first line that says something; skip what stands before it."""
@@ -152,7 +150,7 @@ class LogReader:
             if text.startswith(b"#") and is_directive(text):
                 # Some copies open with a tab before `#separator`.
                 self._seen_header = True
-                return line.lstrip() + data[end:], skipped
+                return data if line[:1] == b"#" else line.lstrip() + data[end:], skipped
             if text.startswith(b"{"):
                 self._json = JsonParser()
                 return data, skipped
@@ -174,7 +172,7 @@ class LogReader:
             text = raw.decode("utf-8", errors="replace").rstrip("\r\n")
             self._header = apply_directive(self._header, text, f"{self._name} line {line}")
 
-    def _table(self, data: bytes, first_line: int) -> Iterator[Batch]:
+    def _table(self, data: bytes, first_line: int, rows: int) -> Iterator[Batch]:
         if not data or data.isspace():
             return
         if not self._header.columns:
@@ -182,7 +180,7 @@ class LogReader:
                 f"{self._name} line {first_line}: rows without a #fields header; "
                 "was the head of the file cut off? (copy the header lines of a log of the same type above it)"
             )
-        yield from self._batch(parse_table(data, self._header, first_line))
+        yield from self._batch(parse_table(data, self._header, first_line, rows))
 
     def _batch(self, parsed: Parsed) -> Iterator[Batch]:
         self._reject(parsed.rejects)
@@ -218,6 +216,19 @@ class LogReader:
         return self._default or "unknown"
 
 
+def _hash_lines(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where lines that start with `#` begin and end; `find` is many times faster here than a pattern."""
+    at = 0
+    while at < len(data):
+        if not data.startswith(b"#", at):
+            at = data.find(b"\n#", at) + 1
+            if at == 0:
+                return
+        end = data.find(b"\n", at) + 1 or len(data)
+        yield at, end
+        at = end
+
+
 def _skip(pieces: Iterator[bytes], offset: int, reader: LogReader) -> Iterator[bytes]:
     for piece in pieces:
         if offset > 0:
@@ -225,41 +236,6 @@ def _skip(pieces: Iterator[bytes], offset: int, reader: LogReader) -> Iterator[b
             piece, offset = piece[offset:], max(offset - len(piece), 0)
         if piece:
             yield piece
-
-
-def _ahead(source: Iterator[Block]) -> Iterator[Block]:
-    """Run `source` one block ahead in a thread: decompression overlaps with parsing."""
-    hand: queue.Queue[Block | BaseException | None] = queue.Queue(maxsize=1)
-    stop = threading.Event()
-
-    def put(item: Block | BaseException | None) -> None:
-        while not stop.is_set():
-            try:
-                hand.put(item, timeout=0.2)
-                return
-            except queue.Full:
-                continue
-
-    def work() -> None:
-        try:
-            for block in source:
-                put(block)
-                if stop.is_set():
-                    return
-            put(None)
-        except BaseException as error:  # noqa: BLE001 - handed to the reading thread, which raises it
-            put(error)
-
-    thread = threading.Thread(target=work, name="read-ahead", daemon=True)
-    thread.start()
-    try:
-        while (item := hand.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join(timeout=5)
 
 
 def is_conn(batch: Batch) -> bool:
