@@ -26,9 +26,9 @@ from mlids.zeek.types import CONN, log_type_of
 MANIFEST = "_manifest.json"
 QUARANTINE = "_quarantine.jsonl"
 # A part is one block of text; small hours are gathered up to this.
-PART_ROWS = 250_000
+PART_ROWS = 125_000
 # Several blocks are in flight at once: two files, each decompressed, parsed and written in threads.
-BLOCK_BYTES = 16 << 20
+BLOCK_BYTES = 8 << 20
 QUARANTINED_PER_FILE = 10_000
 _AT_FDCWD, _EXCHANGE = -100, 2
 

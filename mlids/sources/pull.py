@@ -15,7 +15,7 @@ from mlids.errors import MlidsError, SourceError
 from mlids.sources.archive import Archive, RemoteFile, is_wanted, safe_name
 from mlids.zeek.bytestream import ByteStream
 
-_PIECE = 1 << 20
+_PIECE = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def _pull(archive: Archive, day: date, remote: RemoteFile, target: Path) -> Land
         raise SourceError(
             f"sensor {archive.name}: {remote.name}: {size:,} bytes came, the sensor now has {now.size:,}; it is still being written, the next run takes it"
         )
-    problem = _check_end(part)
+    problem = _check_end(part) if target.suffix in {".gz", ".zst"} else None
     part.replace(target)
     mark.unlink(missing_ok=True)
     pulled_at = datetime.now(UTC).isoformat(timespec="seconds")

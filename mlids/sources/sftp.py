@@ -29,7 +29,7 @@ class SftpArchive:
         self._root = sensor.logs.rstrip("/") or "/"
         self._transport = ssh.connect(sensor, known_hosts)
         try:
-            client = paramiko.SFTPClient.from_transport(self._transport, window_size=64 << 20, max_packet_size=1 << 15)
+            client = paramiko.SFTPClient.from_transport(self._transport, window_size=ssh.WINDOW_BYTES, max_packet_size=1 << 15)
         except (paramiko.SSHException, EOFError) as error:
             self._transport.close()
             raise SourceError(f"sensor {self.name}: no SFTP there: {error}; is the sftp subsystem switched on in sshd?") from error
