@@ -193,8 +193,10 @@ class Demo:
     def _trigger(self, dag: str, conf: dict[str, Any]) -> None:
         assert self.stack is not None
         self.say(f"{dag}: triggered")
-        run = self.stack.api("POST", f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None, "conf": conf})
-        self._watch(dag, lambda runs: [r for r in runs if r["dag_run_id"] == run["dag_run_id"]], 1)
+        # The id is ours, so that a repeated request cannot start a second run.
+        run_id = f"demo__{datetime.now(UTC):%Y%m%dT%H%M%S}"
+        self.stack.api("POST", f"/api/v2/dags/{dag}/dagRuns", {"dag_run_id": run_id, "logical_date": None, "conf": conf})
+        self._watch(dag, lambda runs: [r for r in runs if r["dag_run_id"] == run_id], 1)
         self.say(f"{dag}: done")
 
     def _replay_attack(self) -> list[Planted]:

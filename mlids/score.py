@@ -18,6 +18,7 @@ from mlids.errors import InputError, MlidsError, NoRowsError
 from mlids.features.behaviours import BEHAVIOURS
 from mlids.features.extract import Extractor, conn_columns
 from mlids.features.spec import NAMES
+from mlids.zeek.ahead import ahead
 from mlids.zeek.bytestream import Problem
 from mlids.zeek.reader import LogReader, find_logs, is_conn
 from mlids.zeek.tsv import Reject
@@ -237,7 +238,7 @@ def score_logs(
     sample = Sample()
     with tempfile.TemporaryDirectory(prefix="mlids-score-") as folder:
         spool = Spool(Path(folder))
-        for conns in read_conns(paths, reading, sensor=sensor):
+        for conns in ahead(read_conns(paths, reading, sensor=sensor)):  # features of one block while the next is read
             x = extractor.features(conns)
             if model is None:
                 sample.add(x)

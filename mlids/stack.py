@@ -232,7 +232,7 @@ class Stack:
 
     def api(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Call Airflow's REST API as `admin` and return its JSON. Raises StackError with its answer when it refuses."""
-        for attempt in range(5):
+        for attempt in range(8):
             if self._token is None and not path.endswith("/health"):
                 self._token = self._login()
             request = urllib.request.Request(  # noqa: S310 - our own loopback address
@@ -247,9 +247,11 @@ class Stack:
                 if error.code == 401 and attempt == 0:
                     self._token = None
                     continue
-                if error.code == 503 and attempt < 4:  # SQLite was busy
-                    time.sleep(1.0 + attempt)
+                if error.code in (500, 503) and attempt < 7:  # "database is locked": SQLite under the scheduler's load
+                    time.sleep(0.5 + attempt)
                     continue
+                if error.code == 409 and attempt:  # the try before was carried out after all
+                    return None
                 raise StackError(f"Airflow refused {method} {path}: {error.code} {error.read().decode(errors='replace')[:500]}") from error
             except OSError as error:  # no answer in time; asking twice does no harm but for POST
                 if method == "POST" or attempt >= 2:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import polars as pl
 
@@ -24,19 +25,27 @@ _SILENT = ["S0", "SH"]
 def local_hosts(addresses: pl.Series, networks: Sequence[str]) -> pl.Series:
     """Say of each address whether it lies in one of `networks`; null or unreadable addresses do not."""
     known = addresses.unique().drop_nulls()
-    nets = [ipaddress.ip_network(n) for n in networks]
-    inside = pl.Series([_inside(a, nets) for a in known], dtype=pl.Boolean)
+    is_inside = _membership(tuple(networks))
+    inside = pl.Series([is_inside(a) for a in known], dtype=pl.Boolean)
     if not len(known):
         return pl.Series([False], dtype=pl.Boolean).new_from_index(0, len(addresses))
     return addresses.replace_strict(known, inside, default=False, return_dtype=pl.Boolean).fill_null(False)
 
 
-def _inside(address: str, nets: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
-    try:
-        ip = ipaddress.ip_address(address.split("%", 1)[0])
-    except ValueError:
-        return False
-    return any(ip in net for net in nets if net.version == ip.version)
+@lru_cache(maxsize=16)
+def _membership(networks: tuple[str, ...]) -> Callable[[str], bool]:
+    """Return a test of one address that remembers its answers: the same hosts come again in every block."""
+    nets = [ipaddress.ip_network(n) for n in networks]
+
+    @lru_cache(maxsize=1 << 17)
+    def inside(address: str) -> bool:
+        try:
+            ip = ipaddress.ip_address(address.split("%", 1)[0])
+        except ValueError:
+            return False
+        return any(ip in net for net in nets if net.version == ip.version)
+
+    return inside
 
 
 def _log(expression: pl.Expr, high: float = MAX_BYTES) -> pl.Expr:

@@ -315,4 +315,4 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return `function` through numba; compiled once and kept on disk."""
     import numba
 
-    return numba.njit(cache=True)(function)  # type: ignore[no-any-return]
+    return numba.njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
