@@ -20,6 +20,7 @@ from mlids.zeek.tsv import Parsed, Reject, reject
 from mlids.zeek.types import SHARED, STRINGS, canonical_name, dtype_of
 
 _INFER_ROWS = 1_000
+_INFER_BYTES = 1 << 18
 _MAX_COLUMNS = 1_024
 
 
@@ -53,7 +54,8 @@ class JsonParser:
     def _read(self, data: bytes, infer: int | None) -> pl.DataFrame | None:
         try:
             if not self._schema or infer is None:
-                seen = pl.read_ndjson(io.BytesIO(data), infer_schema_length=infer).schema
+                head = data if infer is None else data[: data.rfind(b"\n", 0, _INFER_BYTES) + 1 or len(data)]
+                seen = pl.read_ndjson(io.BytesIO(head), infer_schema_length=infer).schema
                 if len(seen) > _MAX_COLUMNS:
                     return None
                 for name, dtype in seen.items():
