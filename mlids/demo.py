@@ -17,8 +17,8 @@ import polars as pl
 
 from mlids.alerts.database import Database
 from mlids.errors import StackError
+from mlids.files import write_aside
 from mlids.settings import load_settings
-from mlids.sources.pull import write_aside
 from mlids.sources.simulated import SimulatedSensor
 from mlids.stack import USER, Stack, task_log_tail
 from mlids.synth.archive import Planted, attack_rows, load_labels, save_labels, write_days
@@ -60,7 +60,7 @@ class Demo:
 
     def run(self) -> dict[str, Any]:
         """Run every step and return the summary. Raises StackError at the step that failed, with its log's tail."""
-        rows = self._write_site()
+        self._write_site()
         self._start_sensor()
         self.stack = Stack(self.home)
         self.stack.start(self.say)
@@ -74,7 +74,7 @@ class Demo:
         self._trigger("drift_weekly", {"start": start, "end": end})
         live = self._replay_attack()
         self._trigger("report_weekly", {"start": start, "end": end})
-        return self._summary(rows, live)
+        return self._summary(live)
 
     def stop(self) -> None:
         """Stop the sensor and the stack; nothing stays behind."""
@@ -86,21 +86,19 @@ class Demo:
         if self._sensor is not None:
             self._sensor.stop()
 
-    def _write_site(self) -> int:
+    def _write_site(self) -> None:
         have = all((self._logs / d.isoformat()).is_dir() for d in self._days) and self._labels.exists()
         self.say(
             f"writing {DAYS} days of a made-up site behind a simulated sensor" if not have else "the site of an earlier run is still good"
         )
         if have:
-            return 0
+            return
         self._labels.unlink(missing_ok=True)
         total = 0
-        for day, rows, planted in write_days(self._logs, self._site, self._days, flows=self._flows, attacks_per_day=1.3):
+        for _, rows, planted in write_days(self._logs, self._site, self._days, flows=self._flows, attacks_per_day=1.3):
             save_labels(self._labels, planted)
             total += rows
-            del day
         self.say(f"{total:,} conns written, {len(load_labels(self._labels))} attacks planted, labels kept aside")
-        return total
 
     def _start_sensor(self) -> None:
         current = self._logs / "current"
@@ -244,7 +242,7 @@ class Demo:
     def _settings(self) -> Any:
         return load_settings(home=self.home, mlflow_tracking_uri=self.stack.mlflow_url if self.stack else "")
 
-    def _summary(self, written: int, live: Sequence[Planted]) -> dict[str, Any]:
+    def _summary(self, live: Sequence[Planted]) -> dict[str, Any]:
         assert self.stack is not None
         from mlids import pipeline
 
@@ -268,7 +266,6 @@ class Demo:
             "airflow": self.stack.airflow_url, "mlflow": self.stack.mlflow_url,
         }  # fmt: skip
         write_aside(self.home / "demo-summary.json", json.dumps(summary, indent=1))
-        del written
         return summary
 
 

@@ -21,6 +21,7 @@ from mlids.detectors.verdict import judge
 from mlids.errors import HostKeyError, MlidsError, ModelError, SourceError, StoreError
 from mlids.features.context import Context
 from mlids.features.extract import Extractor, conn_columns
+from mlids.files import write_aside
 from mlids.settings import Sensor
 from mlids.sources.follow import Follower, Place, Position
 from mlids.zeek.reader import is_conn
@@ -273,13 +274,7 @@ def _reopen(held: list[dict[str, object]]) -> dict[str, Any]:
 
 
 def _write(path: Path, data: bytes, *, sync: bool = True) -> None:
-    aside = path.with_name(f".{path.name}.part")
     try:
-        with aside.open("wb") as out:
-            out.write(data)
-            if sync:
-                out.flush()
-                os.fsync(out.fileno())
-        aside.replace(path)
+        write_aside(path, data, sync=sync)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror or error}") from error

@@ -16,9 +16,9 @@ from mlids.errors import ModelError, NoRowsError
 from mlids.features.behaviours import measure
 from mlids.features.extract import Extractor
 from mlids.features.spec import FEATURES_VERSION, NAMES
+from mlids.files import write_aside
 from mlids.labels import BENIGN, Hosts, make_implants, normal_label, with_implants
 from mlids.lake import Lake
-from mlids.sources.pull import write_aside
 from mlids.zeek.types import CONN
 
 ATTACK_ROWS_PER_CLASS = 4_000

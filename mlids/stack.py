@@ -99,7 +99,7 @@ class Stack:
     def _load_secrets(self) -> dict[str, str]:
         path = self.home / "secrets.json"
         if not path.exists():
-            made = {name: secrets.token_urlsafe(24) for name in ("password", "jwt", "api", "fernet_seed")}
+            made = {name: secrets.token_urlsafe(24) for name in ("password", "jwt", "api")}
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "w") as out:
                 json.dump(made, out)

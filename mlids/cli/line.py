@@ -31,11 +31,8 @@ def pull(sensor: Name, day: Day, as_json: Json = False) -> None:
     """Pull one day of a sensor's logs into landing."""
     from mlids import pipeline
 
-    progress = Progress()
-    try:
+    with Progress() as progress:
         done = pipeline.pull(sensor, day, progress)
-    finally:
-        progress.close()
     show(done, as_json)
 
 
@@ -64,11 +61,8 @@ def snapshot(start: Start, end: End, as_json: Json = False) -> None:
     """Freeze days of the lake for training."""
     from mlids import pipeline
 
-    progress = Progress()
-    try:
+    with Progress() as progress:
         facts = pipeline.snapshot(start, end, progress)
-    finally:
-        progress.close()
     show(facts, as_json)
 
 

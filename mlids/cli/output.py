@@ -36,7 +36,10 @@ class Progress:
             sys.stderr.flush()
             self._width, self._last = len(message), now
 
-    def close(self) -> None:
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Wipe the line."""
         if self._shown and self._width:
             sys.stderr.write("\r" + " " * self._width + "\r")

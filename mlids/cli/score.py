@@ -37,14 +37,11 @@ def score(
         raise InputError(f"--format {format}: use table, json or csv")
     sources: list[Path | BinaryIO] = [sys.stdin.buffer if p == "-" else Path(p) for p in paths]
     networks = pipeline.check_networks(network or [])
-    progress = Progress()
-    try:
+    with Progress() as progress:
         scored = score_logs(
             sources, model=pipeline.open_model(model) if model else None, train=train or (), networks=networks,
             sensor=sensor, top=top, out=out, threshold=threshold, progress=progress,
         )  # fmt: skip
-    finally:
-        progress.close()
     if format == "json":
         print(json.dumps(_as_json(scored), default=str, ensure_ascii=True))
     elif format == "csv":

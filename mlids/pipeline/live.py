@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mlids.errors import StoreError
+from mlids.files import write_aside
 from mlids.pipeline.stores import open_registry, open_sinks
 from mlids.settings import Settings, load_settings
 
@@ -58,9 +58,6 @@ def _good_model(settings: Settings, registry: Registry) -> Bundle:
         if not kept.exists():
             raise
         return Bundle(kept.read_bytes(), (settings.state / "production.version").read_text(encoding="utf-8"))
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    aside = kept.with_name(f".{kept.name}.{os.getpid()}.part")
-    aside.write_bytes(model.graph)
-    (settings.state / "production.version").write_text(model.version or "", encoding="utf-8")
-    aside.replace(kept)
+    write_aside(settings.state / "production.version", model.version or "")
+    write_aside(kept, model.graph)
     return model

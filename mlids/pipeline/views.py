@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlids.errors import MlidsError
+from mlids.files import write_aside
 from mlids.pipeline.models import production_facts
 from mlids.pipeline.stores import open_database, open_lake, open_registry
 from mlids.settings import Settings, load_settings
@@ -27,8 +28,6 @@ def drift(start: str, end: str, days: int | None = None) -> dict[str, Any]:
     found = compare(lake, lake.sensors(), reference, current, settings.reports / f"{name}.html")
     facts = found.as_dict()
     path = settings.reports / f"{name}.json"
-    from mlids.sources.pull import write_aside
-
     write_aside(path, json.dumps(facts, indent=1))
     metrics = {f"drift_{k}": v for k, v in found.effects.items()} | {"drift_share": found.share}
     facts["run_id"] = registry.log_report(name, metrics, {"drift": Path(found.html)})

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from mlids.errors import MlidsError, SourceError
+from mlids.files import write_aside
 from mlids.sources.archive import Archive, RemoteFile, is_wanted, safe_name
 from mlids.zeek.bytestream import ByteStream
 
@@ -55,17 +56,6 @@ def read_manifest(folder: Path) -> dict[str, Landed]:
         return {name: Landed(**entry) for name, entry in held["files"].items()}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-
-
-def write_aside(path: Path, text: str) -> None:
-    """Write a small file beside its name, sync it and rename it over."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with aside.open("w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    aside.replace(path)
 
 
 def pull_day(

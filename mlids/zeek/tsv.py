@@ -189,23 +189,21 @@ def _split_lines(data: bytes) -> Iterator[bytes]:
 
 def _cells(text: str, header: Header) -> list[str]:
     if header.quoted:
-        return next(csv.reader([text], delimiter=header.separator))
+        try:
+            return next(csv.reader([text], delimiter=header.separator))
+        except csv.Error as error:
+            raise ValueError(f"not CSV: {error}") from None
     cells = text.split(header.separator)
     if header.merged > 1 and len(cells) == len(header.columns) - header.merged + 1:
         cells[-1:] = _MERGED.split(cells[-1].strip())
-    if len(cells) != len(header.columns):
-        hint = "; is the file still being written?" if len(cells) < len(header.columns) else ""
-        raise ValueError(f"{len(cells)} fields, header names {len(header.columns)}{hint}")
     return cells
 
 
 def _row(cells: list[str], header: Header) -> list[Any]:
     if len(cells) != len(header.columns):
-        raise ValueError(f"{len(cells)} fields, header names {len(header.columns)}")
-    out: list[Any] = []
-    for cell, column in zip(cells, header.columns, strict=True):
-        out.append(_value(cell, column, header))
-    return out
+        hint = "; is the file still being written?" if len(cells) < len(header.columns) else ""
+        raise ValueError(f"{len(cells)} fields, header names {len(header.columns)}{hint}")
+    return [_value(cell, column, header) for cell, column in zip(cells, header.columns, strict=True)]
 
 
 def _value(cell: str, column: Column, header: Header) -> Any:

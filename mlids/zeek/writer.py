@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import os
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
+from mlids.files import write_aside
 from mlids.zeek.types import CONN, Column
 
 
@@ -92,7 +92,4 @@ def write_log(
         from isal import igzip
 
         data = igzip.compress(data, compresslevel=1)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    aside.write_bytes(data)
-    aside.replace(path)
+    write_aside(path, data, sync=False)

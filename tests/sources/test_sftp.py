@@ -18,7 +18,7 @@ from mlids.sources.archive import is_wanted, safe_name
 from mlids.sources.folder import FolderArchive
 from mlids.sources.pull import Pulled, pull_day, read_manifest
 from mlids.sources.sftp import SftpArchive
-from tests.conftest import CONN_HEADER, conn_line, free_port, need_program
+from tests.conftest import CONN_HEADER, conn_line, free_port, missing, need_program
 from tests.sources.conftest import Sshd
 
 DAY = date(2026, 11, 2)
@@ -168,7 +168,7 @@ def test_no_such_day_says_which_there_are(sshd: Sshd, logs: Path, tmp_path: Path
 def test_a_full_disk_says_so_and_goes_on_later(sshd: Sshd, tmp_path: Path) -> None:
     """A real small file system fills up (needs root and tmpfs)."""
     if os.geteuid() != 0:
-        pytest.skip("a small file system can only be mounted by root")
+        missing("the right to mount a small file system", "run this test as root")
     day = tmp_path / "logs" / DAY.isoformat()
     day.mkdir(parents=True)
     (day / "conn.00:00:00-01:00:00.log").write_bytes((CONN_HEADER + conn_line() * 30_000).encode())
@@ -176,7 +176,7 @@ def test_a_full_disk_says_so_and_goes_on_later(sshd: Sshd, tmp_path: Path) -> No
     small.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small], check=False, capture_output=True)
     if mounted.returncode:
-        pytest.skip("this container may not mount a file system")
+        missing("the right to mount a small file system", "allow it to this container")
     try:
         with pytest.raises(SourceError, match="disk is full"):
             pull(sshd, tmp_path / "logs", small)

@@ -1,0 +1,21 @@
+"""Files that are there whole or not at all: written beside their name, synced, then renamed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def write_aside(path: Path, data: str | bytes, *, sync: bool = True) -> Path:
+    """Replace `path` by `data` (text as UTF-8) and return it; folders above it are made.
+
+    Without `sync` the rename is still whole for readers, but may be lost with the machine's power.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with aside.open("wb") as out:
+        out.write(data.encode() if isinstance(data, str) else data)
+        if sync:
+            out.flush()
+            os.fsync(out.fileno())
+    return aside.replace(path)
