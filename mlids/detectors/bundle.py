@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from mlids.detectors.isolation import anomaly_scores
+from mlids.detectors.trees import CompleteTrees, complete
 from mlids.errors import ModelError
 from mlids.features.spec import FEATURES_VERSION, NAMES
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest
 
 SPEC_FORMAT = 1
+BULK_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,15 @@ class FittedIsolation:
         self.version: str | None = None
         self.attack_classes: list[str] = []
         self._forest = forest
+        self._complete: CompleteTrees | None = None
 
     def score(self, x: np.ndarray) -> Scores:
-        """Return anomaly scores only."""
-        return Scores(anomaly_scores(self._forest, x), None, None)
+        """Return anomaly scores only. Many rows go through compiled trees, few are not worth loading the compiler."""
+        if self._complete is None and len(x) > BULK_ROWS:
+            self._complete = complete(self._forest)
+        if self._complete is None:
+            return Scores(anomaly_scores(self._forest, x), None, None)
+        return Scores(self._complete.scores(x), None, None)
 
 
 class Bundle:

@@ -20,12 +20,12 @@ OPSET = 17
 ML_OPSET = 3
 
 
-def _floor32(values: np.ndarray) -> np.ndarray:
+def floor32(values: np.ndarray) -> np.ndarray:
     near = values.astype(np.float32)
     return np.where(near.astype(np.float64) > values, np.nextafter(near, np.float32(-np.inf)), near).astype(np.float32)
 
 
-def _average_path(samples: np.ndarray) -> np.ndarray:
+def average_path(samples: np.ndarray) -> np.ndarray:
     """c(n): the average depth of an unsuccessful search among n points; 0, 1 for n = 1, 2."""
     n = samples.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -33,7 +33,7 @@ def _average_path(samples: np.ndarray) -> np.ndarray:
     return np.where(n <= 1, 0.0, np.where(n == 2, 1.0, path))
 
 
-def _depths(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def node_depths(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     depth = np.zeros(len(left))
     for node in range(len(left)):  # children come after their parent
         if left[node] >= 0:
@@ -51,7 +51,7 @@ def _ensemble(trees: list[Any], columns: list[np.ndarray], weights: list[np.ndar
         ids.append(np.full(n, number))
         node_ids.append(np.arange(n))
         features.append(np.where(leaf, 0, names[np.maximum(tree.feature, 0)]))
-        values.append(np.where(leaf, np.float32(0), _floor32(tree.threshold)))
+        values.append(np.where(leaf, np.float32(0), floor32(tree.threshold)))
         modes += np.where(leaf, "LEAF", "BRANCH_LEQ").tolist()
         yes.append(np.where(leaf, 0, tree.children_left))
         no.append(np.where(leaf, 0, tree.children_right))
@@ -96,9 +96,9 @@ def _isolation_attributes(forest: IsolationForest) -> dict[str, Any]:
     trees, weights = [], []
     for estimator in forest.estimators_:
         tree = estimator.tree_
-        depth = _depths(tree.children_left, tree.children_right)
+        depth = node_depths(tree.children_left, tree.children_right)
         trees.append(tree)
-        weights.append((depth + _average_path(tree.n_node_samples))[:, None])
+        weights.append((depth + average_path(tree.n_node_samples))[:, None])
     return _ensemble(trees, [np.asarray(c) for c in forest.estimators_features_], weights, 1)
 
 
@@ -116,7 +116,7 @@ def build_graph(forest: RandomForestClassifier | None, isolation: IsolationFores
         helper.make_node("Exp", ["log_score"], ["anomaly_score"]),
     ]
     # 2^(-sum / (trees * c)) = exp(-sum * ln 2 / (trees * c))
-    normal = len(isolation.estimators_) * float(_average_path(np.array([isolation.max_samples_]))[0])
+    normal = len(isolation.estimators_) * float(average_path(np.array([isolation.max_samples_]))[0])
     constants = [helper.make_tensor("exponent", TensorProto.FLOAT, [1], [-np.log(2.0) / max(normal, 1e-12)])]
     outputs = [helper.make_tensor_value_info("anomaly_score", TensorProto.FLOAT, [None, 1])]
     if forest is not None:

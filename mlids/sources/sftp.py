@@ -29,11 +29,12 @@ class SftpArchive:
         self._root = sensor.logs.rstrip("/") or "/"
         self._transport = ssh.connect(sensor, known_hosts)
         try:
-            client = paramiko.SFTPClient.from_transport(self._transport, window_size=ssh.WINDOW_BYTES, max_packet_size=1 << 15)
+            client = paramiko.SFTPClient.from_transport(self._transport, window_size=ssh.WINDOW_BYTES, max_packet_size=ssh.PACKET_BYTES)
         except (paramiko.SSHException, EOFError) as error:
             self._transport.close()
             raise SourceError(f"sensor {self.name}: no SFTP there: {error}; is the sftp subsystem switched on in sshd?") from error
         assert client is not None
+        self._read_bytes = ssh.largest_read(self._transport.remote_version)
         self._sftp = client
         channel = client.get_channel()
         assert channel is not None
@@ -72,6 +73,7 @@ class SftpArchive:
             held = self._sftp.open(path, "rb")
             size = int(held.stat().st_size or 0)
             held.seek(offset)
+            held.MAX_REQUEST_SIZE = self._read_bytes
             if size > offset:
                 held.prefetch(size)
             return held

@@ -9,6 +9,7 @@ from mlids.detectors.bundle import Bundle, FittedIsolation, Spec
 from mlids.detectors.forest import fit_forest
 from mlids.detectors.isolation import anomaly_scores, fit_isolation
 from mlids.detectors.onnx_graph import build_graph, with_spec
+from mlids.detectors.trees import complete
 from mlids.detectors.verdict import explain, judge
 from mlids.errors import ModelError, NoRowsError
 from mlids.features.spec import NAMES
@@ -37,6 +38,17 @@ def test_graph_equals_scikit_learn(fitted: tuple) -> None:  # type: ignore[type-
     benign = list(forest.classes_).index("benign")
     np.testing.assert_allclose(scores.attack_probability, 1 - forest.predict_proba(rows)[:, benign], atol=1e-5)
     np.testing.assert_allclose(scores.anomaly_score, -isolation.score_samples(rows), atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [2, 5, 100, 4_000])
+def test_compiled_trees_equal_scikit_learn(fitted: tuple, rows: int) -> None:  # type: ignore[type-arg]
+    _, _, x, _ = fitted
+    forest = fit_isolation(x[:rows], trees=30)
+    edges = np.concatenate([t.tree_.threshold[t.tree_.feature >= 0] for t in forest.estimators_]).astype(np.float32)[:500]
+    tricky = np.repeat(x[:1], len(edges), axis=0)
+    tricky[np.arange(len(tricky)), np.arange(len(tricky)) % x.shape[1]] = edges
+    some = np.concatenate([x, tricky, np.full((1, x.shape[1]), 1e30, np.float32)])
+    np.testing.assert_allclose(complete(forest).scores(some), -forest.score_samples(some), atol=1e-6)
 
 
 def test_without_a_random_forest(fitted: tuple) -> None:  # type: ignore[type-arg]

@@ -51,6 +51,29 @@ def test_a_day_lands_whole_and_only_once(sshd: Sshd, logs: Path, tmp_path: Path)
     assert not [p for p in first.folder.iterdir() if p.name.startswith(".")]
 
 
+@pytest.mark.parametrize(
+    ("version", "kib"),
+    [("SSH-2.0-OpenSSH_9.2p1 Debian-2", 255), ("SSH-2.0-OpenSSH_10.0", 255), ("SSH-2.0-OpenSSH_7.9", 64), ("SSH-2.0-paramiko_5.1.0", 32)],
+)
+def test_reads_are_as_large_as_the_server_grants(version: str, kib: int) -> None:
+    assert ssh.largest_read(version) == kib << 10
+
+
+@pytest.mark.parametrize("asked", [32 << 10, 255 << 10, 1 << 20])
+def test_a_large_file_is_whole_also_when_the_server_gives_less_than_asked(sshd: Sshd, tmp_path: Path, asked: int) -> None:
+    day = tmp_path / "logs" / DAY.isoformat()
+    day.mkdir(parents=True)
+    content = os.urandom(5_000_003)
+    (day / "conn.00:00:00-01:00:00.log").write_bytes(content)
+    archive = SftpArchive(sshd.sensor(tmp_path / "logs"), sshd.known_hosts)
+    archive._read_bytes = asked
+    try:
+        done = pull_day(archive, DAY, tmp_path / "landing", ("conn",))
+    finally:
+        archive.close()
+    assert (done.folder / done.files[0]).read_bytes() == content
+
+
 def test_late_and_changed_hours_are_taken_up(sshd: Sshd, logs: Path, tmp_path: Path) -> None:
     day = logs / DAY.isoformat()
     late = day / "conn.23:00:00-00:00:00.log.gz"
