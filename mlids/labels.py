@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
-from mlids.features.flow import PRIVATE_NETWORKS, local_hosts
+from mlids.features.flow import PRIVATE_NETWORKS, local_ends
 from mlids.synth.attacks import SCENARIOS, Cast
 from mlids.zeek.types import CONN
 
 BENIGN = "benign"
+
+
+# What public labels and Zeek's own notices call an attack, as the family that is learned.
+_FAMILIES = (
+    (r"horizontal|address_scan|addressscan", "horizontal_scan"),
+    (r"port_?scan|vertical", "vertical_scan"),
+    (r"external-attack|inbound", "inbound_probes"),
+    (r"ddos|dos|flood", "syn_flood"),
+    (r"brute|password", "brute_force"),
+    (r"exfil", "exfiltration"),
+    (r"lateral", "lateral_movement"),
+    (r"tunnel", "dns_tunnel"),
+    (r"c&c|c2|^cc$|^cc[-_]|heartbeat|torii|mirai|botnet|command", "command_and_control"),
+)
+
+
+def family(name: str) -> str:
+    """Return the family of an attack's name; an unknown name is its own family, in lower case."""
+    plain = name.strip().lower()
+    return next((to for pattern, to in _FAMILIES if re.search(pattern, plain)), re.sub(r"[^a-z0-9]+", "_", plain).strip("_") or "attack")
 
 
 def normal_label(label: pl.Expr, detail: pl.Expr) -> pl.Expr:
@@ -48,10 +69,9 @@ class Hosts:
 
     def add(self, conns: pl.DataFrame) -> None:
         """Take a batch of conns into account."""
+        orig_in, resp_in = local_ends(conns, self._networks)
         frame = conns.select(
-            orig="id.orig_h", resp="id.resp_h",
-            orig_in=local_hosts(conns["id.orig_h"], self._networks),
-            resp_in=local_hosts(conns["id.resp_h"], self._networks),
+            orig="id.orig_h", resp="id.resp_h", orig_in=orig_in, resp_in=resp_in,
             done=(pl.col("conn_state") == "SF").fill_null(False),
         )  # fmt: skip
         for held, rows, name in (
@@ -100,14 +120,18 @@ def with_implants(batches: Iterator[pl.DataFrame], implants: Sequence[Implant]) 
     """Yield the site's rows with implanted ones put in where Zeek would have written them.
 
     The site's own order is kept: an implanted row goes before the first own row that ended later. Own rows
-    get a null `label` and `instance`.
+    keep their `label` and `source` and get a null `instance`.
     """
     names = [c.name for c in CONN]
-    waiting = pl.concat([i.rows.select(*names, "label", "instance") for i in implants]).with_columns(_at=_END).sort("_at")
+    rows = [i.rows.select(*names, "label", pl.lit("implanted").alias("source"), "instance") for i in implants]
+    if not rows:
+        yield from (b.select(*names, "label", "source").with_columns(instance=pl.lit(None, pl.String)) for b in batches)
+        return
+    waiting = pl.concat(rows).with_columns(_at=_END).sort("_at")
     newest = 0
     for batch in batches:
-        own = batch.select(*names).with_columns(
-            label=pl.lit(None, pl.String), instance=pl.lit(None, pl.String),
+        own = batch.select(*names, "label", "source").with_columns(
+            instance=pl.lit(None, pl.String),
             _at=pl.max_horizontal(_END.fill_null(0).cum_max(), pl.lit(newest)),
         )  # fmt: skip
         if own.height:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 import polars as pl
 
-from mlids.detectors.bundle import FittedIsolation, Model, Spec
+from mlids.detectors.bundle import Fitted, Model, Spec
 from mlids.detectors.isolation import fit_isolation
 from mlids.detectors.verdict import Verdicts, explain, judge
 from mlids.errors import InputError, MlidsError, NoRowsError
@@ -198,13 +198,13 @@ class Sample:
             self._keys, self.x = self._keys[kept], self.x[kept]
 
 
-def fit_unlabelled(x: np.ndarray, *, seed: int = 0) -> FittedIsolation:
+def fit_unlabelled(x: np.ndarray, *, seed: int = 0) -> Fitted:
     """Return a model of what is usual in `x`, without labels."""
     medians = np.median(x, axis=0).astype(float).tolist()
-    return FittedIsolation(fit_isolation(x, seed=seed), Spec(medians=medians, rows=len(x)))
+    return Fitted(fit_isolation(x, seed=seed), Spec(medians=medians, rows=len(x)))
 
 
-def learn_normal(paths: Sequence[Path], networks: Sequence[str], extractor: Extractor | None = None) -> FittedIsolation:
+def learn_normal(paths: Sequence[Path], networks: Sequence[str], extractor: Extractor | None = None) -> Fitted:
     """Return a model fitted on other days."""
     reading = Reading()
     sample = Sample()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from mlids.alerts.grouping import group_keys
-from mlids.detectors.bundle import Bundle, Spec
+from mlids.detectors.bundle import Bundle, Fitted, Model, Spec
 from mlids.detectors.forest import BENIGN, fit_forest
-from mlids.detectors.isolation import SAMPLE_ROWS, fit_isolation
+from mlids.detectors.isolation import SAMPLE_ROWS, anomaly_scores, fit_isolation
 from mlids.detectors.onnx_graph import build_graph
 from mlids.detectors.verdict import judge
 from mlids.errors import NoRowsError
@@ -19,7 +20,58 @@ from mlids.evaluate import figures
 from mlids.features.extract import Extractor
 from mlids.snapshot import Snapshot
 
+if TYPE_CHECKING:
+    from sklearn.ensemble import IsolationForest, RandomForestClassifier
+
 THRESHOLD_LOW, THRESHOLD_HIGH = 50.0, 97.0
+
+
+# A network gives the IsolationForest so many rows that each counts alike; the made-up ones so many.
+_REFERENCE_ROWS = 1_500
+_OWN_ROWS = 30_000
+_SURPRISE_RANKS = (0.5, 0.9, 0.99, 0.999)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both forests, fitted, with the spec that goes with them."""
+
+    forest: RandomForestClassifier
+    isolation: IsolationForest
+    spec: Spec
+    isolation_rows: int
+
+    def model(self) -> Fitted:
+        """Return the pair as something that scores."""
+        return Fitted(self.isolation, self.spec, self.forest)
+
+
+def fit_pair(x: np.ndarray, label: np.ndarray, network: np.ndarray, weight: np.ndarray, *, seed: int = 0) -> Pair:
+    """Fit both forests: float32[n, features] with label, network and weight of each row.
+
+    The IsolationForest learns from benign rows, each network alike. Its score is put on a scale of surprise
+    by its own ranks: −log10(1 − rank) / 3, so that one benign row in ten is at 1/3, one in a thousand at 1.
+    Raises NoRowsError where one side is missing.
+    """
+    forest = fit_forest(x, label, weights=weight, seed=seed)
+    rng = np.random.default_rng(seed)
+    places = {name: np.flatnonzero((network == name) & (label == BENIGN)) for name in sorted(set(network.tolist()))}
+    own = [name for name, at in places.items() if len(at) and not name.startswith("reference-")]
+    quota = min(SAMPLE_ROWS, max(_OWN_ROWS, 1_500 * len(own))) // max(len(own), 1)
+    drawn = {
+        name: rng.choice(at, n, replace=len(at) < n)
+        for name, at in places.items()
+        if len(at) and (n := quota if name in own else _REFERENCE_ROWS)
+    }
+    rows = np.concatenate(list(drawn.values()))
+    isolation = fit_isolation(x[rows], seed=seed)
+    usual = x[np.concatenate([drawn[n] for n in own]) if own else rows]
+    ranks = np.quantile(anomaly_scores(isolation, usual), _SURPRISE_RANKS)
+    knots = [np.maximum.accumulate(ranks + np.arange(len(ranks)) * 1e-6).tolist(), [0.1, *(-np.log10(1 - r) / 3 for r in _SURPRISE_RANKS[1:])]]
+    spec = Spec(
+        medians=np.median(usual, axis=0).astype(float).tolist(), surprise=knots, classes=[str(c) for c in forest.classes_], rows=len(x)
+    )
+    return Pair(forest, isolation, spec, len(rows))
 
 
 @dataclass(frozen=True)
@@ -43,22 +95,18 @@ def train(snapshot: Snapshot, *, seed: int = 0, budget_per_day: float, threshold
     benign = snapshot.label == BENIGN
     if not (fit & benign).any():
         raise NoRowsError(f"snapshot {snapshot.info.id} has no benign rows to learn from")
-    forest = fit_forest(snapshot.x[fit], snapshot.label[fit].astype(str), seed=seed)
-    normal = snapshot.x[fit & benign]
-    if len(normal) > SAMPLE_ROWS:
-        normal = normal[np.random.default_rng(seed).choice(len(normal), SAMPLE_ROWS, replace=False)]
-    isolation = fit_isolation(normal, seed=seed)
-    medians = np.median(normal, axis=0).astype(float).tolist()
-    spec = Spec(
-        medians=medians, threshold=threshold, classes=[str(c) for c in forest.classes_], rows=int(fit.sum()),
-        trained_from=snapshot.info.days[0], trained_to=snapshot.info.days[-1], budget_per_day=budget_per_day,
+    pair = fit_pair(snapshot.x[fit], snapshot.label[fit].astype(str), snapshot.network[fit].astype(str), snapshot.weight[fit], seed=seed)
+    forest, isolation = pair.forest, pair.isolation
+    spec = replace(
+        pair.spec, threshold=threshold, rows=int(fit.sum()), trained_from=snapshot.info.days[0],
+        trained_to=snapshot.info.days[-1], budget_per_day=budget_per_day,
     )  # fmt: skip
     spec = _with_example(forest, isolation, spec, snapshot.x[fit][0])
     graph = build_graph(forest, isolation, spec.as_dict())
     params: dict[str, object] = {
         "snapshot": snapshot.info.id, "snapshot_digest": snapshot.info.digest, "features_version": spec.features_version,
         "seed": seed, "trees": len(forest.estimators_), "rows": int(fit.sum()), "held_out_rows": int(snapshot.held_out.sum()),
-        "benign_rows": int((fit & benign).sum()), "isolation_rows": len(normal), "isolation_max_samples": int(isolation.max_samples_),
+        "benign_rows": int((fit & benign).sum()), "isolation_rows": pair.isolation_rows, "isolation_max_samples": int(isolation.max_samples_),
     }  # fmt: skip
     return Trained(graph, forest, isolation, judge_held_out(Bundle(graph), snapshot), params, spec)
 
@@ -85,7 +133,7 @@ def judge_held_out(model: Bundle, snapshot: Snapshot) -> dict[str, dict[str, flo
 
 
 def budget_threshold(
-    model: Bundle, batches: Iterable[pl.DataFrame], days: float, budget_per_day: float, networks: tuple[str, ...] = ()
+    model: Model, batches: Iterable[pl.DataFrame], days: float, budget_per_day: float, networks: tuple[str, ...] = ()
 ) -> tuple[float, float]:
     """Return the cut that keeps the site's own latest days within the budget, and the alerts a day at it.
 
@@ -102,7 +150,20 @@ def budget_threshold(
         for key, risk in zip(keys, verdicts.risk_score[rows].tolist(), strict=True):
             if risk > strongest.get(key.id, 0.0):
                 strongest[key.id] = risk
-    ranked = sorted(strongest.values(), reverse=True)
+    return _cut(list(strongest.values()), days, budget_per_day)
+
+
+def cut_for_budget(keys: Sequence[str], risk: np.ndarray, days: float, budget_per_day: float) -> tuple[float, float]:
+    """Return the same for rows that are at hand: the group of each row and its risk_score."""
+    strongest: dict[str, float] = {}
+    for key, value in zip(keys, risk.tolist(), strict=True):
+        if value > strongest.get(key, 0.0):
+            strongest[key] = value
+    return _cut(list(strongest.values()), days, budget_per_day)
+
+
+def _cut(strongest: Sequence[float], days: float, budget_per_day: float) -> tuple[float, float]:
+    ranked = sorted(strongest, reverse=True)
     allowed = int(budget_per_day * max(days, 1e-9))
     cut = ranked[allowed] + 0.1 if len(ranked) > allowed else THRESHOLD_LOW
     cut = float(min(max(cut, THRESHOLD_LOW), THRESHOLD_HIGH))

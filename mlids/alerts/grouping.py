@@ -40,7 +40,9 @@ def group_keys(model: Model, conns: pl.DataFrame, verdicts: Verdicts, rows: np.n
     for kind, sensor, ts, source, target, port, proto in zip(kinds, *columns, strict=True):
         source, target = source or "", target or ""
         service = f"{port}/{proto}"
-        if kind in _BY_TARGET:
+        if kind == "inbound_probes":
+            parts = ("", target)
+        elif kind in _BY_TARGET:
             parts = ("", f"{target}:{service}")
         elif kind in _BY_SOURCE:
             parts = (source, service if kind == "horizontal_scan" else "")

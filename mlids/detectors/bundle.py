@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from mlids.detectors.forest import BENIGN
 from mlids.detectors.isolation import anomaly_scores
 from mlids.detectors.trees import CompleteTrees, complete
 from mlids.errors import ModelError
 from mlids.features.spec import FEATURES_VERSION, NAMES
 
 if TYPE_CHECKING:
-    from sklearn.ensemble import IsolationForest
+    from sklearn.ensemble import IsolationForest, RandomForestClassifier
 
-SPEC_FORMAT = 1
+SPEC_FORMAT = 2
 BULK_ROWS = 10_000
 
 
@@ -26,6 +27,9 @@ class Spec:
     """All that is needed to use a model besides its trees. Stored as JSON inside the graph."""
 
     medians: list[float]  # of each feature among the training rows: what is usual here
+    # anomaly_score → level of surprise 0 to 1, straight between the knots. Without training on other days the
+    # scale is absolute (0.5 is an average row, 0.8 hardly ever seen), so that a calm log may have no anomaly.
+    surprise: list[list[float]] = field(default_factory=lambda: [[0.60, 0.80], [0.0, 1.0]])
     threshold: float = 70.0  # risk_score from which a row is an alert
     classes: list[str] = field(default_factory=list)  # of class_probabilities; empty without a RandomForest
     features: list[str] = field(default_factory=lambda: list(NAMES))
@@ -64,23 +68,26 @@ class Model(Protocol):
         """Return the scores of float32[n, features]."""
 
 
-class FittedIsolation:
-    """An IsolationForest fitted in this process, without labels."""
+class Fitted:
+    """Forests fitted in this process: the IsolationForest alone, or both."""
 
-    def __init__(self, forest: IsolationForest, spec: Spec) -> None:
+    def __init__(self, isolation: IsolationForest, spec: Spec, forest: RandomForestClassifier | None = None) -> None:
         self.spec = spec
         self.version: str | None = None
-        self.attack_classes: list[str] = []
-        self._forest = forest
+        self.attack_classes = [c for c in spec.classes if c != BENIGN]
+        self._attacks = [i for i, c in enumerate(spec.classes) if c != BENIGN]
+        self._isolation, self._forest = isolation, forest
         self._complete: CompleteTrees | None = None
 
     def score(self, x: np.ndarray) -> Scores:
-        """Return anomaly scores only. Many rows go through compiled trees, few are not worth loading the compiler."""
+        """Return the scores. Many rows go through compiled trees, few are not worth loading the compiler."""
         if self._complete is None and len(x) > BULK_ROWS:
-            self._complete = complete(self._forest)
-        if self._complete is None:
-            return Scores(anomaly_scores(self._forest, x), None, None)
-        return Scores(self._complete.scores(x), None, None)
+            self._complete = complete(self._isolation)
+        anomaly = self._complete.scores(x) if self._complete is not None else anomaly_scores(self._isolation, x)
+        if self._forest is None:
+            return Scores(anomaly, None, None)
+        shares = self._forest.predict_proba(x)[:, self._attacks].astype(np.float32)
+        return Scores(anomaly, np.clip(shares.sum(axis=1), 0.0, 1.0), shares.argmax(axis=1))
 
 
 class Bundle:
@@ -113,8 +120,8 @@ class Bundle:
                 f"the model was made for features version {self.spec.features_version}, this is version "
                 f"{FEATURES_VERSION}; train a new one with `mlids train`"
             )
-        self.attack_classes = [c for c in self.spec.classes if c != "benign"]
-        self._attacks = [i for i, c in enumerate(self.spec.classes) if c != "benign"]
+        self.attack_classes = [c for c in self.spec.classes if c != BENIGN]
+        self._attacks = [i for i, c in enumerate(self.spec.classes) if c != BENIGN]
         self._self_test()
 
     def score(self, x: np.ndarray) -> Scores:

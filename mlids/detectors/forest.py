@@ -18,7 +18,7 @@ BENIGN = "benign"
 def fit_forest(
     x: np.ndarray, labels: np.ndarray, *, weights: np.ndarray | None = None, seed: int = 0, trees: int = TREES
 ) -> RandomForestClassifier:
-    """Return a forest fitted on labels: `benign` or an attack's name.
+    """Return a forest fitted on labels: `benign` or an attack's name. Benign rows weigh as much as all attacks together.
 
     Raises NoRowsError where one side is missing: a model of one class knows nothing.
     """
@@ -29,5 +29,17 @@ def fit_forest(
         raise NoRowsError(f"the training rows hold only {sorted(kinds) or 'nothing'}; both benign rows and at least one attack are needed")
     return RandomForestClassifier(
         n_estimators=trees, max_depth=20, min_samples_leaf=3, max_features="sqrt",
-        class_weight="balanced_subsample", n_jobs=2, random_state=seed,
-    ).fit(x, labels, sample_weight=weights)  # fmt: skip
+        n_jobs=2, random_state=seed,
+    ).fit(x, labels, sample_weight=balanced(labels, weights))  # fmt: skip
+
+
+def balanced(labels: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Return weights scaled so that both sides weigh alike, whatever their numbers; by default a class counts by the root of its rows."""
+    if weights is None:
+        _, place, count = np.unique(labels, return_inverse=True, return_counts=True)
+        weights = (count.astype(np.float64) ** -0.5)[place]
+    weights = weights.astype(np.float64)
+    benign = labels == BENIGN
+    for side in (benign, ~benign):
+        weights[side] *= len(labels) / 2 / max(weights[side].sum(), 1e-12)
+    return weights

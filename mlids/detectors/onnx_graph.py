@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlids.detectors.isolation import COLUMNS
+from mlids.features.spec import NAMES
+
 if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest, RandomForestClassifier
 
@@ -99,7 +102,7 @@ def _isolation_attributes(forest: IsolationForest) -> dict[str, Any]:
         depth = node_depths(tree.children_left, tree.children_right)
         trees.append(tree)
         weights.append((depth + average_path(tree.n_node_samples))[:, None])
-    return _ensemble(trees, [np.asarray(c) for c in forest.estimators_features_], weights, 1)
+    return _ensemble(trees, [COLUMNS[np.asarray(c)] for c in forest.estimators_features_], weights, 1)
 
 
 def build_graph(forest: RandomForestClassifier | None, isolation: IsolationForest, spec: dict[str, Any]) -> bytes:
@@ -108,7 +111,7 @@ def build_graph(forest: RandomForestClassifier | None, isolation: IsolationFores
     import onnx
     from onnx import TensorProto, helper
 
-    width = int(isolation.n_features_in_)
+    width = len(NAMES)
     features = helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, width])
     nodes = [
         helper.make_node("TreeEnsembleRegressor", ["features"], ["depth_sum"], domain="ai.onnx.ml", **_isolation_attributes(isolation)),

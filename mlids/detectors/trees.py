@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlids.detectors.isolation import COLUMNS
 from mlids.detectors.onnx_graph import average_path, floor32, node_depths
 from mlids.features.kernel import compiled
 
@@ -54,11 +55,11 @@ def complete(forest: IsolationForest) -> CompleteTrees:
     trees = [e.tree_ for e in forest.estimators_]
     depth = max([TOP_LEVELS, *(int(t.max_depth) for t in trees)])
     inner = (1 << depth) - 1
-    feature = np.zeros((len(trees), inner), np.int32)
+    feature = np.full((len(trees), inner), COLUMNS[0], np.int32)
     threshold = np.full((len(trees), inner), np.inf, np.float32)
     path = np.zeros((len(trees), inner + 1), np.float32)
     for number, (tree, columns) in enumerate(zip(trees, forest.estimators_features_, strict=True)):
-        _place(tree, np.asarray(columns), depth, feature[number], threshold[number], path[number])
+        _place(tree, COLUMNS[np.asarray(columns)], depth, feature[number], threshold[number], path[number])
     usual = len(trees) * float(average_path(np.array([forest.max_samples_]))[0])
     return CompleteTrees(feature, threshold, path, max(usual, 1e-12))
 

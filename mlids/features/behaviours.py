@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlids.features.spec import BY_NAME, POSITION
+from mlids.features.spec import BEHAVIOUR_NAMES, BY_NAME, POSITION
 
 Matrix = np.ndarray
 
@@ -58,24 +58,52 @@ def _flood(x: Matrix) -> np.ndarray:
 
 def _brute_force(x: Matrix) -> np.ndarray:
     answered = _value(x, "resp_data") * _value(x, "port_admin")
-    alike = 0.5 + 0.5 * _value(x, "triple_size_regularity")
+    alike = 0.5 + 0.5 * _value(x, "triple_size_steady")
     short = 1.0 - _ramp(_count(x, "duration"), 60, 600)
     return answered * _ramp(_count(x, "triple_conns_1h"), 15, 60) * alike * short
 
 
 def _beacon(x: Matrix) -> np.ndarray:
-    timing = _ramp(_value(x, "triple_gap_regularity"), 0.5, 0.85)
-    sizes = _ramp(_value(x, "triple_size_regularity"), 0.4, 0.85)
+    timing = _ramp(_value(x, "triple_gap_steady"), 0.5, 0.85)
+    sizes = _ramp(_value(x, "triple_size_steady"), 0.4, 0.85)
     rare = 1.0 - _ramp(_count(x, "dst_sources_1h"), 1.5, 5)
     outward = _value(x, "orig_local") * (1.0 - _value(x, "resp_local")) * (1.0 - _value(x, "resp_multicast"))
     paced = _ramp(_count(x, "triple_gap_mean"), 4, 15)
     hourly = 1.0 - 0.5 * _ramp(_count(x, "triple_gap_mean"), 1_200, 3_600)
-    # Much that is harmless is regular too: by itself this stays below an alert.
-    return 0.7 * _ramp(_count(x, "triple_total"), 8, 24) * timing * sizes * rare * outward * paced * hourly
+    # Much that is harmless is regular too: by itself this stays below an alert. Time and names are asked for by the clock.
+    return 0.6 * _ramp(_count(x, "triple_total"), 8, 24) * timing * sizes * rare * outward * paced * hourly * (1.0 - _value(x, "port_infra"))
+
+
+def _inbound(x: Matrix) -> np.ndarray:
+    inward = (1.0 - _value(x, "orig_local")) * _value(x, "resp_local") * (1.0 - _value(x, "resp_multicast"))
+    in_vain = np.maximum(_value(x, "no_answer"), np.maximum(_value(x, "rejected"), _value(x, "was_reset")))
+    # The Internet's background reaches everybody: worth a line a host, no more.
+    return 0.5 * inward * in_vain * (1.0 - _ramp(_count(x, "orig_bytes"), 1_000, 10_000))
+
+
+def _outward(x: Matrix) -> np.ndarray:
+    """1 from inside to outside, less where both ends are on one side, 0 from outside to inside."""
+    inside, far = _value(x, "orig_local"), 1.0 - _value(x, "resp_local")
+    return inside * far + 0.6 * (inside * (1.0 - far) + (1.0 - inside) * far)
+
+
+def _calling(x: Matrix) -> np.ndarray:
+    unanswered = _value(x, "is_tcp") * np.maximum(_value(x, "no_answer"), _value(x, "rejected")) * _ramp(_value(x, "triple_failed"), 0.5, 0.95)
+    again = 0.3 * _ramp(_count(x, "triple_total"), 3, 10) + 0.7 * _ramp(_value(x, "triple_total"), np.log1p(10), np.log1p(600))
+    one = 1.0 - _ramp(_count(x, "port_hosts_1h"), 3, 12)
+    calm = 1.0 - _ramp(_count(x, "triple_conns_5m"), 100, 400)
+    # Many sources that call in vain tell of a server that is down.
+    rare = 1.0 - 0.7 * _ramp(_count(x, "dst_sources"), 3, 12)
+    return 0.8 * unanswered * again * one * calm * rare * _outward(x)
+
+
+def _unusual_service(x: Matrix) -> np.ndarray:
+    rare = 1.0 - _ramp(_count(x, "service_sources"), 2, 10)
+    return 0.7 * _value(x, "odd_service") * rare * _outward(x)
 
 
 def _dns_tunnel(x: Matrix) -> np.ndarray:
-    long_queries = _ramp(_count(x, "orig_bytes"), 100, 150)
+    long_queries = _ramp(_count(x, "orig_pkt_size"), 105, 160)
     return _value(x, "is_dns") * long_queries * _ramp(_count(x, "triple_conns_1h"), 60, 300)
 
 
@@ -100,19 +128,22 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     Behaviour("horizontal_scan", "horizontal scan", "T1046", ("port_hosts_1h", "port_failed_1h"), _horizontal),
     Behaviour("vertical_scan", "vertical scan", "T1046", ("pair_ports_1h", "pair_failed_1h"), _vertical),
     Behaviour("slow_scan", "slow scan", "T1046", ("src_hosts_1h", "src_ports_1h", "src_failed_1h"), _slow),
+    Behaviour("inbound_probes", "probes from outside", "T1595", ("dst_sources_1h", "dst_failed_1h"), _inbound),
     Behaviour("flood", "flood", "T1498", ("dst_conns_5m", "dst_failed_5m"), _flood),
-    Behaviour("brute_force", "brute force", "T1110", ("triple_conns_1h", "triple_size_regularity"), _brute_force),
-    Behaviour("beacon", "beacon", "T1071", ("triple_gap_mean", "triple_gap_regularity", "triple_size_regularity"), _beacon),
-    Behaviour("dns_tunnel", "DNS tunnel", "T1071.004", ("triple_conns_1h", "orig_bytes"), _dns_tunnel),
+    Behaviour("brute_force", "brute force", "T1110", ("triple_conns_1h", "triple_size_steady"), _brute_force),
+    Behaviour("beacon", "beacon", "T1071", ("triple_gap_mean", "triple_gap_steady", "triple_size_steady"), _beacon),
+    Behaviour("calling", "unanswered calls", "T1071", ("triple_total", "triple_failed", "triple_gap_mean"), _calling),
+    Behaviour("unusual_service", "unusual protocol", "T1071", ("service_sources", "service_triples"), _unusual_service),
+    Behaviour("dns_tunnel", "DNS tunnel", "T1071.004", ("triple_conns_1h", "orig_pkt_size"), _dns_tunnel),
     Behaviour("exfiltration", "exfiltration", "T1048", ("src_out_1h", "orig_share"), _exfiltration),
     Behaviour("long_connection", "long connection", "T1571", ("duration",), _long),
     Behaviour("lateral_movement", "lateral movement", "T1021", ("port_hosts_1h", "port_failed_1h"), _lateral),
 )
-BEHAVIOUR_NAMES = tuple(b.name for b in BEHAVIOURS)
+assert tuple(b.name for b in BEHAVIOURS) == BEHAVIOUR_NAMES, "every behaviour is a feature, in the same order"
 
 
 def measure(x: Matrix) -> np.ndarray:
-    """Return float32[n, len(BEHAVIOURS)], each 0 to 1, of a feature matrix."""
+    """Return float32[n, len(BEHAVIOURS)], each 0 to 1, from the flow and context columns of a feature matrix."""
     return np.column_stack([b.measure(x) for b in BEHAVIOURS]).astype(np.float32)
 
 

@@ -17,7 +17,7 @@ MAX_ENTITIES = 1 << 21
 MAX_EVENTS = 1 << 21
 # Below this many rows plain Python is faster than loading the compiled kernel.
 COMPILE_FROM_ROWS = 5_000
-_STATE_VERSION = 1
+_STATE_VERSION = 2
 
 # conn_state of a connection that got nowhere: no answer, refused, or reset before data.
 FAILED_STATES = ["S0", "REJ", "RSTOS0", "RSTRH", "SH", "SHR"]
@@ -78,9 +78,9 @@ class Context:
         return k.compiled(function) if self._compiled else function
 
     def update(self, conns: pl.DataFrame) -> np.ndarray:
-        """Take rows in their order; return float64[n, len(kernel.OUTPUTS)], each row seen with its own past only."""
+        """Take rows in their order; return float32[n, len(kernel.OUTPUTS)], columns contiguous, each row seen with its own past only."""
         keys, began, ended, failed, size = _columns(conns)
-        out = np.empty((conns.height, len(k.OUTPUTS)))
+        out = np.empty((len(k.OUTPUTS), conns.height), np.float32)
         self._seen += conns.height
         self._compiled = self._compiled or self._seen >= COMPILE_FROM_ROWS
         row = 0
@@ -91,7 +91,7 @@ class Context:
                     self.ring_t, self.ring_e, self.ring_f, self.ring_b, self.scalars, out,
                 )  # fmt: skip
                 if status == k.DONE:
-                    return out
+                    return out.T
                 if status == k.GROW_ENTITIES:
                     self._make_room_for_entities()
                 else:
@@ -104,7 +104,8 @@ class Context:
         # A flood of spoofed sources fills the table with live entities: let the oldest half hour go.
         if np.count_nonzero(self.counts[: int(self.scalars[k.USED]), k.N_L]) > len(self.keys) * 3 // 4:
             self._expire_half()
-        self._compact(len(self.keys) // 2)
+        else:
+            self._compact(len(self.keys) // 2)
 
     def _make_room_for_events(self) -> None:
         if len(self.ring_t) < self._max_events:
@@ -113,8 +114,8 @@ class Context:
             self._expire_half()
 
     def _expire_half(self) -> None:
-        head, tail = int(self.scalars[k.HEAD]), int(self.scalars[k.TAIL_L])
-        self._run(k.expire)((head + tail) // 2, self.counts, self.values, self.ring_e, self.ring_f, self.ring_b, self.scalars)
+        """Let the older half of the events leave both windows: memory before completeness."""
+        self.scalars[k.FORCED] = (int(self.scalars[k.HEAD]) + int(self.scalars[k.TAIL_L]) + 1) // 2
 
     def _compact(self, keep: int) -> None:
         """Forget entities with nothing in any window, the longest unseen first."""
@@ -187,6 +188,7 @@ def _columns(conns: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
         keys[:, k.PAIR] = _mix(_mix(src, np.uint64(3)), dst)
         keys[:, k.SRC_PORT] = _mix(_mix(src, np.uint64(4)), service)
         keys[:, k.TRIPLE] = _mix(_mix(keys[:, k.PAIR], np.uint64(5)), service)
+        keys[:, k.SERVICE] = _mix(service, np.uint64(6))
     began = conns["ts"].dt.epoch("us").cast(pl.Float64).to_numpy() / 1e6
     lasted = conns["duration"].fill_null(0.0).clip(0.0, 7 * 86400.0).to_numpy()
     failed = conns["conn_state"].is_in(FAILED_STATES).fill_null(False).cast(pl.UInt8).to_numpy()

@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 
 from mlids.features import kernel
+from mlids.features.behaviours import measure
 from mlids.features.context import Context
 from mlids.features.flow import PRIVATE_NETWORKS, flow_features
-from mlids.features.spec import FEATURES, NAMES, POSITION
+from mlids.features.spec import BEHAVIOUR_COLUMNS, FEATURES, NAMES, POSITION
 from mlids.zeek.types import CONN
 
 # Chunks that stay in the processor's cache while 60 columns are filled.
@@ -25,7 +26,18 @@ _SHARES = {
     "dst_failed_1h": "dst_conns_1h",
     "pair_failed_1h": "pair_conns_1h",
     "port_failed_1h": "port_conns_1h",
+    "triple_failed": "triple_total",
 }
+# name: (count in the window, all of it so far, age of the entity, length of the window)
+_RATES = {
+    "src_rate": ("src_conns_5m", "src_total", "src_age_s", kernel.WINDOW_SHORT_S),
+    "src_out_rate": ("src_out_1h", "src_out_total", "src_age_s", kernel.WINDOW_LONG_S),
+    "dst_rate": ("dst_conns_5m", "dst_total", "dst_age_s", kernel.WINDOW_SHORT_S),
+}
+# Younger than this, nothing has a usual rate.
+_USUAL_FROM_S = 3600.0
+# Steadiness says something from this many values on (RITA asks for as many).
+_STEADY_FROM = 4
 
 
 def conn_columns(frame: pl.DataFrame) -> pl.DataFrame:
@@ -59,19 +71,24 @@ class Extractor:
         for name in _FLOW:
             out[:, POSITION[name]] = flow[name].to_numpy()
         raw = self.context.update(conns)
+        held = {name: raw[:, i] for name, i in _RAW.items()}
         for name in _LOGS:
-            out[:, POSITION[name]] = np.log1p(np.maximum(raw[:, _RAW[name]], 0.0))
+            out[:, POSITION[name]] = np.log1p(np.maximum(held[name], 0.0))
         for name, of in _SHARES.items():
-            out[:, POSITION[name]] = raw[:, _RAW[name]] / np.maximum(raw[:, _RAW[of]], 1.0)
-        out[:, POSITION["pair_is_new"]] = raw[:, _RAW["pair_age_s"]] <= 0.0
-        total = raw[:, _RAW["triple_total"]]
-        gap = raw[:, _RAW["triple_gap_mean_s"]]
-        out[:, POSITION["triple_gap_mean"]] = np.log1p(np.maximum(gap, 0.0))
-        out[:, POSITION["triple_gap_regularity"]] = _regularity(gap, raw[:, _RAW["triple_gap_var"]], total - 1.0)
-        out[:, POSITION["triple_size_regularity"]] = _regularity(raw[:, _RAW["triple_size_mean"]], raw[:, _RAW["triple_size_var"]], total)
+            out[:, POSITION[name]] = held[name] / np.maximum(held[of], 1.0)
+        for name, (now, total, age, span) in _RATES.items():
+            out[:, POSITION[name]] = _times_usual(held[now], held[total], held[age], span)
+        out[:, POSITION["pair_is_new"]] = held["pair_age_s"] <= 0.0
+        out[:, POSITION["pair_age"]] = np.log1p(held["pair_age_s"])
+        out[:, POSITION["triple_gap_mean"]] = np.log1p(held["triple_gap_mean_s"])
+        seen = held["triple_total"]
+        out[:, POSITION["triple_gap_steady"]] = np.where(seen > _STEADY_FROM, held["triple_gap_steady"], 0.0)
+        out[:, POSITION["triple_size_steady"]] = np.where(seen >= _STEADY_FROM, held["triple_size_steady"], 0.0)
+        out[:, BEHAVIOUR_COLUMNS] = measure(out)
 
 
-def _regularity(mean: np.ndarray, variance: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """1 − coefficient of variation, 0 to 1; 0 until four values were seen (after RITA's minimum of 4)."""
-    spread = np.sqrt(np.maximum(variance, 0.0)) / np.maximum(mean, 1e-9)
-    return np.where((seen >= 4.0) & (mean > 0.0), np.clip(1.0 - spread, 0.0, 1.0), 0.0)
+def _times_usual(now: np.ndarray, total: np.ndarray, age: np.ndarray, span: float) -> np.ndarray:
+    """Log of what the window holds over what a window of this length held on average since the first row; 0 for the young."""
+    usual = total * (np.float32(span) / np.maximum(age, np.float32(_USUAL_FROM_S)))
+    times = np.log(np.maximum(now, np.float32(1e-3)) / np.maximum(usual, np.float32(1e-3)))
+    return np.where((age >= _USUAL_FROM_S) & (total > 0.0), np.clip(times, -8.0, 8.0), 0.0).astype(np.float32)

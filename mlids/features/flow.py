@@ -14,6 +14,11 @@ PRIVATE_NETWORKS = (
 )  # fmt: skip
 # Remote administration and authentication: ssh, telnet, rpc, netbios, ldap, smb, mssql, mysql, rdp, postgres, vnc, winrm.
 ADMIN_PORTS = [22, 23, 135, 139, 389, 445, 1433, 2323, 3306, 3389, 5432, 5900, 5985, 5986]
+WEB_PORTS = [80, 443, 8000, 8008, 8080, 8443]
+# dns, dhcp, ntp, netbios, snmp, ssdp, mdns, llmnr.
+INFRA_PORTS = [53, 67, 68, 123, 137, 138, 161, 546, 547, 1900, 5353, 5355]
+# What Zeek names on office and server networks every day; anything else it recognised is odd.
+USUAL_SERVICES = r"^(?:dns|http|ssl|quic|ssh|ntp|dhcp|smb|gssapi|krb|krb_tcp|ntlm|dce_rpc|ldap|ldap_tcp|ldap_udp|smtp|imap|pop3|ftp|ftp-data|snmp|syslog|rdp|mysql|postgresql|sip|radius|websocket|spicy_[a-z_]+|ayiya|teredo|stun)$"
 # Counters past this are capture faults (1.96 GB in 2 packets: zeek/zeek#3313).
 MAX_BYTES = 1e12
 _MIDSTREAM = ["OTH"]
@@ -30,6 +35,21 @@ def local_hosts(addresses: pl.Series, networks: Sequence[str]) -> pl.Series:
     if not len(known):
         return pl.Series([False], dtype=pl.Boolean).new_from_index(0, len(addresses))
     return addresses.replace_strict(known, inside, default=False, return_dtype=pl.Boolean).fill_null(False)
+
+
+def local_ends(conns: pl.DataFrame, networks: Sequence[str]) -> tuple[pl.Series, pl.Series]:
+    """Say of both ends of each conn whether they are the site's own.
+
+    With the default networks, what Zeek itself calls local (`local_orig`, `local_resp`) counts as well: a
+    site may live on public addresses. Networks that were configured decide alone.
+    """
+    ends = []
+    for host, told in (("id.orig_h", "local_orig"), ("id.resp_h", "local_resp")):
+        inside = local_hosts(conns[host], networks)
+        if tuple(networks) == PRIVATE_NETWORKS and told in conns.columns:
+            inside = inside | conns[told].fill_null(False)
+        ends.append(inside)
+    return ends[0], ends[1]
 
 
 @lru_cache(maxsize=16)
@@ -84,7 +104,10 @@ def flow_features(conns: pl.DataFrame, networks: Sequence[str] = PRIVATE_NETWORK
         "service_known": service.is_not_null() & (service != ""),
         "is_dns": service.str.contains("dns", literal=True) | (pl.col("id.resp_p") == 53),
         "is_web": service.str.contains("http|ssl|quic"),
+        "odd_service": service.str.split(",").list.eval(~pl.element().str.contains(USUAL_SERVICES)).list.any() & (service != ""),
         "port_well_known": pl.col("id.resp_p") < 1024,
+        "port_web": pl.col("id.resp_p").is_in(WEB_PORTS) & (pl.col("proto") == "tcp"),
+        "port_infra": pl.col("id.resp_p").is_in(INFRA_PORTS) & (pl.col("proto") == "udp"),
         "port_admin": pl.col("id.resp_p").is_in(ADMIN_PORTS) & (pl.col("proto") == "tcp"),
         "resp_multicast": resp_h.str.contains(r"^(?:22[4-9]|23\d)\.|^[fF]{2}[0-9a-fA-F]{2}:|\.255$"),
     }
@@ -105,7 +128,5 @@ def flow_features(conns: pl.DataFrame, networks: Sequence[str] = PRIVATE_NETWORK
         *(e.fill_null(False).cast(pl.Float32).alias(n) for n, e in flags.items()),
         *(e.cast(pl.Float32).alias(n) for n, e in numbers.items()),
     )
-    return frame.with_columns(
-        orig_local=local_hosts(conns["id.orig_h"], networks).cast(pl.Float32),
-        resp_local=local_hosts(conns["id.resp_h"], networks).cast(pl.Float32),
-    )
+    orig_local, resp_local = local_ends(conns, networks)
+    return frame.with_columns(orig_local=orig_local.cast(pl.Float32), resp_local=resp_local.cast(pl.Float32))

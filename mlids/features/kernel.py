@@ -4,7 +4,7 @@ Rows are taken in the order Zeek wrote them. A row's event time is the clock: th
 connection so far, which never goes back. Each row enters a ring of events; as the clock moves, events
 leave the 5-minute and the 1-hour window and take their counts with them. A distinct count is exact: an
 entity counts as a child of another while its own count in the window is above zero. Cost per row is
-constant: five look-ups and at most ten updates for what expires.
+constant: six look-ups and at most twelve updates for what expires.
 
 `advance` is plain Python over numpy arrays. Small inputs run it as it stands; `compiled()` is the very
 same function through numba. No transcendental function is used, so that both give equal numbers.
@@ -24,21 +24,32 @@ WINDOW_LONG_S = 3600.0
 # must not push every window into the future.
 AHEAD_S = 3600.0
 AHEAD_ROWS = 3
+# Weight of the newest value in a running mean once there are twenty.
+SHARE_LEAST = 0.05
 
-# Entities of a row, in the order of its keys.
-SRC, DST, PAIR, SRC_PORT, TRIPLE = 0, 1, 2, 3, 4
-ENTITIES = 5
+# Entities of a row, in the order of its keys. A triple is source, destination and service (port and protocol).
+SRC, DST, PAIR, SRC_PORT, TRIPLE, SERVICE = 0, 1, 2, 3, 4, 5
+ENTITIES = 6
 
-# Integer columns of an entity: short and long window of each.
-N_S, N_L, FAIL_S, FAIL_L, A_S, A_L, B_S, B_L = 0, 1, 2, 3, 4, 5, 6, 7
-COUNTS = 8
-# Float columns of an entity.
-LAST_TS, FIRST_SEEN, LAST_SEEN, TOTAL, GAP_MEAN, GAP_VAR, SIZE_MEAN, SIZE_VAR, OUT_L = 0, 1, 2, 3, 4, 5, 6, 7, 8
+# Integer columns of an entity: short and long window of each. A and B count its children (hosts, services).
+N_S, N_L, FAIL_S, FAIL_L, A_S, A_L, B_S, B_L, FRESH_L = 0, 1, 2, 3, 4, 5, 6, 7, 8
+COUNTS = 9
+# Float columns of every entity …
+FIRST_SEEN, LAST_SEEN, TOTAL, FAILED = 0, 1, 2, 3
+# … of a source …
+OUT_L, OUT_TOTAL = 4, 5
+# … of a destination and of a service: how many sources ever, and of a service how many triples …
+SOURCES, TRIPLES = 6, 7
+# … and of a triple.
+LAST_TS, GAP_MEAN, GAP_STEADY, SIZE_MEAN, SIZE_STEADY = 4, 5, 6, 7, 8
 VALUES = 9
 
-# Scalars kept between calls.
-CLOCK, HEAD, TAIL_S, TAIL_L, USED, AHEAD, ROWS = 0, 1, 2, 3, 4, 5, 6
-SCALARS = 7
+# Scalars kept between calls. Events before ring position FORCED leave both windows at the next row.
+CLOCK, HEAD, TAIL_S, TAIL_L, USED, AHEAD, ROWS, FORCED = 0, 1, 2, 3, 4, 5, 6, 7
+SCALARS = 8
+
+# What the ring remembers of an event besides its entities.
+EVENT_FAILED, EVENT_FRESH = 1, 2
 
 # What a row gets, before ratios and logarithms (mlids.features.context).
 OUTPUTS = [
@@ -50,7 +61,10 @@ OUTPUTS = [
     "src_hosts_1h",
     "src_ports_5m",
     "src_ports_1h",
+    "src_fresh_1h",
     "src_out_1h",
+    "src_total",
+    "src_out_total",
     "src_age_s",
     "dst_conns_5m",
     "dst_conns_1h",
@@ -58,6 +72,9 @@ OUTPUTS = [
     "dst_failed_1h",
     "dst_sources_5m",
     "dst_sources_1h",
+    "dst_sources",
+    "dst_total",
+    "dst_age_s",
     "pair_conns_5m",
     "pair_conns_1h",
     "pair_failed_1h",
@@ -70,11 +87,12 @@ OUTPUTS = [
     "triple_conns_5m",
     "triple_conns_1h",
     "triple_total",
-    "triple_gap_s",
+    "triple_failed",
     "triple_gap_mean_s",
-    "triple_gap_var",
-    "triple_size_mean",
-    "triple_size_var",
+    "triple_gap_steady",
+    "triple_size_steady",
+    "service_sources",
+    "service_triples",
 ]
 
 DONE, GROW_ENTITIES, GROW_RING = 0, 1, 2
@@ -83,15 +101,16 @@ DONE, GROW_ENTITIES, GROW_RING = 0, 1, 2
 def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, counts, values, ring_t, ring_e, ring_f, ring_b, scalars, out):  # type: ignore[no-untyped-def]
     """Take rows from `start` on; return (rows taken so far, DONE or what must grow before the next row).
 
-    keys: uint64[n, 5]; start_ts, end_ts: float64[n] seconds (nan: unknown); failed: uint8[n];
-    size: float64[n] bytes sent by the originator; out: float64[n, len(OUTPUTS)].
+    keys: uint64[n, 6]; start_ts, end_ts: float64[n] seconds (nan: unknown); failed: uint8[n];
+    size: float64[n] bytes sent by the originator; out: float32[len(OUTPUTS), n].
     """
     mask = np.uint64(index.shape[0] - 1)
     ring_mask = ring_t.shape[0] - 1
     limit = entity_keys.shape[0] - ENTITIES
     head = int(scalars[HEAD])
-    tail_s = int(scalars[TAIL_S])
-    tail_l = int(scalars[TAIL_L])
+    tails = np.array([int(scalars[TAIL_S]), int(scalars[TAIL_L])])
+    spans = np.array([WINDOW_SHORT_S, WINDOW_LONG_S])
+    forced = int(scalars[FORCED])
     used = int(scalars[USED])
     clock = scalars[CLOCK]
     ahead = scalars[AHEAD]
@@ -99,12 +118,8 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
     status = DONE
     slots = np.zeros(ENTITIES, np.int64)
     while row < keys.shape[0]:
-        if used > limit:
-            status = GROW_ENTITIES
-            break
-        if head - tail_l >= ring_t.shape[0]:
-            status = GROW_RING
-            break
+        clock_before = clock
+        ahead_before = ahead
         end = end_ts[row]
         if end > clock:
             if end - clock <= AHEAD_S or clock < 0.0:
@@ -118,41 +133,39 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
         elif end == end:
             ahead = 0.0
         # What has left the windows, the long one after the short one.
-        while tail_s < head and ring_t[tail_s & ring_mask] <= clock - WINDOW_SHORT_S:
-            at = tail_s & ring_mask
-            bad = ring_f[at]
-            for k in range(ENTITIES):
-                e = ring_e[at, k]
-                counts[e, N_S] -= 1
-                counts[e, FAIL_S] -= bad
-            if counts[ring_e[at, PAIR], N_S] == 0:
-                counts[ring_e[at, SRC], A_S] -= 1
-                counts[ring_e[at, DST], A_S] -= 1
-            if counts[ring_e[at, SRC_PORT], N_S] == 0:
-                counts[ring_e[at, SRC], B_S] -= 1
-            if counts[ring_e[at, TRIPLE], N_S] == 0:
-                counts[ring_e[at, PAIR], B_S] -= 1
-                counts[ring_e[at, SRC_PORT], A_S] -= 1
-            tail_s += 1
-        while tail_l < tail_s and ring_t[tail_l & ring_mask] <= clock - WINDOW_LONG_S:
-            at = tail_l & ring_mask
-            bad = ring_f[at]
-            for k in range(ENTITIES):
-                e = ring_e[at, k]
-                counts[e, N_L] -= 1
-                counts[e, FAIL_L] -= bad
-            values[ring_e[at, SRC], OUT_L] -= ring_b[at]
-            if counts[ring_e[at, PAIR], N_L] == 0:
-                counts[ring_e[at, SRC], A_L] -= 1
-                counts[ring_e[at, DST], A_L] -= 1
-            if counts[ring_e[at, SRC_PORT], N_L] == 0:
-                counts[ring_e[at, SRC], B_L] -= 1
-            if counts[ring_e[at, TRIPLE], N_L] == 0:
-                counts[ring_e[at, PAIR], B_L] -= 1
-                counts[ring_e[at, SRC_PORT], A_L] -= 1
-            tail_l += 1
+        for w in range(2):
+            position = tails[w]
+            horizon = clock - spans[w]
+            while position < head and (ring_t[position & ring_mask] <= horizon or position < forced):
+                at = position & ring_mask
+                bad = ring_f[at] & EVENT_FAILED
+                for k in range(ENTITIES):
+                    e = ring_e[at, k]
+                    counts[e, N_S + w] -= 1
+                    counts[e, FAIL_S + w] -= bad
+                src, dst, pair, port, triple = ring_e[at, SRC], ring_e[at, DST], ring_e[at, PAIR], ring_e[at, SRC_PORT], ring_e[at, TRIPLE]
+                if w == 1:
+                    values[src, OUT_L] -= ring_b[at]
+                    if ring_f[at] & EVENT_FRESH:
+                        counts[src, FRESH_L] -= 1
+                if counts[pair, N_S + w] == 0:
+                    counts[src, A_S + w] -= 1
+                    counts[dst, A_S + w] -= 1
+                if counts[port, N_S + w] == 0:
+                    counts[src, B_S + w] -= 1
+                if counts[triple, N_S + w] == 0:
+                    counts[pair, B_S + w] -= 1
+                    counts[port, A_S + w] -= 1
+                position += 1
+            tails[w] = position
+        if used > limit or head - tails[1] >= ring_t.shape[0]:
+            status = GROW_ENTITIES if used > limit else GROW_RING
+            clock = clock_before  # this row will be begun again
+            ahead = ahead_before
+            break
         bad = failed[row]
         at = head & ring_mask
+        new = 0
         for k in range(ENTITIES):
             key = keys[row, k]
             spot = key & mask
@@ -163,6 +176,7 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
             if e < 0:
                 e = used
                 used += 1
+                new |= 1 << k
                 index[spot] = e
                 entity_keys[e] = key
                 for c in range(COUNTS):
@@ -170,7 +184,8 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
                 for c in range(VALUES):
                     values[e, c] = 0.0
                 values[e, FIRST_SEEN] = clock
-                values[e, LAST_TS] = np.nan
+                if k == TRIPLE:
+                    values[e, LAST_TS] = np.nan
             slots[k] = e
             ring_e[at, k] = e
             counts[e, N_S] += 1
@@ -179,125 +194,115 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
             counts[e, FAIL_L] += bad
             values[e, LAST_SEEN] = clock
             values[e, TOTAL] += 1.0
-        src, dst, pair, port, triple = slots[0], slots[1], slots[2], slots[3], slots[4]
-        if counts[pair, N_S] == 1:
-            counts[src, A_S] += 1
-            counts[dst, A_S] += 1
-        if counts[pair, N_L] == 1:
-            counts[src, A_L] += 1
-            counts[dst, A_L] += 1
-        if counts[port, N_S] == 1:
-            counts[src, B_S] += 1
-        if counts[port, N_L] == 1:
-            counts[src, B_L] += 1
-        if counts[triple, N_S] == 1:
-            counts[pair, B_S] += 1
-            counts[port, A_S] += 1
-        if counts[triple, N_L] == 1:
-            counts[pair, B_L] += 1
-            counts[port, A_L] += 1
+            values[e, FAILED] += bad
+        src, dst, pair, port, triple, service = slots[0], slots[1], slots[2], slots[3], slots[4], slots[5]
+        for w in range(2):
+            if counts[pair, N_S + w] == 1:
+                counts[src, A_S + w] += 1
+                counts[dst, A_S + w] += 1
+            if counts[port, N_S + w] == 1:
+                counts[src, B_S + w] += 1
+            if counts[triple, N_S + w] == 1:
+                counts[pair, B_S + w] += 1
+                counts[port, A_S + w] += 1
+        event = bad * EVENT_FAILED
+        if new & (1 << PAIR):
+            counts[src, FRESH_L] += 1
+            values[dst, SOURCES] += 1.0
+            event |= EVENT_FRESH
+        if new & (1 << SRC_PORT):
+            values[service, SOURCES] += 1.0
+        if new & (1 << TRIPLE):
+            values[service, TRIPLES] += 1.0
         sent = size[row]
         values[src, OUT_L] += sent
+        values[src, OUT_TOTAL] += sent
         ring_t[at] = clock
-        ring_f[at] = bad
+        ring_f[at] = event
         ring_b[at] = sent
         head += 1
-        # Regularity of this source towards this service: intervals between starts, and sizes.
+        # Steadiness of this source towards this service: how near each interval between starts, and each size,
+        # comes to the running mean (the smaller over the larger): 1 is a clock, independent of scale.
         began = start_ts[row]
         total = values[triple, TOTAL]
-        gap = np.nan
-        if began == began:
-            if total > 1.0:
-                gap = began - values[triple, LAST_TS]
-                if gap == gap:
-                    gap = abs(gap)
-                    share = 1.0 / (total - 1.0)
-                    if share < 0.05:
-                        share = 0.05
-                    delta = gap - values[triple, GAP_MEAN]
-                    values[triple, GAP_MEAN] += share * delta
-                    values[triple, GAP_VAR] = (1.0 - share) * (values[triple, GAP_VAR] + share * delta * delta)
-            values[triple, LAST_TS] = began
         share = 1.0 / total
-        if share < 0.05:
-            share = 0.05
-        delta = sent - values[triple, SIZE_MEAN]
-        values[triple, SIZE_MEAN] += share * delta
-        values[triple, SIZE_VAR] = (1.0 - share) * (values[triple, SIZE_VAR] + share * delta * delta)
+        if share < SHARE_LEAST:
+            share = SHARE_LEAST
+        if began == began:
+            gap = abs(began - values[triple, LAST_TS])
+            if gap == gap:
+                mean = values[triple, GAP_MEAN]
+                part = 1.0 / (total - 1.0)
+                if part < SHARE_LEAST:
+                    part = SHARE_LEAST
+                if total > 2.0:
+                    near = 1.0
+                    if gap < mean:
+                        near = gap / mean
+                    elif gap > 0.0:
+                        near = mean / gap
+                    values[triple, GAP_STEADY] += part * (near - values[triple, GAP_STEADY])
+                values[triple, GAP_MEAN] += part * (gap - mean)
+            values[triple, LAST_TS] = began
+        mean = values[triple, SIZE_MEAN]
+        if total > 1.0:
+            near = 1.0
+            if sent < mean:
+                near = sent / mean
+            elif sent > 0.0:
+                near = mean / sent
+            values[triple, SIZE_STEADY] += share * (near - values[triple, SIZE_STEADY])
+        values[triple, SIZE_MEAN] += share * (sent - mean)
 
-        out[row, 0] = counts[src, N_S]
-        out[row, 1] = counts[src, N_L]
-        out[row, 2] = counts[src, FAIL_S]
-        out[row, 3] = counts[src, FAIL_L]
-        out[row, 4] = counts[src, A_S]
-        out[row, 5] = counts[src, A_L]
-        out[row, 6] = counts[src, B_S]
-        out[row, 7] = counts[src, B_L]
-        out[row, 8] = values[src, OUT_L]
-        out[row, 9] = clock - values[src, FIRST_SEEN]
-        out[row, 10] = counts[dst, N_S]
-        out[row, 11] = counts[dst, N_L]
-        out[row, 12] = counts[dst, FAIL_S]
-        out[row, 13] = counts[dst, FAIL_L]
-        out[row, 14] = counts[dst, A_S]
-        out[row, 15] = counts[dst, A_L]
-        out[row, 16] = counts[pair, N_S]
-        out[row, 17] = counts[pair, N_L]
-        out[row, 18] = counts[pair, FAIL_L]
-        out[row, 19] = counts[pair, B_L]
-        out[row, 20] = clock - values[pair, FIRST_SEEN]
-        out[row, 21] = counts[port, N_L]
-        out[row, 22] = counts[port, A_S]
-        out[row, 23] = counts[port, A_L]
-        out[row, 24] = counts[port, FAIL_L]
-        out[row, 25] = counts[triple, N_S]
-        out[row, 26] = counts[triple, N_L]
-        out[row, 27] = total
-        out[row, 28] = gap
-        out[row, 29] = values[triple, GAP_MEAN]
-        out[row, 30] = values[triple, GAP_VAR]
-        out[row, 31] = values[triple, SIZE_MEAN]
-        out[row, 32] = values[triple, SIZE_VAR]
+        out[0, row] = counts[src, N_S]
+        out[1, row] = counts[src, N_L]
+        out[2, row] = counts[src, FAIL_S]
+        out[3, row] = counts[src, FAIL_L]
+        out[4, row] = counts[src, A_S]
+        out[5, row] = counts[src, A_L]
+        out[6, row] = counts[src, B_S]
+        out[7, row] = counts[src, B_L]
+        out[8, row] = counts[src, FRESH_L]
+        out[9, row] = values[src, OUT_L]
+        out[10, row] = values[src, TOTAL]
+        out[11, row] = values[src, OUT_TOTAL]
+        out[12, row] = clock - values[src, FIRST_SEEN]
+        out[13, row] = counts[dst, N_S]
+        out[14, row] = counts[dst, N_L]
+        out[15, row] = counts[dst, FAIL_S]
+        out[16, row] = counts[dst, FAIL_L]
+        out[17, row] = counts[dst, A_S]
+        out[18, row] = counts[dst, A_L]
+        out[19, row] = values[dst, SOURCES]
+        out[20, row] = values[dst, TOTAL]
+        out[21, row] = clock - values[dst, FIRST_SEEN]
+        out[22, row] = counts[pair, N_S]
+        out[23, row] = counts[pair, N_L]
+        out[24, row] = counts[pair, FAIL_L]
+        out[25, row] = counts[pair, B_L]
+        out[26, row] = clock - values[pair, FIRST_SEEN]
+        out[27, row] = counts[port, N_L]
+        out[28, row] = counts[port, A_S]
+        out[29, row] = counts[port, A_L]
+        out[30, row] = counts[port, FAIL_L]
+        out[31, row] = counts[triple, N_S]
+        out[32, row] = counts[triple, N_L]
+        out[33, row] = total
+        out[34, row] = values[triple, FAILED]
+        out[35, row] = values[triple, GAP_MEAN]
+        out[36, row] = values[triple, GAP_STEADY]
+        out[37, row] = values[triple, SIZE_STEADY]
+        out[38, row] = values[service, SOURCES]
+        out[39, row] = values[service, TRIPLES]
         row += 1
     scalars[CLOCK] = clock
     scalars[HEAD] = head
-    scalars[TAIL_S] = tail_s
-    scalars[TAIL_L] = tail_l
+    scalars[TAIL_S] = tails[0]
+    scalars[TAIL_L] = tails[1]
     scalars[USED] = used
     scalars[AHEAD] = ahead
     scalars[ROWS] += row - start
     return row, status
-
-
-def expire(until, counts, values, ring_e, ring_f, ring_b, scalars):  # type: ignore[no-untyped-def]
-    """Let the oldest events leave both windows until ring position `until`: memory before completeness."""
-    ring_mask = ring_f.shape[0] - 1
-    tail_s = int(scalars[TAIL_S])
-    tail_l = int(scalars[TAIL_L])
-    for window in range(2):
-        position = tail_s if window == 0 else tail_l
-        while position < until:
-            at = position & ring_mask
-            for k in range(ENTITIES):
-                counts[ring_e[at, k], N_S + window] -= 1
-                counts[ring_e[at, k], FAIL_S + window] -= ring_f[at]
-            if window == 1:
-                values[ring_e[at, SRC], OUT_L] -= ring_b[at]
-            if counts[ring_e[at, PAIR], N_S + window] == 0:
-                counts[ring_e[at, SRC], A_S + window] -= 1
-                counts[ring_e[at, DST], A_S + window] -= 1
-            if counts[ring_e[at, SRC_PORT], N_S + window] == 0:
-                counts[ring_e[at, SRC], B_S + window] -= 1
-            if counts[ring_e[at, TRIPLE], N_S + window] == 0:
-                counts[ring_e[at, PAIR], B_S + window] -= 1
-                counts[ring_e[at, SRC_PORT], A_S + window] -= 1
-            position += 1
-        if window == 0:
-            tail_s = position
-        else:
-            tail_l = position
-    scalars[TAIL_S] = tail_s
-    scalars[TAIL_L] = tail_l
 
 
 def build_index(index, entity_keys, used):  # type: ignore[no-untyped-def]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # Raised whenever a feature is added, removed or computed otherwise; a model of another version is refused.
-FEATURES_VERSION = 1
+FEATURES_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -13,11 +13,11 @@ class Feature:
     """One column of the feature matrix.
 
     `words` completes "this connection: …" with the value in place of `{}`. `kind` says how the stored
-    value turns back into a number for people: log (log1p of it), share (0 to 1), flag (0 or 1), plain.
+    value turns back into a number for people: log (log1p of it), share (0 to 1), flag (0 or 1), times (log of a ratio).
     """
 
     name: str
-    group: str  # flow | context
+    group: str  # flow | context | behaviour
     kind: str
     words: str
 
@@ -33,7 +33,8 @@ class Feature:
         elif self.kind == "flag":
             text = "yes" if value > 0.5 else "no"
         else:
-            text = f"{value:.3g}"
+            times = math.exp(min(value, 60.0))
+            text = f"{times:,.0f}" if times >= 10 else f"{times:.2g}"
         return self.words.format(text)
 
 
@@ -72,7 +73,10 @@ FEATURES: tuple[Feature, ...] = (
     _flow("service_known", "flag", "protocol recognised: {}"),
     _flow("is_dns", "flag", "DNS: {}"),
     _flow("is_web", "flag", "HTTP or TLS: {}"),
+    _flow("odd_service", "flag", "a protocol seldom used for work: {}"),
     _flow("port_well_known", "flag", "port below 1024: {}"),
+    _flow("port_web", "flag", "a web port: {}"),
+    _flow("port_infra", "flag", "a port of network upkeep: {}"),
     _flow("port_admin", "flag", "an administration port: {}"),
     _flow("orig_local", "flag", "from inside: {}"),
     _flow("resp_local", "flag", "to inside: {}"),
@@ -85,6 +89,9 @@ FEATURES: tuple[Feature, ...] = (
     _past("src_hosts_1h", "log", "its source contacted {} hosts in 1 h"),
     _past("src_ports_5m", "log", "its source tried {} services in 5 min"),
     _past("src_ports_1h", "log", "its source tried {} services in 1 h"),
+    _past("src_fresh_1h", "log", "its source met {} hosts for the first time in 1 h"),
+    _past("src_rate", "times", "its source makes {} × its usual number of connections"),
+    _past("src_out_rate", "times", "its source sends {} × its usual volume"),
     _past("src_out_1h", "log", "its source sent {} bytes in 1 h"),
     _past("dst_conns_5m", "log", "its destination got {} connections in 5 min"),
     _past("dst_conns_1h", "log", "its destination got {} connections in 1 h"),
@@ -92,11 +99,14 @@ FEATURES: tuple[Feature, ...] = (
     _past("dst_failed_1h", "share", "{} of the connections to its destination failed in 1 h"),
     _past("dst_sources_5m", "log", "{} sources came to its destination in 5 min"),
     _past("dst_sources_1h", "log", "{} sources came to its destination in 1 h"),
+    _past("dst_sources", "log", "{} sources ever came to its destination"),
+    _past("dst_rate", "times", "its destination gets {} × its usual number of connections"),
     _past("pair_conns_5m", "log", "{} connections between the two in 5 min"),
     _past("pair_conns_1h", "log", "{} connections between the two in 1 h"),
     _past("pair_failed_1h", "share", "{} of those between the two failed in 1 h"),
     _past("pair_ports_1h", "log", "{} services tried between the two in 1 h"),
     _past("pair_is_new", "flag", "the two had not met before: {}"),
+    _past("pair_age", "log", "the two first met {} s ago"),
     _past("port_conns_1h", "log", "its source made {} connections to this service in 1 h"),
     _past("port_hosts_5m", "log", "its source tried this service on {} hosts in 5 min"),
     _past("port_hosts_1h", "log", "its source tried this service on {} hosts in 1 h"),
@@ -105,10 +115,38 @@ FEATURES: tuple[Feature, ...] = (
     _past("triple_conns_1h", "log", "{} connections to this very service in 1 h"),
     _past("triple_total", "log", "{} connections to this very service so far"),
     _past("triple_gap_mean", "log", "about {} s between them"),
-    _past("triple_gap_regularity", "share", "intervals between them {} regular"),
-    _past("triple_size_regularity", "share", "sizes {} regular"),
+    _past("triple_failed", "share", "{} of all connections to this very service failed"),
+    _past("triple_gap_steady", "share", "intervals between them {} steady"),
+    _past("triple_size_steady", "share", "sizes {} steady"),
+    _past("service_sources", "log", "{} sources ever used this service"),
+    _past("service_triples", "log", "this service was used between {} pairs of hosts"),
 )
+
+# How far a row and its past look like each named behaviour, in words (measured in `behaviours`).
+TOLD = {
+    "horizontal_scan": "like a horizontal scan",
+    "vertical_scan": "like a vertical scan",
+    "slow_scan": "like a slow scan",
+    "inbound_probes": "a probe from outside",
+    "flood": "like a flood",
+    "brute_force": "like password guessing",
+    "beacon": "like a beacon",
+    "calling": "like calls that nobody answers",
+    "unusual_service": "an unusual protocol",
+    "dns_tunnel": "like a DNS tunnel",
+    "exfiltration": "like exfiltration",
+    "long_connection": "a long connection",
+    "lateral_movement": "like lateral movement",
+}
+FEATURES += tuple(Feature(name, "behaviour", "share", f"{words}: {{}}") for name, words in TOLD.items())
 
 NAMES: tuple[str, ...] = tuple(f.name for f in FEATURES)
 BY_NAME: dict[str, Feature] = {f.name: f for f in FEATURES}
 POSITION: dict[str, int] = {name: i for i, name in enumerate(NAMES)}
+BEHAVIOUR_NAMES = tuple(TOLD)
+BEHAVIOUR_COLUMNS = slice(len(FEATURES) - len(TOLD), len(FEATURES))
+# The IsolationForest looks at the past alone. Left out are those that are wild on young hosts (rates
+# against the usual) or mean nothing for few connections (gaps): leaving them in cost a third of the recall.
+ISOLATION_COLUMNS: tuple[int, ...] = tuple(
+    i for i, f in enumerate(FEATURES) if f.group == "context" and f.kind != "times" and not f.name.startswith("triple_gap")
+)

@@ -32,6 +32,20 @@ def _one(values: list[str], rng: np.random.Generator) -> str:
     return values[int(rng.integers(0, len(values)))]
 
 
+def _neighbours(host: str) -> list[str]:
+    """Return the addresses of a host's own /24, or the like for IPv6."""
+    if ":" in host:
+        return [f"{host.rsplit(':', 1)[0]}:{i:x}" for i in range(1, 255)]
+    return [f"{host.rsplit('.', 1)[0]}.{i}" for i in range(1, 255)]
+
+
+def _anywhere(n: int, rng: np.random.Generator) -> pl.Series:
+    """Return n addresses of the Internet at random."""
+    parts = rng.integers(1, 255, (n, 4))
+    first = np.where(np.isin(parts[:, 0] % 223 + 1, [10, 127, 169, 172, 192]), 45, parts[:, 0] % 223 + 1)
+    return pl.Series([f"{a}.{b}.{c}.{d}" for a, (_, b, c, d) in zip(first, parts, strict=True)])
+
+
 def _probes(
     label: str, ts: np.ndarray, orig: str, resp_h: pl.Series, resp_p: np.ndarray, open_share: float, rng: np.random.Generator
 ) -> Draft:
@@ -66,26 +80,55 @@ def _pace(n: int, start: float, per_s: float, rng: np.random.Generator) -> np.nd
     return start + np.cumsum(rng.exponential(1.0 / per_s, n))
 
 
+def _log_uniform(low: float, high: float, rng: np.random.Generator) -> float:
+    """Draw a size: how large an attacker's tool makes it is anybody's guess, so no model shall lean on it."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
 def _targets(cast: Cast, rng: np.random.Generator) -> tuple[str, list[str]]:
     """Return a scanner and the hosts it may scan: from inside to inside, or from outside to the public side."""
     if rng.random() < 0.7 or not cast.public:
-        net = _one(cast.inside, rng).rsplit(".", 1)[0]
-        subnet = [f"{net}.{i}" for i in range(1, 255)] if "." in net else cast.inside
-        return _one(cast.inside, rng), subnet
+        orig = _one(cast.inside, rng)
+        return orig, _neighbours(_one(cast.inside, rng))
     return _one(cast.outside, rng), cast.public
 
 
 def horizontal_scan(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
-    """One source tries one port on many hosts."""
+    """One source tries one port on many hosts: of a subnet, or of the Internet as a worm does."""
     orig, subnet = _targets(cast, rng)
-    hosts = subnet if len(subnet) > 30 else [*subnet, *cast.inside]
-    n = min(int(rng.integers(60, 400)), 4 * len(hosts))
-    order = np.concatenate([rng.permutation(len(hosts)) for _ in range(n // len(hosts) + 1)])[:n]
     port = int(rng.choice([22, 23, 80, 445, 1433, 2323, 3389, 5555, 6379, 8080]))
+    if rng.random() < 0.3:
+        n = int(rng.integers(150, 1_200))
+        found = _anywhere(n, rng)
+        orig = _one(cast.inside, rng)
+    else:
+        hosts = subnet if len(subnet) > 30 else [*subnet, *cast.inside]
+        n = min(int(rng.integers(60, 400)), 4 * len(hosts))
+        order = np.concatenate([rng.permutation(len(hosts)) for _ in range(n // len(hosts) + 1)])[:n]
+        found = pl.Series(hosts).gather(order)
     return _probes(
-        "horizontal_scan", _pace(n, start, rng.uniform(0.5, 50), rng), orig, pl.Series(hosts).gather(order),
-        np.full(n, port), rng.uniform(0, 0.08), rng,
-    )  # fmt: skip
+        "horizontal_scan", _pace(n, start, rng.uniform(0.5, 50), rng), orig, found, np.full(n, port), rng.uniform(0, 0.08), rng
+    )
+
+
+def inbound_probes(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
+    """The Internet's background: many sources, each with a few probes of one reachable host."""
+    n = int(rng.integers(60, 500))
+    sources = _anywhere(max(n // int(rng.integers(1, 8)), 4), rng)
+    target = text(_one(cast.public or cast.servers, rng), n)
+    ports = np.where(rng.random(n) < 0.6, rng.choice(COMMON_PORTS, n), rng.integers(1, 65_000, n))
+    probes = _probes("inbound_probes", _pace(n, start, 1 / rng.uniform(2, 120), rng), sources[0], target, ports, rng.uniform(0, 0.05), rng)
+    probes.orig_h = sources.gather(rng.integers(0, len(sources), n))
+    udp = rng.random(n) < rng.uniform(0, 0.3)
+    known = np.isin(ports, [53, 123, 161, 1900, 5060])
+    probes.proto = pl.Series(np.where(udp, "udp", "tcp"))
+    probes.conn_state = pl.Series(np.where(udp, "S0", probes.conn_state.to_numpy()))
+    probes.history = pl.Series(np.where(udp, "D", probes.history.to_numpy()))
+    probes.resp_pkts = np.where(udp, 0, probes.resp_pkts)
+    probes.resp_p = np.where(udp & ~known, rng.choice([53, 69, 123, 161, 389, 1434, 1900, 5060, 11211], n), ports)
+    probes.orig_bytes = np.where(udp, rng.integers(20, 450, n), probes.orig_bytes)
+    probes.duration = np.where(udp & (rng.random(n) < 0.5), rng.exponential(0.5, n), probes.duration)
+    return probes
 
 
 def vertical_scan(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
@@ -114,8 +157,7 @@ def syn_flood(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
     port = int(rng.choice([80, 443, 53, 25]))
     flood = _probes("syn_flood", ts, _one(cast.inside, rng), text(target, n), np.full(n, port), 0.0, rng)
     if rng.random() < 0.5:  # spoofed
-        sources = rng.integers(1, 224, (n, 4))
-        flood.orig_h = pl.Series([f"{a % 223 + 1}.{b}.{c}.{d}" for a, b, c, d in sources])
+        flood.orig_h = _anywhere(n, rng)
     else:
         flood.resp_h = text(_one(cast.outside, rng), n)
     answered = rng.random(n) < 0.3
@@ -130,22 +172,26 @@ def syn_flood(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
 def brute_force(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
     """Password guessing against SSH or RDP: many short, alike, completed logins."""
     ssh = rng.random() < 0.6
+    port, service = (22, "ssh") if ssh else (3389, "rdp,ssl")
+    if not ssh and rng.random() < 0.4:  # telnet, as on cameras and routers
+        port, service = int(rng.choice([23, 2323])), None
     n = int(rng.integers(80, 600))
     outside = bool(cast.public) and rng.random() < 0.5
     ts = _pace(n, start, rng.uniform(0.2, 6), rng)
     tries = rng.integers(1, 4, n)
-    orig_bytes = (1_100 if ssh else 1_500) + tries * rng.integers(120, 180, n)
-    resp_bytes = (1_500 if ssh else 1_900) + tries * rng.integers(60, 120, n)
+    orig_bytes = _log_uniform(200, 6_000, rng) + tries * rng.integers(20, 180, n)
+    resp_bytes = _log_uniform(200, 9_000, rng) + tries * rng.integers(20, 120, n)
+    slow = _log_uniform(0.2, 4, rng)
     dropped = rng.random(n) < 0.15
     return Draft(
         ts=ts,
         orig_h=text(_one(cast.outside if outside else cast.inside, rng), n),
         orig_p=rng.integers(1024, 65535, n),
         resp_h=text(_one(cast.public if outside else cast.servers, rng), n),
-        resp_p=np.full(n, 22 if ssh else 3389),
+        resp_p=np.full(n, port),
         proto=text("tcp", n),
-        service=text("ssh" if ssh else "rdp,ssl", n),
-        duration=tries * rng.uniform(0.6, 2.8, n),
+        service=text(service, n),
+        duration=slow * tries * rng.uniform(0.6, 1.4, n),
         orig_bytes=orig_bytes,
         resp_bytes=resp_bytes,
         conn_state=pl.Series(np.where(dropped, "RSTO", "SF")),
@@ -162,26 +208,56 @@ def beacon(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
     jitter = rng.uniform(0.02, 0.3)
     n = int(np.clip(rng.uniform(4, 10) * 3600 / every, 24, 900))
     ts = start + np.cumsum(every * (1 + jitter * rng.uniform(-1, 1, n)))
-    base = rng.integers(150, 900)
+    base, answer, lasts = _log_uniform(60, 20_000, rng), _log_uniform(0.1, 4, rng), _log_uniform(0.05, 40, rng)
+    spread = rng.uniform(0.0, 0.15)
     busy = rng.random(n) < 0.04  # now and then a task is fetched
     tls = rng.random() < 0.6
-    dead = rng.random() < 0.25  # the server is down: only unanswered tries
     return Draft(
         ts=ts,
         orig_h=text(_one(cast.inside, rng), n),
         orig_p=rng.integers(1024, 65535, n),
         resp_h=text(_one(cast.outside, rng), n),
-        resp_p=np.full(n, int(rng.choice([443, 80, 8080, 4444, 8443, 2222, 6667]))),
+        resp_p=np.full(n, int(rng.choice([443, 80, 8080, 4444, 8443, 2222, 9001]))),
         proto=text("tcp", n),
-        service=text(None if dead else ("ssl" if tls else "http"), n),
-        duration=np.full(n, 3.1) + rng.uniform(0, 0.1, n) if dead else rng.lognormal(-1.2, 0.35, n),
-        orig_bytes=np.zeros(n) if dead else base + rng.integers(0, 25, n),
-        resp_bytes=np.zeros(n) if dead else np.where(busy, rng.integers(5_000, 90_000, n), base // 2 + rng.integers(0, 20, n)),
-        conn_state=text("S0" if dead else "SF", n),
-        history=text("S" if dead else "ShADadFf", n),
-        orig_pkts=np.full(n, 3 if dead else 6) + (0 if dead else busy * 20),
-        resp_pkts=np.zeros(n) if dead else 5 + busy * 40,
+        service=text("ssl" if tls else "http", n),
+        duration=lasts * rng.lognormal(0, 0.35, n),
+        orig_bytes=base * (1 + spread * rng.uniform(0, 1, n)),
+        resp_bytes=np.where(busy, rng.integers(5_000, 90_000, n), base * answer * (1 + spread * rng.uniform(0, 1, n))),
+        conn_state=text("SF", n),
+        history=text("ShADadFf", n),
+        orig_pkts=np.full(n, 5 + int(base // 1_300)) + busy * 20,
+        resp_pkts=4 + int(base * answer // 1_300) + busy * 40,
         label="beacon",
+    )
+
+
+def calling(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
+    """A bot whose server is down, or up for a while: the same call again and again, now and then a channel that lasts."""
+    n = int(rng.integers(20, 900))
+    every = float(np.exp(rng.uniform(np.log(2), np.log(240))))
+    ts = start + np.cumsum(every * rng.lognormal(0, rng.uniform(0.05, 0.8), n))
+    answered = rng.random(n) < rng.choice([0.0, 0.02, 0.2])
+    refused = ~answered & (rng.random() < 0.25)
+    irc = rng.random() < 0.3
+    packets = rng.integers(1, 4)
+    lasted = np.where(answered, rng.lognormal(3, 2, n), np.where(refused, rng.exponential(0.1, n), 3.1 * (packets - 1) + rng.uniform(0, 0.2, n)))
+    talk = rng.integers(80, 900, n)
+    return Draft(
+        ts=ts,
+        orig_h=text(_one(cast.inside, rng), n),
+        orig_p=rng.integers(1024, 65535, n),
+        resp_h=text(_one(cast.outside, rng), n),
+        resp_p=np.full(n, int(rng.choice([443, 80, 23, 6667, 4444, 1024 + int(rng.integers(0, 40_000))]))),
+        proto=text("tcp", n),
+        service=pl.Series([("irc" if irc else None) if a else None for a in answered], dtype=pl.String),
+        duration=np.where((packets == 1) & ~answered, np.nan, lasted),
+        orig_bytes=np.where(answered, talk, 0),
+        resp_bytes=np.where(answered, talk * rng.uniform(0.3, 3, n), 0),
+        conn_state=pl.Series(np.where(answered, rng.choice(["SF", "S1", "S3", "RSTR"], n), np.where(refused, "REJ", "S0"))),
+        history=pl.Series(np.where(answered, "ShADadFf", np.where(refused, "Sr", "S"))),
+        orig_pkts=np.where(answered, 4 + talk // 120, packets),
+        resp_pkts=np.where(answered, 4 + talk // 150, refused.astype(int)),
+        label="calling",
     )
 
 
@@ -236,6 +312,7 @@ def lateral_movement(start: float, cast: Cast, rng: np.random.Generator) -> Draf
     """One inside host logs in to several others over administration ports it never used before."""
     orig = _one(cast.inside, rng)
     others = [h for h in cast.inside if h != orig]
+    others = others if len(others) >= 8 else [h for h in _neighbours(orig) if h != orig]
     hosts = rng.permutation(len(others))[: int(rng.integers(8, 30))]
     n = len(hosts) * int(rng.integers(2, 5))
     port = int(rng.choice(ADMIN_PORTS))
@@ -263,9 +340,11 @@ SCENARIOS: dict[str, Callable[[float, Cast, np.random.Generator], Draft]] = {
     "horizontal_scan": horizontal_scan,
     "vertical_scan": vertical_scan,
     "slow_scan": slow_scan,
+    "inbound_probes": inbound_probes,
     "syn_flood": syn_flood,
     "brute_force": brute_force,
     "beacon": beacon,
+    "calling": calling,
     "dns_tunnel": dns_tunnel,
     "exfiltration": exfiltration,
     "lateral_movement": lateral_movement,

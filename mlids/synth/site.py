@@ -61,6 +61,8 @@ KINDS: tuple[Kind, ...] = (
     Kind("rdp_admin", 0.002, 3389, "tcp", "rdp,ssl", "servers", (700, 1.3), (90_000, 1.4), (900_000, 1.5), _TCP_ENDS, by="admins"),
     Kind("database", 0.03, 5432, "tcp", "postgresql", "database", (0.4, 1.8), (1_800, 1.4), (6_000, 1.9), _TCP_ENDS, by="servers", clock="always"),
     Kind("meeting", 0.006, 3478, "udp", None, "web", (1_500, 0.9), (9e6, 1.2), (2e7, 1.1), _UDP_ENDS),
+    Kind("mqtt", 0.004, 8883, "tcp", "ssl", "cloud", (90, 2.2), (700, 0.9), (900, 0.9), (("SF", "ShADadFf", 0.5), ("OTH", "DdA", 0.4), ("RSTR", "ShADadr", 0.1))),
+    Kind("ntp_outside", 0.006, 123, "udp", "ntp", "time_outside", (0.05, 0.9), (48, 0.01), (48, 0.01), (("SF", "Dd", 0.7), ("S0", "D", 0.3)), clock="always"),
     Kind("mdns", 0.02, 5353, "udp", "dns", "multicast", (40, 1.4), (400, 1.1), (0, 0.0), (("S0", "D", 1.0),)),
     Kind("guest_web", 0.05, 443, "tcp", "ssl", "web", (6, 1.9), (1_700, 1.3), (9_500, 1.9), _TCP_ENDS, by="nat"),
     Kind("ping", 0.008, 0, "icmp", None, "servers", (0.01, 1.0), (64, 0.1), (64, 0.1), (("OTH", "", 1.0),), by="monitor", clock="always"),
@@ -100,6 +102,8 @@ class Site:
             "mail": [self.servers[6]],
             "database": [self.servers[7]],
             "time": [self.servers[0], *_outside(3, rng)],
+            "cloud": _outside(12, rng),
+            "time_outside": _outside(40, rng),
             "multicast": ["224.0.0.251", "239.255.255.250", "ff02::fb"],
             "public": self.public,
         }
@@ -125,10 +129,11 @@ class Site:
         yield self._polling(start, flows, rng).frame(rng)
         yield self._noise(int(flows * 0.03), start, rng).frame(rng)
         yield self._backups(start, rng).frame(rng)
+        yield self._in_vain(max(int(flows * 0.003), 4), start, rng).frame(rng)
 
     def _kind(self, kind: Kind, n: int, start: float, weekend: bool, rng: np.random.Generator) -> Draft:
         clock = _ALWAYS if kind.clock == "always" or weekend else _OFFICE
-        ts = start + _times(n, clock, rng)
+        ts, by, to = self._who_and_when(kind, n, start, clock, rng)
         duration = _lognormal(kind.duration, n, rng)
         orig, resp = _lognormal(kind.orig_bytes, n, rng), _lognormal(kind.resp_bytes, n, rng)
         chosen = _choose(np.array([s[2] for s in kind.states]), n, rng)
@@ -142,9 +147,9 @@ class Site:
         resp_pkts = np.maximum(np.ceil(resp / 1_300) + (2 if kind.proto == "tcp" else 0), 1)
         return Draft(
             ts=ts,
-            orig_h=self._hosts(kind.by, n, rng),
+            orig_h=pl.Series(self.pools[kind.by]).gather(by),
             orig_p=rng.integers(1024, 65535, n) if kind.proto != "icmp" else np.full(n, 8),
-            resp_h=self._hosts(kind.to, n, rng),
+            resp_h=pl.Series(self.pools[kind.to]).gather(to),
             resp_p=np.full(n, kind.port),
             proto=text(kind.proto, n),
             service=_service(kind.service, silent, rng),
@@ -157,8 +162,21 @@ class Site:
             resp_pkts=np.where(silent, (state == "REJ").cast(pl.Int64).to_numpy(), resp_pkts),
         )
 
-    def _hosts(self, pool: str, n: int, rng: np.random.Generator) -> pl.Series:
-        return pl.Series(self.pools[pool]).gather(_choose(self._weights[pool], n, rng))
+    def _who_and_when(
+        self, kind: Kind, n: int, start: float, clock: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return time, source and destination of each conn. A web page is many connections at once, often to one server."""
+        if kind.to != "web":
+            by, to = _choose(self._weights[kind.by], n, rng), _choose(self._weights[kind.to], n, rng)
+            return start + _times(n, clock, rng), by, to
+        sizes = np.minimum(np.ceil(rng.lognormal(0.7, 1.1, n)), 120).astype(np.int64)
+        sessions = int(np.searchsorted(np.cumsum(sizes), n)) + 1
+        visit = np.repeat(np.arange(sessions), sizes[:sessions])[:n]
+        within = np.arange(n) - np.searchsorted(visit, visit)
+        begun = start + _times(sessions, clock, rng)
+        ts = begun[visit] + within * rng.exponential(0.4, sessions)[visit] * rng.uniform(0, 2, n)
+        by, main = _choose(self._weights[kind.by], sessions, rng)[visit], _choose(self._weights[kind.to], sessions, rng)[visit]
+        return ts, by, np.where(rng.random(n) < 0.6, main, _choose(self._weights[kind.to], n, rng))
 
     def _polling(self, start: float, flows: int, rng: np.random.Generator) -> Draft:
         """Update and telemetry clients: regular as a beacon, but towards well-known servers."""
@@ -205,6 +223,32 @@ class Site:
             conn_state=pl.Series(np.where(refused, "REJ", "S0")),
             history=pl.Series(np.where(refused, "Sr", "S")),
             orig_pkts=np.ones(n),
+            resp_pkts=refused.astype(int),
+        )
+
+    def _in_vain(self, n: int, start: float, rng: np.random.Generator) -> Draft:
+        """Clients whose server is down: the same call again and again, a few dozen times, then peace."""
+        calls = np.repeat(np.arange(n), rng.integers(2, 45, n))[:n]
+        within = np.arange(n) - np.searchsorted(calls, calls)
+        every = np.exp(rng.uniform(np.log(1), np.log(90), n))
+        to = np.where(rng.random(n) < 0.7, rng.integers(0, len(self.web), n), -1)[calls]
+        targets = [*self.web, self.servers[-1]]
+        ts = start + rng.uniform(0, _DAY_S, n)[calls] + within * every[calls] * rng.uniform(0.7, 1.3, n)
+        refused = (rng.random(n) < 0.2)[calls]
+        return Draft(
+            ts=np.minimum(ts, start + _DAY_S - 1),
+            orig_h=pl.Series(self.office).gather(rng.integers(0, len(self.office), n)[calls]),
+            orig_p=rng.integers(1024, 65535, n),
+            resp_h=pl.Series(targets).gather(np.where(to < 0, len(targets) - 1, to)),
+            resp_p=rng.choice([80, 443, 8080, 8883, 5222, 993, 53], n)[calls],
+            proto=text("tcp", n),
+            service=text(None, n),
+            duration=np.where(refused, rng.exponential(0.05, n), 3.1 + rng.uniform(0, 0.1, n)),
+            orig_bytes=np.zeros(n),
+            resp_bytes=np.zeros(n),
+            conn_state=pl.Series(np.where(refused, "REJ", "S0")),
+            history=pl.Series(np.where(refused, "Sr", "S")),
+            orig_pkts=rng.integers(1, 4, n)[calls],
             resp_pkts=refused.astype(int),
         )
 

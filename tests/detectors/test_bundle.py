@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlids.detectors.bundle import Bundle, FittedIsolation, Spec
+from mlids.detectors.bundle import Bundle, Fitted, Spec
 from mlids.detectors.forest import fit_forest
 from mlids.detectors.isolation import anomaly_scores, fit_isolation
 from mlids.detectors.onnx_graph import build_graph, with_spec
 from mlids.detectors.trees import complete
 from mlids.detectors.verdict import explain, judge
 from mlids.errors import ModelError, NoRowsError
-from mlids.features.spec import NAMES
+from mlids.features.spec import BEHAVIOUR_COLUMNS, NAMES
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_graph_equals_scikit_learn(fitted: tuple) -> None:  # type: ignore[type-
     assert scores.attack_probability is not None
     benign = list(forest.classes_).index("benign")
     np.testing.assert_allclose(scores.attack_probability, 1 - forest.predict_proba(rows)[:, benign], atol=1e-5)
-    np.testing.assert_allclose(scores.anomaly_score, -isolation.score_samples(rows), atol=1e-5)
+    np.testing.assert_allclose(scores.anomaly_score, anomaly_scores(isolation, rows), atol=1e-5)
 
 
 @pytest.mark.parametrize("rows", [2, 5, 100, 4_000])
@@ -48,7 +48,7 @@ def test_compiled_trees_equal_scikit_learn(fitted: tuple, rows: int) -> None:  #
     tricky = np.repeat(x[:1], len(edges), axis=0)
     tricky[np.arange(len(tricky)), np.arange(len(tricky)) % x.shape[1]] = edges
     some = np.concatenate([x, tricky, np.full((1, x.shape[1]), 1e30, np.float32)])
-    np.testing.assert_allclose(complete(forest).scores(some), -forest.score_samples(some), atol=1e-6)
+    np.testing.assert_allclose(complete(forest).scores(some), anomaly_scores(forest, some), atol=1e-6)
 
 
 def test_without_a_random_forest(fitted: tuple) -> None:  # type: ignore[type-arg]
@@ -87,8 +87,9 @@ def test_one_class_is_no_training_set() -> None:
 def test_reasons_name_what_raises_the_score(fitted: tuple) -> None:  # type: ignore[type-arg]
     _, isolation, _, spec = fitted
     rows = np.repeat(np.array([spec.medians], np.float32), 3, axis=0)
-    rows[1, NAMES.index("missed_bytes")] = 60.0
-    model = FittedIsolation(isolation, spec)
+    rows[:, BEHAVIOUR_COLUMNS] = 0.0
+    rows[1, NAMES.index("src_hosts_1h")] = 60.0
+    model = Fitted(isolation, spec)
     verdicts = judge(model, rows)
     reasons = explain(model, rows, verdicts, np.arange(3))
-    assert "missed in capture" in reasons[1] and "missed in capture" not in reasons[0]
+    assert "its source contacted" in reasons[1] and "its source contacted" not in reasons[0]
