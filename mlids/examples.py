@@ -31,7 +31,10 @@ REFERENCE_FLOWS = 25_000
 _REFERENCE_BENIGN = 3_000
 
 Batches = Callable[[], Iterator[pl.DataFrame]]
-EXTRA = {"label": pl.String, "source": pl.String, "network": pl.String, "instance": pl.String, "late": pl.Boolean}
+SCHEMA = pl.Schema(
+    {n: pl.Float32() for n in NAMES}
+    | {n: pl.String() for n in ("label", "source", "instance")} | {"late": pl.Boolean(), "network": pl.String()}
+)  # fmt: skip
 
 
 def labelled(conns: pl.DataFrame) -> pl.Series:
@@ -94,7 +97,7 @@ def gather(
         held = pl.col("instance").str.extract(r"-(\d+)$").cast(pl.Int32) >= rounds - max(rounds // 3, 1)
         kept.append(frame.with_columns(late=held.fill_null(pl.col("late"))))
         progress(done)
-    frame = pl.concat(kept) if kept else pl.DataFrame(schema=dict.fromkeys(NAMES, pl.Float32) | EXTRA)
+    frame = pl.concat(kept) if kept else pl.DataFrame(schema=SCHEMA)
     return total, _few_each(frame, seed)
 
 

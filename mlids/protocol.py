@@ -82,17 +82,21 @@ def load_capture(path: Path, networks: Sequence[str] = (), *, seed: int = 0, max
         raise NoRowsError(f"{path}: no row has a label; a column `label` with Benign or Malicious… is needed")
     extractor = Extractor(networks)
     x = np.concatenate([extractor.features(b) for b in batches])
-    _, examples = gather(
-        lambda: iter(batches), str(path), networks=networks, max_benign=BENIGN_ROWS, assume_benign=False, seed=seed
-    )
+    _, examples = gather(lambda: iter(batches), str(path), networks=networks, max_benign=BENIGN_ROWS, assume_benign=False, seed=seed)
     return Capture(str(path), conns.select(_IDENTITY), x, label.to_numpy(), int(fault.sum()), examples)
 
 
-def _fit(captures: Sequence[Capture], seed: int) -> Pair:
+def _fit(captures: Sequence[Capture], seed: int, *, true_attacks: bool = True) -> Pair:
     frame = pl.concat([*(c.examples for c in captures), reference()])
+    true = (pl.col("source") == "label") & (pl.col("label") != BENIGN)
+    if not true_attacks:
+        frame = frame.filter(~true)
     x = np.ascontiguousarray(frame.select(NAMES).to_numpy(), np.float32)
     names = np.array([BENIGN if v == BENIGN else family(v) for v in frame["label"].to_list()])
-    return fit_pair(x, names, frame["network"].to_numpy().astype(str), weights(frame), seed=seed)
+    return fit_pair(
+        x, names, frame["network"].to_numpy().astype(str), weights(frame),
+        true_attacks=not frame.filter(true).is_empty(), seed=seed,
+    )  # fmt: skip
 
 
 def _risks(model: Model, x: np.ndarray) -> tuple[Verdicts, dict[str, np.ndarray]]:
@@ -150,15 +154,10 @@ def _at_the_site(model: Model, capture: Capture, verdicts: Verdicts, risk: np.nd
     keys = [k.id for k in group_keys(model, capture.conns, verdicts, np.arange(len(risk)))]
     first = slice(0, third)
     cut = cut_for_budget(keys[first], risk[first], _days(stamps[first]), budget)[0]
-    alerting = {keys[i] for i in range(third, len(risk)) if risk[i] >= cut}
-    # A row belongs to an alert when it shows the same behaviour between the same ends in the same window.
-    named = np.array([verdicts.behaviour[i] >= 0 or _class_told(verdicts, i) for i in range(len(risk))])
-    found = np.array([i >= third and (risk[i] >= cut or (bool(named[i]) and keys[i] in alerting)) for i in range(len(risk))])
+    later = np.arange(len(risk)) >= third
+    found = later & (risk >= cut)
+    alerting = {keys[i] for i in np.flatnonzero(found)}
     return {"from": third, "found": found, "alerts": len(alerting), "days": _days(stamps[third:]), "cut": cut}
-
-
-def _class_told(verdicts: Verdicts, row: int) -> bool:
-    return verdicts.scores.attack_probability is not None and bool(verdicts.scores.attack_probability[row] >= 0.5)
 
 
 def _days(stamps: np.ndarray) -> float:
@@ -202,7 +201,9 @@ def evaluate(
     train: Sequence[Capture], calibrate: Sequence[Capture], test: Sequence[Capture], *, leave_one_out: bool = False,
     seeds: Sequence[int] = range(5), budget: float = 20.0, progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Return the protocol's figures as plain values: `captures`, `pooled`, `macro` and `random_split`.
+    """Return the protocol's figures as plain values: `captures`, `pooled`, `macro`, `implanted_only`, `random_split`.
+
+    `implanted_only` is the same with every true attack taken out of training: a site without a single label.
 
     With `leave_one_out` every capture that holds attacks is tested by a model trained on all the others;
     the calibration captures lend their benign rows to the carried cut only while they are not trained on.
@@ -216,15 +217,19 @@ def evaluate(
     runs = []
     for seed in seeds:
         results: list[_Tested] = []
-        pair = None
+        unlabelled: list[_Tested] = []
+        pair = bare = None
         for capture in tested:
             others = [c for c in (everything if leave_one_out else train) if c is not capture]
             held = [c for c in calibrate if c is not capture and c.benign.any()]
-            if pair is None or leave_one_out:
+            if pair is None or bare is None or leave_one_out:
                 progress(f"seed {seed}: training without {short[capture.name]}" if leave_one_out else f"seed {seed}: training")
-                pair = _fit(others, seed)
+                pair, bare = _fit(others, seed), _fit(others, seed, true_attacks=False)
             results.append(_test(pair, capture, held, others, budget))
-        runs.append(_run(results, budget, short) | {"random_split": _random_split([*train], seed)})
+            unlabelled.append(_test(bare, capture, held, others, budget))
+        runs.append(
+            _run(results, budget, short) | {"implanted_only": _pooled(unlabelled, budget), "random_split": _random_split([*train], seed)}
+        )
     merged: dict[str, Any] = _merge(runs)
     merged["about"] = {
         "train": [short[c.name] for c in train], "calibrate": [short[c.name] for c in calibrate], "test": [short[c.name] for c in tested],
@@ -250,9 +255,14 @@ def _run(results: Sequence[_Tested], budget: float, short: dict[str, str]) -> di
     for t in results:
         names = sorted({v for v in t.capture.label if v is not None and v != BENIGN})
         captures[short[t.capture.name]] = {"all": _entry([t], budget)} | {n: _entry([t], budget, n) for n in names}
-    counted = [captures[short[t.capture.name]]["all"] for t in results if t.capture.attack.sum() >= MACRO_FROM and t.capture.benign.any()]
+    return {"captures": captures} | _pooled(results, budget)
+
+
+def _pooled(results: Sequence[_Tested], budget: float) -> dict[str, Any]:
+    """Return `pooled`, and `macro`: the mean over the captures with enough attacks, each counting alike."""
+    counted = [_entry([t], budget) for t in results if t.capture.attack.sum() >= MACRO_FROM and t.capture.benign.any()]
     macro = {d: {m: float(np.nanmean([c[d][m] for c in counted])) for m in counted[0][d]} for d in DETECTORS} if counted else {}
-    return {"captures": captures, "pooled": _entry(results, budget), "macro": macro | {"captures": len(counted)}}
+    return {"pooled": _entry(results, budget), "macro": macro | {"captures": len(counted)}}
 
 
 def _random_split(captures: Sequence[Capture], seed: int) -> dict[str, Any]:
@@ -288,5 +298,5 @@ def _merge(runs: Sequence[Any]) -> Any:
         return out
     if isinstance(first, bool) or not isinstance(first, (int, float)):
         return first
-    mean = float(np.mean([r for r in runs]))
+    mean = float(np.mean(list(runs)))
     return int(mean) if all(isinstance(r, int) for r in runs) else None if mean != mean else round(mean, 4)

@@ -21,6 +21,7 @@ from mlids.labels import BENIGN
 from mlids.lake import Lake
 from mlids.zeek.types import CONN
 
+
 @dataclass(frozen=True)
 class SnapshotInfo:
     """What a snapshot holds. `held_out` rows are kept from training: later days and whole attack instances."""
@@ -67,7 +68,7 @@ def take_snapshot(
         have.append(sensor)
         rows, part = gather(
             partial(_conns, lake, sensor, present), sensor, networks=networks, max_benign=max_rows // len(sensors),
-            seed=seed + number, progress=lambda done, sensor=sensor: progress(f"{sensor}: {done:,} conns"),
+            seed=seed + number, progress=partial(_tell, progress, sensor),
         )  # fmt: skip
         seen += rows
         keep.append(part)
@@ -80,6 +81,10 @@ def take_snapshot(
     return _store(folder, frame, have, [d.isoformat() for d in days], seen)
 
 
+def _tell(progress: Callable[[str], None], sensor: str, done: int) -> None:
+    progress(f"{sensor}: {done:,} conns")
+
+
 def _conns(lake: Lake, sensor: str, days: Sequence[date]) -> Iterator[pl.DataFrame]:
     return lake.batches("conn", sensor, days, columns=[c.name for c in CONN])
 
@@ -90,9 +95,12 @@ def _store(folder: Path, frame: pl.DataFrame, sensors: list[str], days: list[str
     digest = _digest(frame.select(NAMES).to_numpy())
     made_at = datetime.now(UTC)
     attacks = frame.filter(pl.col("label") != BENIGN)
+    # Where the labels came from, and apart from that how many true attacks there are.
+    true = (pl.col("source") == "label") & (pl.col("label") != BENIGN)
+    sources = frame.select(pl.when(true).then(pl.lit("label attack")).otherwise("source").alias("source")).to_series()
     info = SnapshotInfo(
         id=f"{days[0]}_{days[-1]}_{digest[:12]}", sensors=sensors, days=days, rows_seen=seen, rows=frame.height,
-        attacks=_counts(attacks["label"]), label_sources=_counts(frame["source"]),
+        attacks=_counts(attacks["label"]), label_sources=_counts(sources),
         features_version=FEATURES_VERSION, digest=digest, made_at=made_at.isoformat(timespec="seconds"),
     )  # fmt: skip
     target = folder / info.id

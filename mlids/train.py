@@ -18,12 +18,15 @@ from mlids.detectors.verdict import judge
 from mlids.errors import NoRowsError
 from mlids.evaluate import figures
 from mlids.features.extract import Extractor
+from mlids.features.spec import SHAPE_COLUMNS
 from mlids.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest, RandomForestClassifier
 
-THRESHOLD_LOW, THRESHOLD_HIGH = 50.0, 97.0
+# The budget is a most, not a quota: below this nothing becomes an alert. A certain RandomForest alone says 70,
+# so that it takes two voices, or one clear behaviour.
+THRESHOLD_LOW, THRESHOLD_HIGH = 82.0, 97.0
 
 
 # A network gives the IsolationForest so many rows that each counts alike; the made-up ones so many.
@@ -46,14 +49,17 @@ class Pair:
         return Fitted(self.isolation, self.spec, self.forest)
 
 
-def fit_pair(x: np.ndarray, label: np.ndarray, network: np.ndarray, weight: np.ndarray, *, seed: int = 0) -> Pair:
+def fit_pair(x: np.ndarray, label: np.ndarray, network: np.ndarray, weight: np.ndarray, *, true_attacks: bool, seed: int = 0) -> Pair:
     """Fit both forests: float32[n, features] with label, network and weight of each row.
+
+    `true_attacks` says whether any attack among them was real, and not implanted: see SHAPE_COLUMNS.
 
     The IsolationForest learns from benign rows, each network alike. Its score is put on a scale of surprise
     by its own ranks: −log10(1 − rank) / 3, so that one benign row in ten is at 1/3, one in a thousand at 1.
     Raises NoRowsError where one side is missing.
     """
-    forest = fit_forest(x, label, weights=weight, seed=seed)
+    columns, depth, leaf = (list(range(x.shape[1])), 20, 3) if true_attacks else (list(SHAPE_COLUMNS), 12, 5)
+    forest = fit_forest(x[:, columns], label, weights=weight, seed=seed, depth=depth, leaf=leaf)
     rng = np.random.default_rng(seed)
     places = {name: np.flatnonzero((network == name) & (label == BENIGN)) for name in sorted(set(network.tolist()))}
     own = [name for name, at in places.items() if len(at) and not name.startswith("reference-")]
@@ -67,10 +73,14 @@ def fit_pair(x: np.ndarray, label: np.ndarray, network: np.ndarray, weight: np.n
     isolation = fit_isolation(x[rows], seed=seed)
     usual = x[np.concatenate([drawn[n] for n in own]) if own else rows]
     ranks = np.quantile(anomaly_scores(isolation, usual), _SURPRISE_RANKS)
-    knots = [np.maximum.accumulate(ranks + np.arange(len(ranks)) * 1e-6).tolist(), [0.1, *(-np.log10(1 - r) / 3 for r in _SURPRISE_RANKS[1:])]]
+    knots = [
+        np.maximum.accumulate(ranks + np.arange(len(ranks)) * 1e-6).tolist(),
+        [0.1, *(-np.log10(1 - r) / 3 for r in _SURPRISE_RANKS[1:])],
+    ]
     spec = Spec(
-        medians=np.median(usual, axis=0).astype(float).tolist(), surprise=knots, classes=[str(c) for c in forest.classes_], rows=len(x)
-    )
+        medians=np.median(usual, axis=0).astype(float).tolist(), surprise=knots, classes=[str(c) for c in forest.classes_], rows=len(x),
+        forest_columns=columns,
+    )  # fmt: skip
     return Pair(forest, isolation, spec, len(rows))
 
 
@@ -95,7 +105,10 @@ def train(snapshot: Snapshot, *, seed: int = 0, budget_per_day: float, threshold
     benign = snapshot.label == BENIGN
     if not (fit & benign).any():
         raise NoRowsError(f"snapshot {snapshot.info.id} has no benign rows to learn from")
-    pair = fit_pair(snapshot.x[fit], snapshot.label[fit].astype(str), snapshot.network[fit].astype(str), snapshot.weight[fit], seed=seed)
+    pair = fit_pair(
+        snapshot.x[fit], snapshot.label[fit].astype(str), snapshot.network[fit].astype(str), snapshot.weight[fit],
+        true_attacks=snapshot.info.label_sources.get("label attack", 0) > 0, seed=seed,
+    )  # fmt: skip
     forest, isolation = pair.forest, pair.isolation
     spec = replace(
         pair.spec, threshold=threshold, rows=int(fit.sum()), trained_from=snapshot.info.days[0],
@@ -114,9 +127,9 @@ def train(snapshot: Snapshot, *, seed: int = 0, budget_per_day: float, threshold
 def _with_example(forest: object, isolation: object, spec: Spec, row: np.ndarray) -> Spec:
     """Store one row and what scikit-learn says to it: every loader checks itself against it."""
     x = row[None, :]
-    share = forest.predict_proba(x)[0]  # type: ignore[attr-defined]
+    share = forest.predict_proba(x[:, spec.forest_columns])[0]  # type: ignore[attr-defined]
     attack = 1.0 - float(share[spec.classes.index(BENIGN)])
-    strange = -float(isolation.score_samples(x)[0])  # type: ignore[attr-defined]
+    strange = float(anomaly_scores(isolation, x)[0])  # type: ignore[arg-type]
     return replace(spec, example=[float(v) for v in row], example_scores=[strange, attack])
 
 

@@ -14,6 +14,7 @@ from mlids.detectors.bundle import Bundle
 from mlids.errors import InputError, ModelError, NoRowsError, SettingsError
 from mlids.settings import load_settings
 from mlids.synth.archive import load_labels
+from mlids.synth.attacks import SCENARIOS
 from tests.conftest import need_program
 
 DAYS = ["2026-11-02", "2026-11-03", "2026-11-04", "2026-11-05"]
@@ -42,7 +43,7 @@ def test_the_whole_line(site: Path, made_site: Path) -> None:
     assert pipeline.days_are_there("2026-11-02", "2026-11-06") and not pipeline.days_are_there("2027-01-01", "2027-01-08")
     snapshot = pipeline.snapshot("2026-11-02", "2026-11-06")
     assert pipeline.snapshot("2026-11-02", "2026-11-06")["digest"] == snapshot["digest"], "a snapshot is deterministic"
-    assert len(snapshot["attacks"]) == 9
+    assert set(snapshot["attacks"]) == set(SCENARIOS)
     trained = pipeline.train(snapshot["id"])
     gate = pipeline.evaluate_and_promote(trained["version"], snapshot["id"])
     assert gate["promoted"] and trained["figures"]["hybrid"]["pr_auc_at_1pct"] > 0.6

@@ -8,6 +8,7 @@ import sys
 import typer
 
 from mlids.cli.demo import demo
+from mlids.cli.evaluate import evaluate, spread_out
 from mlids.cli.line import COMMANDS
 from mlids.cli.output import fail
 from mlids.cli.score import score
@@ -19,6 +20,7 @@ app = typer.Typer(
 )  # fmt: skip
 app.command()(score)
 app.command()(demo)
+app.command()(evaluate)
 for command in COMMANDS:
     app.command()(command)
 
@@ -39,7 +41,7 @@ def root(version: bool = typer.Option(False, "--version", callback=_version, is_
 def main() -> None:
     """Run the command line; errors for people become one line and an exit code."""
     try:
-        app()
+        app(args=spread_out(sys.argv[1:]) if sys.argv[1:2] == ["evaluate"] else None)
     except MlidsError as error:
         sys.exit(fail(str(error), error.exit_code))
     except BrokenPipeError:

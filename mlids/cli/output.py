@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import Any
@@ -18,7 +19,10 @@ def console(*, stderr: bool = False) -> Any:
     """Return a rich console; imported late, since it costs as much as reading a small log."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False)
+    found = Console(stderr=stderr, highlight=False)
+    if not found.is_terminal and "COLUMNS" not in os.environ:
+        found.width = 160  # into a file or a pipe: a table is no use in slices
+    return found
 
 
 class Progress:

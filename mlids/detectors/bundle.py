@@ -32,6 +32,7 @@ class Spec:
     surprise: list[list[float]] = field(default_factory=lambda: [[0.60, 0.80], [0.0, 1.0]])
     threshold: float = 70.0  # risk_score from which a row is an alert
     classes: list[str] = field(default_factory=list)  # of class_probabilities; empty without a RandomForest
+    forest_columns: list[int] = field(default_factory=lambda: list(range(len(NAMES))))  # features the RandomForest sees
     features: list[str] = field(default_factory=lambda: list(NAMES))
     features_version: int = FEATURES_VERSION
     format: int = SPEC_FORMAT
@@ -86,7 +87,7 @@ class Fitted:
         anomaly = self._complete.scores(x) if self._complete is not None else anomaly_scores(self._isolation, x)
         if self._forest is None:
             return Scores(anomaly, None, None)
-        shares = self._forest.predict_proba(x)[:, self._attacks].astype(np.float32)
+        shares = self._forest.predict_proba(x[:, self.spec.forest_columns])[:, self._attacks].astype(np.float32)
         return Scores(anomaly, np.clip(shares.sum(axis=1), 0.0, 1.0), shares.argmax(axis=1))
 
 

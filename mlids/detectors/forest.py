@@ -16,8 +16,9 @@ BENIGN = "benign"
 
 
 def fit_forest(
-    x: np.ndarray, labels: np.ndarray, *, weights: np.ndarray | None = None, seed: int = 0, trees: int = TREES
-) -> RandomForestClassifier:
+    x: np.ndarray, labels: np.ndarray, *, weights: np.ndarray | None = None, seed: int = 0, trees: int = TREES,
+    depth: int = 20, leaf: int = 3,
+) -> RandomForestClassifier:  # fmt: skip
     """Return a forest fitted on labels: `benign` or an attack's name. Benign rows weigh as much as all attacks together.
 
     Raises NoRowsError where one side is missing: a model of one class knows nothing.
@@ -28,7 +29,7 @@ def fit_forest(
     if BENIGN not in kinds or len(kinds) < 2:
         raise NoRowsError(f"the training rows hold only {sorted(kinds) or 'nothing'}; both benign rows and at least one attack are needed")
     return RandomForestClassifier(
-        n_estimators=trees, max_depth=20, min_samples_leaf=3, max_features="sqrt",
+        n_estimators=trees, max_depth=depth, min_samples_leaf=leaf, max_features="sqrt",
         n_jobs=2, random_state=seed,
     ).fit(x, labels, sample_weight=balanced(labels, weights))  # fmt: skip
 

@@ -85,14 +85,13 @@ def _ensemble(trees: list[Any], columns: list[np.ndarray], weights: list[np.ndar
     }
 
 
-def _forest_attributes(forest: RandomForestClassifier) -> dict[str, Any]:
+def _forest_attributes(forest: RandomForestClassifier, columns: np.ndarray) -> dict[str, Any]:
     trees = [e.tree_ for e in forest.estimators_]
-    width = int(forest.n_features_in_)
     weights = []
     for tree in trees:
         share = tree.value[:, 0, :]
         weights.append(share / share.sum(axis=1, keepdims=True) / len(trees))
-    return _ensemble(trees, [np.arange(width)] * len(trees), weights, len(forest.classes_))
+    return _ensemble(trees, [columns] * len(trees), weights, len(forest.classes_))
 
 
 def _isolation_attributes(forest: IsolationForest) -> dict[str, Any]:
@@ -123,9 +122,10 @@ def build_graph(forest: RandomForestClassifier | None, isolation: IsolationFores
     constants = [helper.make_tensor("exponent", TensorProto.FLOAT, [1], [-np.log(2.0) / max(normal, 1e-12)])]
     outputs = [helper.make_tensor_value_info("anomaly_score", TensorProto.FLOAT, [None, 1])]
     if forest is not None:
+        columns = np.asarray(spec.get("forest_columns") or range(width))
         nodes.append(
             helper.make_node(
-                "TreeEnsembleRegressor", ["features"], ["class_probabilities"], domain="ai.onnx.ml", **_forest_attributes(forest)
+                "TreeEnsembleRegressor", ["features"], ["class_probabilities"], domain="ai.onnx.ml", **_forest_attributes(forest, columns)
             )
         )
         outputs.append(helper.make_tensor_value_info("class_probabilities", TensorProto.FLOAT, [None, len(forest.classes_)]))

@@ -32,7 +32,8 @@ def judge(model: Model, x: np.ndarray, threshold: float | None = None) -> Verdic
     told = x[:, BEHAVIOUR_COLUMNS]
     strongest = told.argmax(axis=1)
     level = told[np.arange(len(x)), strongest]
-    strange = np.interp(scores.anomaly_score, *model.spec.surprise).astype(np.float32)
+    at, to = model.spec.surprise
+    strange = np.interp(scores.anomaly_score, at, to).astype(np.float32)
     # Independent evidence adds up: one minus the product of the doubts.
     doubt = (1.0 - ANOMALY_WEIGHT * strange) * (1.0 - BEHAVIOUR_WEIGHT * level)
     if scores.attack_probability is not None:

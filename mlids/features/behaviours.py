@@ -37,11 +37,12 @@ def _ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def _horizontal(x: Matrix) -> np.ndarray:
-    return _ramp(_count(x, "port_hosts_1h"), 12, 50) * _ramp(_value(x, "port_failed_1h"), 0.3, 0.8)
+    # A time or name service in vain is a list of dead servers, not a scan.
+    return _ramp(_count(x, "port_hosts_1h"), 12, 50) * _ramp(_value(x, "port_failed_1h"), 0.3, 0.8) * (1.0 - _value(x, "port_infra"))
 
 
 def _vertical(x: Matrix) -> np.ndarray:
-    return _ramp(_count(x, "pair_ports_1h"), 12, 50) * _ramp(_value(x, "pair_failed_1h"), 0.3, 0.8)
+    return _ramp(_count(x, "pair_ports_1h"), 10, 30) * _ramp(_value(x, "pair_failed_1h"), 0.3, 0.7)
 
 
 def _slow(x: Matrix) -> np.ndarray:
@@ -66,12 +67,20 @@ def _brute_force(x: Matrix) -> np.ndarray:
 def _beacon(x: Matrix) -> np.ndarray:
     timing = _ramp(_value(x, "triple_gap_steady"), 0.5, 0.85)
     sizes = _ramp(_value(x, "triple_size_steady"), 0.4, 0.85)
-    rare = 1.0 - _ramp(_count(x, "dst_sources_1h"), 1.5, 5)
-    outward = _value(x, "orig_local") * (1.0 - _value(x, "resp_local")) * (1.0 - _value(x, "resp_multicast"))
+    inward = (1.0 - _value(x, "orig_local")) * _value(x, "resp_local")
+    # Who else goes there tells something of a far server, nothing of the site's own: a beacon that comes in
+    # may be a command server of somebody else's, standing here.
+    rare = np.maximum(1.0 - _ramp(_count(x, "dst_sources_1h"), 1.5, 5), inward)
+    way = _value(x, "orig_local") * (1.0 - _value(x, "resp_local")) + 0.5 * inward
+    outward = way * (1.0 - _value(x, "resp_multicast"))
     paced = _ramp(_count(x, "triple_gap_mean"), 4, 15)
     hourly = 1.0 - 0.5 * _ramp(_count(x, "triple_gap_mean"), 1_200, 3_600)
+    # What nobody answers is told as such by `calling`.
+    answered = (1.0 - 0.6 * np.maximum(_value(x, "no_answer"), _value(x, "rejected"))) * (1.0 - _value(x, "is_icmp"))
+    lasting = 0.6 + 0.4 * _ramp(_count(x, "pair_age") / 3600.0, 1, 6)
     # Much that is harmless is regular too: by itself this stays below an alert. Time and names are asked for by the clock.
-    return 0.6 * _ramp(_count(x, "triple_total"), 8, 24) * timing * sizes * rare * outward * paced * hourly * (1.0 - _value(x, "port_infra"))
+    regular = _ramp(_count(x, "triple_total"), 8, 24) * timing * sizes
+    return 0.6 * regular * rare * outward * paced * hourly * answered * lasting * (1.0 - _value(x, "port_infra"))
 
 
 def _inbound(x: Matrix) -> np.ndarray:
@@ -88,13 +97,15 @@ def _outward(x: Matrix) -> np.ndarray:
 
 
 def _calling(x: Matrix) -> np.ndarray:
-    unanswered = _value(x, "is_tcp") * np.maximum(_value(x, "no_answer"), _value(x, "rejected")) * _ramp(_value(x, "triple_failed"), 0.5, 0.95)
+    unanswered = (
+        _value(x, "is_tcp") * np.maximum(_value(x, "no_answer"), _value(x, "rejected")) * _ramp(_value(x, "triple_failed"), 0.5, 0.95)
+    )
     again = 0.3 * _ramp(_count(x, "triple_total"), 3, 10) + 0.7 * _ramp(_value(x, "triple_total"), np.log1p(10), np.log1p(600))
     one = 1.0 - _ramp(_count(x, "port_hosts_1h"), 3, 12)
     calm = 1.0 - _ramp(_count(x, "triple_conns_5m"), 100, 400)
     # Many sources that call in vain tell of a server that is down.
     rare = 1.0 - 0.7 * _ramp(_count(x, "dst_sources"), 3, 12)
-    return 0.8 * unanswered * again * one * calm * rare * _outward(x)
+    return 0.95 * unanswered * again * one * calm * rare * _outward(x)
 
 
 def _unusual_service(x: Matrix) -> np.ndarray:

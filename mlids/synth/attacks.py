@@ -106,9 +106,7 @@ def horizontal_scan(start: float, cast: Cast, rng: np.random.Generator) -> Draft
         n = min(int(rng.integers(60, 400)), 4 * len(hosts))
         order = np.concatenate([rng.permutation(len(hosts)) for _ in range(n // len(hosts) + 1)])[:n]
         found = pl.Series(hosts).gather(order)
-    return _probes(
-        "horizontal_scan", _pace(n, start, rng.uniform(0.5, 50), rng), orig, found, np.full(n, port), rng.uniform(0, 0.08), rng
-    )
+    return _probes("horizontal_scan", _pace(n, start, rng.uniform(0.5, 50), rng), orig, found, np.full(n, port), rng.uniform(0, 0.08), rng)
 
 
 def inbound_probes(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
@@ -173,8 +171,9 @@ def brute_force(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
     """Password guessing against SSH or RDP: many short, alike, completed logins."""
     ssh = rng.random() < 0.6
     port, service = (22, "ssh") if ssh else (3389, "rdp,ssl")
+    named: str | None = service
     if not ssh and rng.random() < 0.4:  # telnet, as on cameras and routers
-        port, service = int(rng.choice([23, 2323])), None
+        port, named = int(rng.choice([23, 2323])), None
     n = int(rng.integers(80, 600))
     outside = bool(cast.public) and rng.random() < 0.5
     ts = _pace(n, start, rng.uniform(0.2, 6), rng)
@@ -190,7 +189,7 @@ def brute_force(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
         resp_h=text(_one(cast.public if outside else cast.servers, rng), n),
         resp_p=np.full(n, port),
         proto=text("tcp", n),
-        service=text(service, n),
+        service=text(named, n),
         duration=slow * tries * rng.uniform(0.6, 1.4, n),
         orig_bytes=orig_bytes,
         resp_bytes=resp_bytes,
@@ -240,7 +239,9 @@ def calling(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
     refused = ~answered & (rng.random() < 0.25)
     irc = rng.random() < 0.3
     packets = rng.integers(1, 4)
-    lasted = np.where(answered, rng.lognormal(3, 2, n), np.where(refused, rng.exponential(0.1, n), 3.1 * (packets - 1) + rng.uniform(0, 0.2, n)))
+    lasted = np.where(
+        answered, rng.lognormal(3, 2, n), np.where(refused, rng.exponential(0.1, n), 3.1 * (packets - 1) + rng.uniform(0, 0.2, n))
+    )
     talk = rng.integers(80, 900, n)
     return Draft(
         ts=ts,

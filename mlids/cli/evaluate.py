@@ -1,0 +1,112 @@
+"""`mlids evaluate`: the honest figures on anybody's labelled logs, as a table and as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mlids.cli.output import Progress, console, safe
+
+MANY = {"--train", "--calibrate", "--test"}
+
+
+def spread_out(arguments: list[str]) -> list[str]:
+    """Return arguments in which `--train A B` reads `--train A --train B`: as a shell's * gives them."""
+    out: list[str] = []
+    option = None
+    for argument in arguments:
+        if argument.startswith("-"):
+            option = argument if argument in MANY else None
+            if option is None:
+                out.append(argument)
+        elif option is not None:
+            out += [option, argument]
+        else:
+            out.append(argument)
+    return out
+
+
+Logs = Annotated[list[Path] | None, typer.Option(help="Labelled logs or folders, one capture each; several may follow.")]
+
+
+def evaluate(
+    train: Logs = None, calibrate: Logs = None, test: Logs = None,
+    leave_one_out: Annotated[bool, typer.Option("--leave-one-out", help="Test each capture with attacks by a model of all the others.")] = False,
+    seeds: Annotated[int, typer.Option(min=1, max=20, help="Trainings to average over.")] = 5,
+    budget: Annotated[float, typer.Option(min=0.1, help="Alerts a day that the site's own cut allows.")] = 20.0,
+    out: Annotated[Path | None, typer.Option(help="Where the figures go, as JSON.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:  # fmt: skip
+    """Say how well the two forests find attacks on labelled networks that they have not seen."""
+    from mlids.errors import InputError
+    from mlids.files import write_aside
+    from mlids.protocol import evaluate as run
+    from mlids.protocol import load_capture
+
+    if not train or not (test or leave_one_out):
+        raise InputError("give --train with labelled logs, and --test with others or --leave-one-out")
+    with Progress() as progress:
+
+        def load(paths: list[Path] | None) -> list[Any]:
+            found = []
+            for path in paths or []:
+                progress(f"reading {path}")
+                found.append(load_capture(path))
+            return found
+
+        figures = run(
+            load(train), load(calibrate), load(test), leave_one_out=leave_one_out, seeds=range(seeds), budget=budget, progress=progress
+        )
+    text = json.dumps(figures, indent=1)
+    if out is not None:
+        write_aside(out, text + "\n")
+    if as_json:
+        print(text)
+    else:
+        _print(figures)
+        if out is not None:
+            print(f"all figures: {out}")
+
+
+_NAME, _WIDTH = 36, 190  # a narrow terminal wraps lines rather than words
+_COLUMNS = {
+    "pr_auc_at_1pct": "PR-AUC at 1 %", "recall_at_fpr_1pct": "recall at 1 %", "recall_at_fpr_0_1pct": "at 0.1 %",
+    "recall_carried_1pct": "1 % carried", "actual_fpr_carried_1pct": "its FPR", "recall_site": "site's cut",
+    "actual_fpr_site": "its FPR", "alerts_per_day": "alerts/day",
+}  # fmt: skip
+
+
+def _print(figures: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    table = Table(title="captures the model has not seen", box=None, header_style="bold")
+    for name in ("capture", "detector", "attacks", "benign", *_COLUMNS.values()):
+        table.add_column(name, justify="left" if name in {"capture", "detector"} else "right", no_wrap=True)
+    everyone = ("forest", "isolation", "unsupervised", "hybrid")
+    blocks: list[tuple[str, Any, tuple[str, ...]]] = [(name, c["all"], ("hybrid",)) for name, c in figures["captures"].items()]
+    blocks += [("pooled", figures["pooled"], everyone), ("mean over captures", figures["macro"], everyone)]
+    blocks += [("pooled, only implanted attacks", figures["implanted_only"]["pooled"], ("forest", "hybrid"))]
+    for name, entry, detectors in blocks:
+        for detector in detectors:
+            if detector in entry:
+                counts = [f"{entry[k]:,}" if k in entry else "" for k in ("n_attack", "n_benign")]
+                shown = safe(name if len(name) <= _NAME else f"{name[: _NAME - 1]}…")
+                first = shown if detector == detectors[0] else ""
+                table.add_row(first, detector, *counts, *(_shown(entry[detector][m]) for m in _COLUMNS))
+    screen = console()
+    screen.width = max(screen.width, _WIDTH)
+    screen.print(table)
+    split = figures["random_split"].get("forest_pr_auc_at_1pct")
+    if split is not None:
+        print(f"for comparison only, flattering: a random split of the training rows gives PR-AUC at 1 % {split:.3f}")
+    for name, n in figures["about"]["artefacts_dropped"].items():
+        print(f"{safe(name)}: {n:,} rows without a packet are artefacts of the capture, whatever their label: not used")
+    for name, n in figures["about"]["contradictions"].items():
+        print(f"{safe(name)}: {n:,} rows have a twin with the other label")
+
+
+def _shown(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}" if value >= 2 else f"{value:.3f}"
