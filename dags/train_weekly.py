@@ -32,13 +32,13 @@ def train_weekly():
     def days_are_there(params, data_interval_end=None) -> bool:
         from mlids import pipeline
 
-        return pipeline.days_are_there(*pipeline.span(params["start"], params["end"], data_interval_end))
+        return pipeline.days_are_there(*pipeline.training_span(params["start"], params["end"], data_interval_end))
 
     @task
     def snapshot(params, data_interval_end=None) -> str:
         from mlids import pipeline
 
-        return pipeline.snapshot(*pipeline.span(params["start"], params["end"], data_interval_end))["id"]
+        return pipeline.snapshot(*pipeline.training_span(params["start"], params["end"], data_interval_end))["id"]
 
     @task
     def train(snapshot_id: str, params) -> dict:

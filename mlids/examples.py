@@ -18,6 +18,7 @@ from mlids.features.flow import PRIVATE_NETWORKS
 from mlids.features.spec import BEHAVIOUR_COLUMNS, BEHAVIOUR_NAMES, NAMES
 from mlids.labels import BENIGN, Hosts, make_implants, normal_label, with_implants
 from mlids.synth.site import Site
+from mlids.witnesses import Witnesses
 
 IMPLANT_ROUNDS = 4
 # Of an implanted attack the first tenth, and never less than these rows, is past only: nobody can tell an
@@ -57,12 +58,12 @@ def artefacts(conns: pl.DataFrame) -> pl.Series:
 
 def gather(
     batches: Batches, network: str, *, networks: Sequence[str] = (), max_benign: int, assume_benign: bool = True,
-    rounds: int = IMPLANT_ROUNDS, seed: int = 0, progress: Callable[[int], None] = lambda _: None,
+    witnesses: Witnesses | None = None, rounds: int = IMPLANT_ROUNDS, seed: int = 0, progress: Callable[[int], None] = lambda _: None,
 ) -> tuple[int, pl.DataFrame]:  # fmt: skip
     """Return the rows seen, and a sample of feature rows with label, source of the label, network and instance.
 
     `batches` is called twice: once to meet the hosts, once for the features, with attacks implanted. Rows
-    with a label of their own keep it; the others are benign when `assume_benign`, save suspects. `late` marks
+    with a label of their own keep it, or get that of `witnesses`; the others are benign when `assume_benign`, save suspects. `late` marks
     own rows past three quarters of the stream and the last two rounds of implants: what is held out.
     """
     hosts = Hosts(networks)
@@ -82,7 +83,7 @@ def gather(
     kept: list[pl.DataFrame] = []
     done = 0
     place: dict[str, int] = {}
-    for batch in with_implants((_prepared(b, assume_benign) for b in batches()), implants):
+    for batch in with_implants((_prepared(b, assume_benign, witnesses) for b in batches()), implants):
         x = extractor.features(batch)
         own = batch["instance"].is_null().to_numpy()
         late = done + np.cumsum(own) > 0.75 * total
@@ -110,14 +111,17 @@ def _suspicion(x: np.ndarray) -> np.ndarray:
     return told.max(axis=1)
 
 
-def _prepared(batch: pl.DataFrame, assume_benign: bool) -> pl.DataFrame:
-    label = labelled(batch)
-    fault = artefacts(batch)
-    source = pl.select(pl.when(label.is_not_null()).then(pl.lit("label")).otherwise(pl.lit("assumed"))).to_series()
-    known = "label" in batch.columns
-    if assume_benign and not known:
-        label = label.fill_null(BENIGN)
-    return batch.with_columns(label=pl.select(pl.when(~fault).then(label)).to_series(), source=source)
+def _prepared(batch: pl.DataFrame, assume_benign: bool, witnesses: Witnesses | None) -> pl.DataFrame:
+    """Return the batch with `label` and `source`: the log's own label, else a verdict, else a notice, else benign."""
+    own = labelled(batch)
+    told = witnesses.tell(batch) if witnesses is not None else pl.DataFrame({"label": own, "source": own}).clear(batch.height)
+    assumed = BENIGN if assume_benign and "label" not in batch.columns else None
+    columns = {"own": own, "told": told["label"], "who": told["source"], "fault": artefacts(batch)}
+    sides = pl.DataFrame(columns).select(
+        label=pl.when(~pl.col("fault")).then(pl.coalesce("own", "told", pl.lit(assumed, pl.String))),
+        source=pl.when(pl.col("own").is_not_null()).then(pl.lit("label")).otherwise(pl.coalesce("who", pl.lit("assumed"))),
+    )  # fmt: skip
+    return batch.with_columns(sides["label"], sides["source"])
 
 
 def _untold(batch: pl.DataFrame, implants: Sequence[object], place: dict[str, int]) -> np.ndarray:

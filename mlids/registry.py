@@ -49,7 +49,7 @@ class Registry:
         self._error = MlflowException
         self._client = MlflowClient(tracking_uri, tracking_uri)
 
-    def log_training(self, trained: Trained, extra: Mapping[str, Any]) -> Version:
+    def log_training(self, trained: Trained, extra: Mapping[str, Any], card: str = "") -> Version:
         """Log a parent run with nested runs of both forests, register the bundle, and return its version."""
         import mlflow
         import onnx
@@ -68,6 +68,7 @@ class Registry:
             mlflow.log_metrics(_flat({"hybrid": trained.figures["hybrid"]}))
             mlflow.log_dict(dict(extra), "training.json")
             mlflow.log_dict(trained.spec.as_dict(), "spec.json")
+            mlflow.log_text(card, "model-card.md")
             for name, estimator in (("forest", trained.forest), ("isolation", trained.isolation)):
                 with mlflow.start_run(run_name=name, nested=True):
                     mlflow.log_params({k: v for k, v in estimator.get_params().items() if v is not None})  # type: ignore[attr-defined]

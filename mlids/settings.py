@@ -68,7 +68,6 @@ class Settings(BaseSettings):
     elastic_ca_file: Path | None = Field(None, description="CA certificate that signed the server's.")
     elastic_prefix: Name = Field("mlids", description="Index prefix: PREFIX-YYYY.MM.DD.")
     poll_interval_s: float = Field(0.25, gt=0, le=60, description="Seconds between two looks at a growing log.")
-    ui_url: str = Field("", description="Address of the Airflow UI, for links in reports.")
 
     @model_validator(mode="before")
     @classmethod

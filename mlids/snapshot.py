@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,6 +20,7 @@ from mlids.features.spec import FEATURES_VERSION, NAMES
 from mlids.files import write_aside
 from mlids.labels import BENIGN
 from mlids.lake import Lake
+from mlids.witnesses import Witnesses
 from mlids.zeek.types import CONN
 
 
@@ -52,12 +54,14 @@ class Snapshot:
 
 def take_snapshot(
     lake: Lake, folder: Path, sensors: Sequence[str], days: Sequence[date], *, networks: Sequence[str] = (),
-    max_rows: int = 200_000, seed: int = 0, progress: Callable[[str], None] = lambda _: None,
+    alerts: Iterable[Mapping[str, Any]] = (), max_rows: int = 200_000, seed: int = 0, progress: Callable[[str], None] = lambda _: None,
 ) -> SnapshotInfo:  # fmt: skip
     """Freeze the conns of `days` as features, with attacks implanted into them; return what was taken.
 
+    Labels are the log's own, analysts' verdicts on `alerts`, and Zeek's notices of those days.
     Memory is bounded by `max_rows`. Raises NoRowsError when the lake holds nothing of those days.
     """
+    judged = list(alerts)
     keep: list[pl.DataFrame] = []
     seen = 0
     have: list[str] = []
@@ -67,7 +71,7 @@ def take_snapshot(
             continue
         have.append(sensor)
         rows, part = gather(
-            partial(_conns, lake, sensor, present), sensor, networks=networks, max_benign=max_rows // len(sensors),
+            partial(_conns, lake, sensor, present), sensor, networks=networks, witnesses=_witnesses(lake, sensor, present, judged), max_benign=max_rows // len(sensors),
             seed=seed + number, progress=partial(_tell, progress, sensor),
         )  # fmt: skip
         seen += rows
@@ -81,12 +85,25 @@ def take_snapshot(
     return _store(folder, frame, have, [d.isoformat() for d in days], seen)
 
 
+def _witnesses(lake: Lake, sensor: str, days: Sequence[date], alerts: Sequence[Mapping[str, Any]]) -> Witnesses:
+    """Return what Zeek's notices of these days and the analysts say of a sensor's rows."""
+    out = Witnesses()
+    for notices in lake.batches("notice", sensor, days):
+        out.add_notices(notices)
+    out.add_verdicts(a for a in alerts if a["observer"]["name"] == sensor)
+    return out
+
+
 def _tell(progress: Callable[[str], None], sensor: str, done: int) -> None:
     progress(f"{sensor}: {done:,} conns")
 
 
 def _conns(lake: Lake, sensor: str, days: Sequence[date]) -> Iterator[pl.DataFrame]:
-    return lake.batches("conn", sensor, days, columns=[c.name for c in CONN])
+    names = [c.name for c in CONN]
+    for day in days:
+        held = lake.manifest("conn", sensor, day)
+        own = [n for n in ("label", "detailed-label", "detailedlabel") if held is not None and n in held.fields]
+        yield from lake.batches("conn", sensor, [day], columns=[*names, *own])
 
 
 def _store(folder: Path, frame: pl.DataFrame, sensors: list[str], days: list[str], seen: int) -> SnapshotInfo:
@@ -96,8 +113,8 @@ def _store(folder: Path, frame: pl.DataFrame, sensors: list[str], days: list[str
     made_at = datetime.now(UTC)
     attacks = frame.filter(pl.col("label") != BENIGN)
     # Where the labels came from, and apart from that how many true attacks there are.
-    true = (pl.col("source") == "label") & (pl.col("label") != BENIGN)
-    sources = frame.select(pl.when(true).then(pl.lit("label attack")).otherwise("source").alias("source")).to_series()
+    true = pl.col("source").is_in(["label", "verdict", "notice"]) & (pl.col("label") != BENIGN)
+    sources = frame.select(pl.when(true).then(pl.lit("true attack")).otherwise("source").alias("source")).to_series()
     info = SnapshotInfo(
         id=f"{days[0]}_{days[-1]}_{digest[:12]}", sensors=sensors, days=days, rows_seen=seen, rows=frame.height,
         attacks=_counts(attacks["label"]), label_sources=_counts(sources),

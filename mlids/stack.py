@@ -118,7 +118,6 @@ class Stack:
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
             "MLIDS_HOME": str(self.home),
             "MLIDS_MLFLOW_TRACKING_URI": self.mlflow_url,
-            "MLIDS_UI_URL": self.airflow_url,
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "DO_NOT_TRACK": "1",

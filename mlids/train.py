@@ -107,7 +107,7 @@ def train(snapshot: Snapshot, *, seed: int = 0, budget_per_day: float, threshold
         raise NoRowsError(f"snapshot {snapshot.info.id} has no benign rows to learn from")
     pair = fit_pair(
         snapshot.x[fit], snapshot.label[fit].astype(str), snapshot.network[fit].astype(str), snapshot.weight[fit],
-        true_attacks=snapshot.info.label_sources.get("label attack", 0) > 0, seed=seed,
+        true_attacks=snapshot.info.label_sources.get("true attack", 0) > 0, seed=seed,
     )  # fmt: skip
     forest, isolation = pair.forest, pair.isolation
     spec = replace(

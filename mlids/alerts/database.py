@@ -126,6 +126,13 @@ class Database:
             for r in found
         ]
 
+    def judged_alerts(self, limit: int = 10_000) -> list[dict[str, Any]]:
+        """Return the alert documents that have a verdict, with it, newest first."""
+        query = sa.select(ALERTS.c.document, VERDICTS.c.verdict).join(VERDICTS, VERDICTS.c.alert_id == ALERTS.c.id)
+        with self._engine.connect() as db:
+            found = db.execute(query.order_by(ALERTS.c.ts.desc(), ALERTS.c.id).limit(limit)).all()
+        return [json.loads(document) | {"verdict": verdict} for document, verdict in found]
+
     def drop_day_alerts(self, sensor: str, start: datetime, end: datetime, keep: set[str]) -> None:
         """Remove batch alerts of a sensor's span that a new scoring no longer gives."""
         found = sa.select(ALERTS.c.id).where(

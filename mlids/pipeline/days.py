@@ -139,6 +139,20 @@ def span(start: str | None, end: str | None, interval_end: datetime | None, days
     return (last - timedelta(days=days)).isoformat(), last.isoformat()
 
 
+def training_span(start: str | None, end: str | None, interval_end: datetime | None) -> tuple[str, str]:
+    """Return the days to learn from: those asked for, or the last `MLIDS_TRAIN_DAYS` before the interval's end."""
+    return span(start, end, interval_end, days=load_settings().train_days)
+
+
+def warm_up(sensor_name: str) -> dict[str, Any]:
+    """Return how many days of a sensor's conns are there to learn from, and of how many; `learning` while there are fewer."""
+    settings = load_settings()
+    have = len(open_lake(settings).days("conn", sensor_name))
+    wanted = settings.train_days
+    text = f"learning, day {have} of {wanted}" if have < wanted else f"{have} days to learn from"
+    return {"sensor": sensor_name, "days": have, "of": wanted, "learning": have < wanted, "text": text}
+
+
 def _zone(settings: Settings, sensor_name: str) -> str:
     return next((s.zone for s in settings.sensors() if s.name == sensor_name), "UTC")
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mlids.errors import ModelError
+from mlids.pipeline.days import warm_up
 from mlids.pipeline.stores import open_database, open_lake, open_registry
 from mlids.settings import Settings, load_settings
 from mlids.window import days_between, parse_day
@@ -26,7 +27,7 @@ def snapshot(start: str, end: str, progress: Callable[[str], None] = lambda _: N
     days = days_between(parse_day(start), parse_day(end))
     info = take_snapshot(
         lake, settings.home / "snapshots", lake.sensors(), days, networks=settings.networks,
-        max_rows=settings.train_rows, progress=progress,
+        alerts=open_database(settings).judged_alerts(), max_rows=settings.train_rows, progress=progress,
     )  # fmt: skip
     return asdict(info)
 
@@ -35,6 +36,7 @@ def train(snapshot_id: str, *, seed: int = 0) -> dict[str, Any]:
     """Train both forests on a snapshot, set the cut by the budget, register the bundle as challenger."""
     from dataclasses import replace
 
+    from mlids.card import model_card
     from mlids.detectors.bundle import Bundle
     from mlids.detectors.onnx_graph import with_spec
     from mlids.snapshot import load_snapshot
@@ -52,12 +54,13 @@ def train(snapshot_id: str, *, seed: int = 0) -> dict[str, Any]:
     cut, per_day = budget_threshold(Bundle(trained.graph), batches, len(latest), settings.alert_budget_per_day, settings.networks)
     spec = replace(trained.spec, threshold=cut)
     trained = replace(trained, spec=spec, graph=with_spec(trained.graph, spec.as_dict()))
-    version = registry.log_training(trained, {"snapshot": asdict(frozen.info), "alerts_per_day_at_threshold": per_day})
+    card = model_card(trained, asdict(frozen.info), per_day, evaluation(settings))
+    version = registry.log_training(trained, {"snapshot": asdict(frozen.info), "alerts_per_day_at_threshold": per_day}, card)
     registry.log_metrics(version.run_id, {"threshold": cut, "alerts_per_day": per_day})
     registry.set_alias("challenger", version.version)
     return {
         "version": version.version, "run_id": version.run_id, "snapshot_id": snapshot_id, "threshold": cut,
-        "alerts_per_day": per_day, "figures": trained.figures,
+        "alerts_per_day": per_day, "figures": trained.figures, "warm_up": [warm_up(s)["text"] for s in frozen.info.sensors],
     }  # fmt: skip
 
 
@@ -118,6 +121,15 @@ def rollback(*, to: str | None = None, why: str, who: str = "airflow") -> dict[s
         raise ModelError(f"version {target} is in production already")
     _move_production(registry, database, current, target, who=who, action="rollback", why=why)
     return {"from": current.version if current else None, "to": target}
+
+
+def evaluation(settings: Settings) -> dict[str, Any] | None:
+    """Return the figures that `mlids evaluate --out $MLIDS_HOME/evaluation.json` left; None without any."""
+    try:
+        found = json.loads((settings.home / "evaluation.json").read_text(encoding="utf-8"))
+        return found if {"pooled", "macro", "about"} <= set(found) else None
+    except (OSError, ValueError):
+        return None
 
 
 def production_facts(settings: Settings) -> dict[str, Any] | None:

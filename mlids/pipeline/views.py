@@ -9,7 +9,8 @@ from typing import Any
 
 from mlids.errors import MlidsError
 from mlids.files import write_aside
-from mlids.pipeline.models import production_facts
+from mlids.pipeline.days import warm_up
+from mlids.pipeline.models import evaluation, production_facts
 from mlids.pipeline.stores import open_database, open_lake, open_registry
 from mlids.settings import Settings, load_settings
 from mlids.window import Window, day_window, days_between, parse_day
@@ -50,6 +51,7 @@ def report(start: str, end: str) -> dict[str, Any]:
     except (FileNotFoundError, ValueError):
         compared = None
     content = summarize(window, alerts, database.ledger(first, last), compared, production_facts(settings), database.audit_rows(10))
+    content |= {"evaluation": evaluation(settings), "warm_up": [warm_up(s) for s in open_lake(settings).sensors()]}
     files = write_report(settings.reports, asset_folder("reports_templates"), content, f"weekly-{start}_{end}")
     return {
         "html": str(files.html), "pdf": str(files.pdf) if files.pdf else None, "why": files.why,
@@ -82,5 +84,5 @@ def overview(limit: int = 200) -> dict[str, Any]:
     )
     return {
         "alerts": database.alerts(limit=limit), "model": model, "ledger": database.ledger()[:60], "audit": database.audit_rows(10),
-        "scorers": statuses(settings), "reports": reports[:40],
+        "warm_up": [warm_up(s) for s in open_lake(settings).sensors()], "scorers": statuses(settings), "reports": reports[:40],
     }  # fmt: skip
