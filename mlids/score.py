@@ -238,8 +238,9 @@ def score_logs(
     sample = Sample()
     with tempfile.TemporaryDirectory(prefix="mlids-score-") as folder:
         spool = Spool(Path(folder))
-        for conns in ahead(read_conns(paths, reading, sensor=sensor)):  # features of one block while the next is read
-            x = extractor.features(conns)
+        read = ((conns, extractor.prepare(conns)) for conns in read_conns(paths, reading, sensor=sensor))
+        for conns, prepared in ahead(read):  # the past of one block while the next is read and prepared
+            x = extractor.features(prepared)
             if model is None:
                 sample.add(x)
             spool.add(conns.select(IDENTITY), x)

@@ -132,7 +132,9 @@ def _long(x: Matrix) -> np.ndarray:
 
 def _lateral(x: Matrix) -> np.ndarray:
     inside = _value(x, "orig_local") * _value(x, "resp_local") * _value(x, "port_admin")
-    return inside * _ramp(_count(x, "port_hosts_1h"), 4, 10)
+    # An administrator's rounds go to hosts met before.
+    unknown = 1.0 - 0.8 * _ramp(_count(x, "pair_age") / 3600.0, 1, 4)
+    return inside * unknown * _ramp(_count(x, "port_hosts_1h"), 4, 10)
 
 
 BEHAVIOURS: tuple[Behaviour, ...] = (

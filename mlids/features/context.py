@@ -23,6 +23,9 @@ _STATE_VERSION = 2
 FAILED_STATES = ["S0", "REJ", "RSTOS0", "RSTRH", "SH", "SHR"]
 
 
+Columns = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
 class Context:
     """What each source, destination, pair and service did in the last 5 minutes and the last hour.
 
@@ -78,10 +81,14 @@ class Context:
         return k.compiled(function) if self._compiled else function
 
     def update(self, conns: pl.DataFrame) -> np.ndarray:
-        """Take rows in their order; return float32[n, len(kernel.OUTPUTS)], columns contiguous, each row seen with its own past only."""
-        keys, began, ended, failed, size = _columns(conns)
-        out = np.empty((len(k.OUTPUTS), conns.height), np.float32)
-        self._seen += conns.height
+        """Take rows in their order; return what `take` does."""
+        return self.take(context_columns(conns))
+
+    def take(self, columns: Columns) -> np.ndarray:
+        """Take rows in their order, as `context_columns` gives them; return float32[n, len(kernel.OUTPUTS)], columns contiguous, each row seen with its own past only."""
+        keys, began, ended, failed, size = columns
+        out = np.empty((len(k.OUTPUTS), len(keys)), np.float32)
+        self._seen += len(keys)
         self._compiled = self._compiled or self._seen >= COMPILE_FROM_ROWS
         row = 0
         with np.errstate(over="ignore"):
@@ -175,7 +182,8 @@ def _hashing() -> str:
     return f"{pl.__version__}:{pl.Series(['mlids']).hash(7)[0]}"
 
 
-def _columns(conns: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def context_columns(conns: pl.DataFrame) -> Columns:
+    """Return what the kernel needs of each row: its keys, begin, end, whether it failed, and bytes sent. Needs no past."""
     src = conns["id.orig_h"].fill_null("").hash(7).to_numpy()
     dst = conns["id.resp_h"].fill_null("").hash(7).to_numpy()
     port = conns["id.resp_p"].fill_null(0).cast(pl.UInt64).to_numpy()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from mlids.features import kernel
 from mlids.features.behaviours import measure
-from mlids.features.context import Context
+from mlids.features.context import Columns, Context, context_columns
 from mlids.features.flow import PRIVATE_NETWORKS, flow_features
 from mlids.features.spec import BEHAVIOUR_COLUMNS, FEATURES, NAMES, POSITION
 from mlids.zeek.types import CONN
@@ -47,6 +48,14 @@ def conn_columns(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.select(*wanted, *rest)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """Some rows, as far as they can be known without a past."""
+
+    flow: pl.DataFrame
+    columns: Columns
+
+
 class Extractor:
     """Features of one sensor's conns; batches must come in the log's order.
 
@@ -57,20 +66,26 @@ class Extractor:
         self.networks = tuple(networks) or PRIVATE_NETWORKS
         self.context = context or Context()
 
-    def features(self, conns: pl.DataFrame) -> np.ndarray:
-        """Return float32[n, len(NAMES)]; finite everywhere. The rows enter the context as a side effect."""
+    def prepare(self, conns: pl.DataFrame) -> list[Prepared]:
+        """Return what can be computed of conns without their past; another thread may do this ahead."""
         conns = conn_columns(conns)
-        out = np.empty((conns.height, len(NAMES)), np.float32)
-        for start in range(0, conns.height, _CHUNK_ROWS):
-            part = conns.slice(start, _CHUNK_ROWS)
-            self._fill(part, out[start : start + part.height])
+        parts = [conns.slice(start, _CHUNK_ROWS) for start in range(0, conns.height, _CHUNK_ROWS)]
+        return [Prepared(flow_features(part, self.networks), context_columns(part)) for part in parts]
+
+    def features(self, conns: pl.DataFrame | list[Prepared]) -> np.ndarray:
+        """Return float32[n, len(NAMES)]; finite everywhere. The rows enter the context as a side effect."""
+        parts = self.prepare(conns) if isinstance(conns, pl.DataFrame) else conns
+        out = np.empty((sum(p.flow.height for p in parts), len(NAMES)), np.float32)
+        start = 0
+        for part in parts:
+            self._fill(part, out[start : start + part.flow.height])
+            start += part.flow.height
         return out
 
-    def _fill(self, conns: pl.DataFrame, out: np.ndarray) -> None:
-        flow = flow_features(conns, self.networks)
+    def _fill(self, part: Prepared, out: np.ndarray) -> None:
         for name in _FLOW:
-            out[:, POSITION[name]] = flow[name].to_numpy()
-        raw = self.context.update(conns)
+            out[:, POSITION[name]] = part.flow[name].to_numpy()
+        raw = self.context.take(part.columns)
         held = {name: raw[:, i] for name, i in _RAW.items()}
         for name in _LOGS:
             out[:, POSITION[name]] = np.log1p(np.maximum(held[name], 0.0))
