@@ -15,8 +15,9 @@ from mlids.features.flow import PRIVATE_NETWORKS, flow_features
 from mlids.features.spec import BEHAVIOUR_COLUMNS, FEATURES, NAMES, POSITION
 from mlids.zeek.types import CONN
 
-# Chunks that stay in the processor's cache while 60 columns are filled.
 _CHUNK_ROWS = 1 << 15
+# Rows that stay in the processor's cache while all columns of them are filled.
+_PIECE_ROWS = 1 << 12
 _RAW = {name: i for i, name in enumerate(kernel.OUTPUTS)}
 _LOGS = [f.name for f in FEATURES if f.group == "context" and f.name in _RAW and f.kind == "log"]
 _FLOW = [f.name for f in FEATURES if f.group == "flow"]
@@ -83,23 +84,31 @@ class Extractor:
         return out
 
     def _fill(self, part: Prepared, out: np.ndarray) -> None:
-        for name in _FLOW:
-            out[:, POSITION[name]] = part.flow[name].to_numpy()
         raw = self.context.take(part.columns)
-        held = {name: raw[:, i] for name, i in _RAW.items()}
-        for name in _LOGS:
-            out[:, POSITION[name]] = np.log1p(np.maximum(held[name], 0.0))
-        for name, of in _SHARES.items():
-            out[:, POSITION[name]] = held[name] / np.maximum(held[of], 1.0)
-        for name, (now, total, age, span) in _RATES.items():
-            out[:, POSITION[name]] = _times_usual(held[now], held[total], held[age], span)
-        out[:, POSITION["pair_is_new"]] = held["pair_age_s"] <= 0.0
-        out[:, POSITION["pair_age"]] = np.log1p(held["pair_age_s"])
-        out[:, POSITION["triple_gap_mean"]] = np.log1p(held["triple_gap_mean_s"])
-        seen = held["triple_total"]
-        out[:, POSITION["triple_gap_steady"]] = np.where(seen > _STEADY_FROM, held["triple_gap_steady"], 0.0)
-        out[:, POSITION["triple_size_steady"]] = np.where(seen >= _STEADY_FROM, held["triple_size_steady"], 0.0)
-        out[:, BEHAVIOUR_COLUMNS] = measure(out)
+        flow = [(POSITION[name], part.flow[name].to_numpy()) for name in _FLOW]
+        for start in range(0, len(out), _PIECE_ROWS):
+            piece = slice(start, start + _PIECE_ROWS)
+            for position, values in flow:
+                out[piece, position] = values[piece]
+            _past(raw[piece], out[piece])
+            out[piece, BEHAVIOUR_COLUMNS] = measure(out[piece])
+
+
+def _past(raw: np.ndarray, out: np.ndarray) -> None:
+    """Fill the context columns from the kernel's outputs."""
+    held = {name: raw[:, i] for name, i in _RAW.items()}
+    for name in _LOGS:
+        out[:, POSITION[name]] = np.log1p(np.maximum(held[name], 0.0))
+    for name, of in _SHARES.items():
+        out[:, POSITION[name]] = held[name] / np.maximum(held[of], 1.0)
+    for name, (now, total, age, span) in _RATES.items():
+        out[:, POSITION[name]] = _times_usual(held[now], held[total], held[age], span)
+    out[:, POSITION["pair_is_new"]] = held["pair_age_s"] <= 0.0
+    out[:, POSITION["pair_age"]] = np.log1p(held["pair_age_s"])
+    out[:, POSITION["triple_gap_mean"]] = np.log1p(held["triple_gap_mean_s"])
+    seen = held["triple_total"]
+    out[:, POSITION["triple_gap_steady"]] = np.where(seen > _STEADY_FROM, held["triple_gap_steady"], 0.0)
+    out[:, POSITION["triple_size_steady"]] = np.where(seen >= _STEADY_FROM, held["triple_size_steady"], 0.0)
 
 
 def _times_usual(now: np.ndarray, total: np.ndarray, age: np.ndarray, span: float) -> np.ndarray:
