@@ -186,9 +186,16 @@ def download(bench: Bench) -> None:
         bench.add(name, value, unit, goal, peer, "higher")
 
 
+def detect(bench: Bench) -> None:
+    """Features and models against their limits, in a process of their own."""
+    code = "import json, sys; from benchmarks.detect import speeds; print(json.dumps(speeds(int(sys.argv[1]))))"
+    for name, value, unit, goal, note, better in json.loads(python(code, min(FLOWS, 2_000_000)).output.splitlines()[-1]):
+        bench.add(name, value, unit, goal, note, better)
+
+
 def stages() -> Iterator[str]:
     """Yield the stages asked for on the command line; all without one."""
-    yield from sys.argv[1:] or ("ingest", "score", "download")
+    yield from sys.argv[1:] or ("ingest", "score", "detect", "download")
 
 
 def main() -> None:
@@ -196,7 +203,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mlids-bench-") as folder:
         bench = Bench(Path(folder))
         for stage in stages():
-            {"ingest": ingest, "score": score, "download": download}[stage](bench)
+            {"ingest": ingest, "score": score, "detect": detect, "download": download}[stage](bench)
         bench.save()
     sys.exit(not all(r.ok for r in bench.results))
 

@@ -14,7 +14,6 @@ import numpy as np
 import polars as pl
 
 from mlids.features.extract import Extractor
-from mlids.features.flow import PRIVATE_NETWORKS
 from mlids.features.spec import BEHAVIOUR_COLUMNS, BEHAVIOUR_NAMES, NAMES
 from mlids.labels import BENIGN, Hosts, make_implants, normal_label, with_implants
 from mlids.synth.site import Site
@@ -151,8 +150,7 @@ def reference() -> pl.DataFrame:
     parts = []
     for seed, hosts in REFERENCE_SITES:
         day = Site(seed, hosts=hosts).day(date(2026, 11, 4), REFERENCE_FLOWS).drop("label")
-        networks = [*PRIVATE_NETWORKS, "198.51.100.0/24"]
-        _, frame = gather(lambda day=day: iter([day]), f"reference-{seed}", networks=networks, max_benign=_REFERENCE_BENIGN, seed=seed)  # type: ignore[misc]
+        _, frame = gather(lambda day=day: iter([day]), f"reference-{seed}", max_benign=_REFERENCE_BENIGN, seed=seed)  # type: ignore[misc]
         parts.append(frame.with_columns(source=pl.lit("reference"), late=pl.lit(False)))
     return pl.concat(parts)
 

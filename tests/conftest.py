@@ -60,7 +60,7 @@ def made_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     out = tmp_path_factory.mktemp("site") / "logs"
     days = [date(2026, 11, 2 + n) for n in range(4)]
-    for _, _, planted in write_days(out, Site(3), days, flows=4_000, attacks_per_day=2.75):
+    for _, _, planted in write_days(out, Site(3), days, flows=4_000, attacks_per_day=2.5):
         save_labels(out.with_name("labels.jsonl"), planted)
     return out
 

@@ -16,7 +16,8 @@ from mlids.features.behaviours import BEHAVIOURS
 
 # One alert stands for this long; then the same behaviour is worth another look.
 WINDOW_S = 6 * 3600
-_BY_SOURCE = {"horizontal_scan", "slow_scan", "lateral_movement", "exfiltration", "long_connection"}
+# An anomaly has no shape that would tell one destination from another: a source that is strange is one alert.
+_BY_SOURCE = {"horizontal_scan", "slow_scan", "lateral_movement", "exfiltration", "long_connection", "anomaly"}
 _BY_TARGET = {"flood", "syn_flood"}
 
 

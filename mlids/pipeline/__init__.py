@@ -15,6 +15,8 @@ from mlids.pipeline.days import (
     score_days,
     score_unscored,
     span,
+    training_span,
+    warm_up,
 )
 from mlids.pipeline.live import score_live
 from mlids.pipeline.models import evaluate_and_promote, production_facts, rollback, snapshot, train
@@ -60,4 +62,6 @@ __all__ = [
     "span",
     "statuses",
     "train",
+    "training_span",
+    "warm_up",
 ]

@@ -74,7 +74,8 @@ class Draft:
             "resp_ip_bytes": count(payload_r + self.resp_pkts * header),
             "tunnel_parents": pl.Series([None], dtype=STRINGS).new_from_index(0, n),
         }
-        inside = r"^(?:10\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|f[cd]|fe80:)"
+        # The made-up site's own networks, its public one among them, as Zeek's Site::local_nets would name them.
+        inside = r"^(?:10\.|198\.51\.100\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|f[cd]|fe80:)"
         columns["local_orig"] = self.orig_h.str.contains(inside)
         columns["local_resp"] = self.resp_h.str.contains(inside)
         frame = pl.DataFrame([pl.Series(name, s) for name, s in columns.items()])

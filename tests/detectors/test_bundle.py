@@ -7,7 +7,7 @@ import pytest
 
 from mlids.detectors.bundle import Bundle, Fitted, Spec
 from mlids.detectors.forest import fit_forest
-from mlids.detectors.isolation import anomaly_scores, fit_isolation
+from mlids.detectors.isolation import COLUMNS, anomaly_scores, fit_isolation
 from mlids.detectors.onnx_graph import build_graph, with_spec
 from mlids.detectors.trees import complete
 from mlids.detectors.verdict import explain, judge
@@ -93,3 +93,27 @@ def test_reasons_name_what_raises_the_score(fitted: tuple) -> None:  # type: ign
     verdicts = judge(model, rows)
     reasons = explain(model, rows, verdicts, np.arange(3))
     assert "its source contacted" in reasons[1] and "its source contacted" not in reasons[0]
+
+
+def test_reasons_agree_with_shap(fitted: tuple) -> None:  # type: ignore[type-arg]
+    """Median replacement is an approximation that is cheap enough for the live path: it must name what SHAP names."""
+    shap = pytest.importorskip("shap")
+    _, _, x, _ = fitted
+    rng = np.random.default_rng(1)
+    normal = rng.normal(3.0, 0.3, x.shape).astype(np.float32)
+    forest = fit_isolation(normal)
+    rows = normal[:60].copy()
+    hit = COLUMNS[rng.integers(0, len(COLUMNS), len(rows))]
+    rows[np.arange(len(rows)), hit] += 6.0  # one feature of each row is far out
+    medians = np.median(normal, axis=0)
+    fall = np.array(
+        [
+            anomaly_scores(forest, row[None, :])[0]
+            - anomaly_scores(forest, np.where(np.eye(len(row), dtype=bool), medians, row).astype(np.float32))
+            for row in rows
+        ]
+    )
+    values = shap.TreeExplainer(forest).shap_values(rows[:, COLUMNS])
+    theirs = COLUMNS[np.asarray(values).argmin(axis=1)]  # SHAP explains the depth: the least is the strangest
+    assert (fall.argmax(axis=1) == theirs).mean() >= 0.9
+    assert (fall.argmax(axis=1) == hit).mean() >= 0.9
