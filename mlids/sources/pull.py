@@ -9,11 +9,13 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 
 from mlids.errors import MlidsError, SourceError
 from mlids.files import write_aside
 from mlids.sources.archive import Archive, RemoteFile, is_wanted, safe_name
+from mlids.zeek.ahead import ahead
 from mlids.zeek.bytestream import ByteStream
 
 _PIECE = 1 << 18
@@ -126,17 +128,13 @@ def _pull(archive: Archive, day: date, remote: RemoteFile, target: Path) -> Land
                 digest.update(piece)
         source = archive.open(day, remote.name, offset)
         try:
-            while True:
-                try:
-                    piece = source.read(_PIECE)
-                except (EOFError, TimeoutError) as error:
-                    raise SourceError(
-                        f"sensor {archive.name}: {remote.name}: cut after {out.tell():,} bytes; the next run goes on from there"
-                    ) from error
-                if not piece:
-                    break
+            for piece in ahead(iter(partial(source.read, _PIECE), b""), 4):  # hashed and written while the next ones come
                 digest.update(piece)
                 out.write(piece)
+        except (EOFError, TimeoutError) as error:
+            raise SourceError(
+                f"sensor {archive.name}: {remote.name}: cut after {out.tell():,} bytes; the next run goes on from there"
+            ) from error
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
