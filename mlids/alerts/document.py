@@ -44,7 +44,9 @@ class Alert:
     def title(self) -> str:
         """One line for lists."""
         name = _TITLES.get(self.key.kind, self.key.kind.replace("_", " "))
-        return f"{name} by {self.src}" if self.key.source else f"{name} against {self.dst}"
+        if self.key.source:
+            return f"{name} by {self.src}"
+        return f"{name} against {self.dst}" if self.key.target else name
 
     def document(self) -> dict[str, Any]:
         """Return the document as plain JSON values; absent facts are left out."""

@@ -42,7 +42,7 @@ def group_keys(model: Model, conns: pl.DataFrame, verdicts: Verdicts, rows: np.n
         source, target = source or "", target or ""
         service = f"{port}/{proto}"
         if kind == "inbound_probes":
-            parts = ("", target)
+            parts = ("", "")  # the Internet's background reaches every address: one line for all of it
         elif kind in _BY_TARGET:
             parts = ("", f"{target}:{service}")
         elif kind in _BY_SOURCE:
