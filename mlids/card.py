@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mlids.evaluate import DETECTORS
 from mlids.train import Trained
 
 _FIGURES = {
@@ -51,7 +52,7 @@ def model_card(trained: Trained, snapshot: Mapping[str, Any], alerts_per_day: fl
             f"{len(about['test'])} captures, {evaluation['pooled']['n_attack']:,} attack and {evaluation['pooled']['n_benign']:,} benign rows, "
             f"{len(about['seeds'])} trainings{', each capture left out once' if about['leave_one_out'] else ''}. Pooled:",
             "",
-            *_table({d: evaluation["pooled"][d] for d in ("forest", "isolation", "unsupervised", "hybrid")}),
+            *_table({d: evaluation["pooled"][d] for d in DETECTORS}),
             "",
             f"Mean over captures, hybrid: recall at 1 % FPR {_shown(evaluation['macro']['hybrid']['recall_at_fpr_1pct'])}.",
         ]

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# The RandomForest and the IsolationForest alone, all that needs no label, and everything together.
+DETECTORS = ("forest", "isolation", "unsupervised", "hybrid")
+
 
 def pr_auc(scores: np.ndarray, attack: np.ndarray, prevalence: float | None = None) -> float:
     """Return the area under precision and recall (average precision), nan with one class only.

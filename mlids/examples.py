@@ -15,7 +15,7 @@ import polars as pl
 
 from mlids.features.extract import Extractor
 from mlids.features.spec import BEHAVIOUR_COLUMNS, BEHAVIOUR_NAMES, NAMES
-from mlids.labels import BENIGN, Hosts, make_implants, normal_label, with_implants
+from mlids.labels import BENIGN, Hosts, Implant, make_implants, normal_label, with_implants
 from mlids.synth.site import Site
 from mlids.witnesses import Witnesses
 
@@ -81,7 +81,7 @@ def gather(
     extractor = Extractor(networks)
     kept: list[pl.DataFrame] = []
     done = 0
-    place: dict[str, int] = {}
+    untold = _Untold(implants)
     for batch in with_implants((_prepared(b, assume_benign, witnesses) for b in batches()), implants):
         x = extractor.features(batch)
         own = batch["instance"].is_null().to_numpy()
@@ -91,7 +91,7 @@ def gather(
         suspect = (batch["source"] == "assumed").to_numpy() & (_suspicion(x) >= SUSPECT)
         wanted = batch["label"].is_not_null().to_numpy() & ~suspect
         wanted &= (told != BENIGN) | (rng.random(batch.height) < share)
-        wanted &= own | ~_untold(batch, implants, place)
+        wanted &= own | ~untold.of(batch)
         frame = pl.DataFrame(x[wanted], schema=list(NAMES)).with_columns(
             *batch.filter(pl.Series(wanted)).select("label", "source", "instance").get_columns(),
             pl.Series("late", late[wanted]), pl.lit(network).alias("network"),
@@ -123,16 +123,24 @@ def _prepared(batch: pl.DataFrame, assume_benign: bool, witnesses: Witnesses | N
     return batch.with_columns(sides["label"], sides["source"])
 
 
-def _untold(batch: pl.DataFrame, implants: Sequence[object], place: dict[str, int]) -> np.ndarray:
-    """Say which implanted rows are among the first of their instance; `place` counts on from batch to batch."""
-    sizes = {i.rows["instance"][0]: i.rows.height for i in implants if i.rows.height}  # type: ignore[attr-defined]
-    out = np.zeros(batch.height, bool)
-    for at, instance in enumerate(batch["instance"].to_list()):
-        if instance is not None:
-            number = place.get(instance, 0)
-            place[instance] = number + 1
-            out[at] = number < max(UNTOLD_ROWS, UNTOLD_SHARE * sizes[instance])
-    return out
+class _Untold:
+    """Says which implanted rows are among the first of their instance, counting on from batch to batch."""
+
+    def __init__(self, implants: Sequence[Implant]) -> None:
+        self._left = {i.rows["instance"][0]: max(UNTOLD_ROWS, UNTOLD_SHARE * i.rows.height) for i in implants if i.rows.height}
+
+    def of(self, batch: pl.DataFrame) -> np.ndarray:
+        out = np.zeros(batch.height, bool)
+        for at, instance in enumerate(batch["instance"].to_list()):
+            if instance is not None:
+                out[at] = self._left[instance] > 0
+                self._left[instance] -= 1
+        return out
+
+
+def true_attack() -> pl.Expr:
+    """Which examples are attacks that someone saw, and nobody implanted."""
+    return pl.col("source").is_in(["label", "verdict", "notice"]) & (pl.col("label") != BENIGN)
 
 
 def _few_each(frame: pl.DataFrame, seed: int) -> pl.DataFrame:

@@ -13,9 +13,13 @@ def write_aside(path: Path, data: str | bytes, *, sync: bool = True) -> Path:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with aside.open("wb") as out:
-        out.write(data.encode() if isinstance(data, str) else data)
-        if sync:
-            out.flush()
-            os.fsync(out.fileno())
-    return aside.replace(path)
+    try:
+        with aside.open("wb") as out:
+            out.write(data.encode() if isinstance(data, str) else data)
+            if sync:
+                out.flush()
+                os.fsync(out.fileno())
+        return aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)  # a full disk needs the room
+        raise

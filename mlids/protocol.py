@@ -19,15 +19,14 @@ from mlids.alerts.grouping import WINDOW_S, group_keys
 from mlids.detectors.bundle import Model
 from mlids.detectors.verdict import Verdicts, judge
 from mlids.errors import InputError, NoRowsError
-from mlids.evaluate import figures, pr_auc
-from mlids.examples import artefacts, gather, labelled, reference, weights
+from mlids.evaluate import DETECTORS, figures, pr_auc
+from mlids.examples import artefacts, gather, labelled, reference, true_attack, weights
 from mlids.features.extract import Extractor
 from mlids.features.spec import NAMES
 from mlids.labels import BENIGN, family
 from mlids.score import Reading, read_conns
 from mlids.train import Pair, cut_for_budget, fit_pair
 
-DETECTORS = ("forest", "isolation", "unsupervised", "hybrid")
 MACRO_FROM = 5  # attack rows that a capture needs to count in the mean over captures
 MAX_ROWS = 2_000_000
 BENIGN_ROWS = 3_000  # of a capture, in training
@@ -88,14 +87,13 @@ def load_capture(path: Path, networks: Sequence[str] = (), *, seed: int = 0, max
 
 def _fit(captures: Sequence[Capture], seed: int, *, true_attacks: bool = True) -> Pair:
     frame = pl.concat([*(c.examples for c in captures), reference()])
-    true = (pl.col("source") == "label") & (pl.col("label") != BENIGN)
     if not true_attacks:
-        frame = frame.filter(~true)
+        frame = frame.filter(~true_attack())
     x = np.ascontiguousarray(frame.select(NAMES).to_numpy(), np.float32)
     names = np.array([BENIGN if v == BENIGN else family(v) for v in frame["label"].to_list()])
     return fit_pair(
         x, names, frame["network"].to_numpy().astype(str), weights(frame),
-        true_attacks=not frame.filter(true).is_empty(), seed=seed,
+        true_attacks=not frame.filter(true_attack()).is_empty(), seed=seed,
     )  # fmt: skip
 
 

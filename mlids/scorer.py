@@ -23,7 +23,8 @@ from mlids.features.context import Context
 from mlids.features.extract import Extractor, conn_columns
 from mlids.files import write_aside
 from mlids.settings import Sensor
-from mlids.sources.follow import Follower, Place, Position
+from mlids.sources.follow import Follower, Position
+from mlids.sources.place import Place
 from mlids.zeek.reader import is_conn
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from mlids.errors import ModelError, NoRowsError
-from mlids.examples import gather, reference, weights
+from mlids.examples import gather, reference, true_attack, weights
 from mlids.features.spec import FEATURES_VERSION, NAMES
 from mlids.files import write_aside
 from mlids.labels import BENIGN
@@ -113,8 +113,7 @@ def _store(folder: Path, frame: pl.DataFrame, sensors: list[str], days: list[str
     made_at = datetime.now(UTC)
     attacks = frame.filter(pl.col("label") != BENIGN)
     # Where the labels came from, and apart from that how many true attacks there are.
-    true = pl.col("source").is_in(["label", "verdict", "notice"]) & (pl.col("label") != BENIGN)
-    sources = frame.select(pl.when(true).then(pl.lit("true attack")).otherwise("source").alias("source")).to_series()
+    sources = frame.select(pl.when(true_attack()).then(pl.lit("true attack")).otherwise("source").alias("source")).to_series()
     info = SnapshotInfo(
         id=f"{days[0]}_{days[-1]}_{digest[:12]}", sensors=sensors, days=days, rows_seen=seen, rows=frame.height,
         attacks=_counts(attacks["label"]), label_sources=_counts(sources),

@@ -160,22 +160,24 @@ def budget_threshold(
         if not len(rows):
             continue
         keys = group_keys(model, conns[rows.tolist()], verdicts, rows)
-        for key, risk in zip(keys, verdicts.risk_score[rows].tolist(), strict=True):
-            if risk > strongest.get(key.id, 0.0):
-                strongest[key.id] = risk
-    return _cut(list(strongest.values()), days, budget_per_day)
+        _keep_strongest(strongest, [k.id for k in keys], verdicts.risk_score[rows])
+    return _cut(strongest.values(), days, budget_per_day)
 
 
 def cut_for_budget(keys: Sequence[str], risk: np.ndarray, days: float, budget_per_day: float) -> tuple[float, float]:
     """Return the same for rows that are at hand: the group of each row and its risk_score."""
     strongest: dict[str, float] = {}
+    _keep_strongest(strongest, keys, risk)
+    return _cut(strongest.values(), days, budget_per_day)
+
+
+def _keep_strongest(strongest: dict[str, float], keys: Sequence[str], risk: np.ndarray) -> None:
     for key, value in zip(keys, risk.tolist(), strict=True):
         if value > strongest.get(key, 0.0):
             strongest[key] = value
-    return _cut(list(strongest.values()), days, budget_per_day)
 
 
-def _cut(strongest: Sequence[float], days: float, budget_per_day: float) -> tuple[float, float]:
+def _cut(strongest: Iterable[float], days: float, budget_per_day: float) -> tuple[float, float]:
     ranked = sorted(strongest, reverse=True)
     allowed = int(budget_per_day * max(days, 1e-9))
     cut = ranked[allowed] + 0.1 if len(ranked) > allowed else THRESHOLD_LOW

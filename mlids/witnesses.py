@@ -32,7 +32,8 @@ class Witnesses:
     """Labels by uid, and by host within a span of time. A verdict outweighs a notice."""
 
     def __init__(self) -> None:
-        self._uids: dict[str, tuple[str, str]] = {}
+        self._labels: dict[str, str] = {}  # by uid …
+        self._sources: dict[str, str] = {}  # … and who said so
         self._hosts = pl.DataFrame(schema=_HOSTS)
 
     def add_notices(self, notices: pl.DataFrame) -> None:
@@ -46,8 +47,8 @@ class Witnesses:
             pl.col("note").replace_strict(_NOTICES, default=None, return_dtype=pl.String).alias("told"),
         ).drop_nulls("told")  # fmt: skip
         for uid, told in found.drop_nulls("uid").select("uid", "told").iter_rows():
-            if len(self._uids) < MAX_WITNESSES:
-                self._uids.setdefault(uid, (told, "notice"))
+            if len(self._labels) < MAX_WITNESSES and uid not in self._labels:
+                self._labels[uid], self._sources[uid] = told, "notice"
         hosts = found.filter(pl.col("src").is_not_null() & pl.col("at").is_not_null()).select(_HOSTS.names())
         self._hosts = pl.concat([self._hosts, hosts.cast(_HOSTS)]).unique(maintain_order=True).head(MAX_WITNESSES)  # type: ignore[arg-type]
 
@@ -57,18 +58,20 @@ class Witnesses:
             verdict = str(alert.get("verdict") or "").replace("_", " ").lower()
             if verdict in {"true positive", "false positive"}:
                 told = BENIGN if verdict == "false positive" else family(alert["mlids"]["attack_class"] or alert["mlids"]["kind"])
-                self._uids |= dict.fromkeys(alert["mlids"]["uids"], (told, "verdict"))
+                uids = alert["mlids"]["uids"]
+                self._labels |= dict.fromkeys(uids, told)
+                self._sources |= dict.fromkeys(uids, "verdict")
 
     def tell(self, conns: pl.DataFrame) -> pl.DataFrame:
         """Return `label` and `source` (verdict or notice) of each row; null where nobody says anything."""
         out = conns.select(
-            label=pl.col("uid").replace_strict({u: t[0] for u, t in self._uids.items()}, default=None, return_dtype=pl.String),
-            source=pl.col("uid").replace_strict({u: t[1] for u, t in self._uids.items()}, default=None, return_dtype=pl.String),
-        )  # fmt: skip
+            label=pl.col("uid").replace_strict(self._labels, default=None, return_dtype=pl.String),
+            source=pl.col("uid").replace_strict(self._sources, default=None, return_dtype=pl.String),
+        )
         if self._hosts.is_empty():
             return out
         rows = conns.select("ts", "id.orig_h", "id.resp_h", "conn_state").with_row_index("i")
-        near = rows.join(self._hosts.lazy().collect(), left_on="id.orig_h", right_on="src", how="inner").filter(
+        near = rows.join(self._hosts, left_on="id.orig_h", right_on="src", how="inner").filter(
             (pl.col("ts") >= pl.col("at") - _BEFORE) & (pl.col("ts") <= pl.col("at") + _AFTER)
             & (pl.col("dst").is_null() | (pl.col("dst") == pl.col("id.resp_h")))
             & (~pl.col("told").is_in(_SCANS) | pl.col("conn_state").is_in(FAILED_STATES))

@@ -82,12 +82,13 @@ _COLUMNS = {
 def _print(figures: dict[str, Any]) -> None:
     from rich.table import Table
 
+    from mlids.evaluate import DETECTORS
+
     table = Table(title="captures the model has not seen", box=None, header_style="bold")
     for name in ("capture", "detector", "attacks", "benign", *_COLUMNS.values()):
         table.add_column(name, justify="left" if name in {"capture", "detector"} else "right", no_wrap=True)
-    everyone = ("forest", "isolation", "unsupervised", "hybrid")
     blocks: list[tuple[str, Any, tuple[str, ...]]] = [(name, c["all"], ("hybrid",)) for name, c in figures["captures"].items()]
-    blocks += [("pooled", figures["pooled"], everyone), ("mean over captures", figures["macro"], everyone)]
+    blocks += [("pooled", figures["pooled"], DETECTORS), ("mean over captures", figures["macro"], DETECTORS)]
     blocks += [("pooled, only implanted attacks", figures["implanted_only"]["pooled"], ("forest", "hybrid"))]
     for name, entry, detectors in blocks:
         for detector in detectors:

@@ -43,6 +43,11 @@ class Spec:
     example: list[float] = field(default_factory=list)  # one feature row …
     example_scores: list[float] = field(default_factory=list)  # … and what this model must say to it
 
+    @property
+    def attack_classes(self) -> list[str]:
+        """The classes that are attacks, in their order."""
+        return [c for c in self.classes if c != BENIGN]
+
     def as_dict(self) -> dict[str, Any]:
         """Return the spec as plain values."""
         return asdict(self)
@@ -55,6 +60,12 @@ class Scores:
     anomaly_score: np.ndarray
     attack_probability: np.ndarray | None
     attack_class: np.ndarray | None  # index into the attack classes
+
+
+def _with_shares(anomaly: np.ndarray, shares: np.ndarray, spec: Spec) -> Scores:
+    """Return scores from the shares of all classes: an attack's probability is what is not benign."""
+    attacks = shares[:, [i for i, c in enumerate(spec.classes) if c != BENIGN]]
+    return Scores(anomaly, np.clip(attacks.sum(axis=1), 0.0, 1.0), attacks.argmax(axis=1))
 
 
 class Model(Protocol):
@@ -75,8 +86,7 @@ class Fitted:
     def __init__(self, isolation: IsolationForest, spec: Spec, forest: RandomForestClassifier | None = None) -> None:
         self.spec = spec
         self.version: str | None = None
-        self.attack_classes = [c for c in spec.classes if c != BENIGN]
-        self._attacks = [i for i, c in enumerate(spec.classes) if c != BENIGN]
+        self.attack_classes = spec.attack_classes
         self._isolation, self._forest = isolation, forest
         self._complete: CompleteTrees | None = None
 
@@ -87,8 +97,7 @@ class Fitted:
         anomaly = self._complete.scores(x) if self._complete is not None else anomaly_scores(self._isolation, x)
         if self._forest is None:
             return Scores(anomaly, None, None)
-        shares = self._forest.predict_proba(x[:, self.spec.forest_columns])[:, self._attacks].astype(np.float32)
-        return Scores(anomaly, np.clip(shares.sum(axis=1), 0.0, 1.0), shares.argmax(axis=1))
+        return _with_shares(anomaly, self._forest.predict_proba(x[:, self.spec.forest_columns]).astype(np.float32), self.spec)
 
 
 class Bundle:
@@ -121,21 +130,19 @@ class Bundle:
                 f"the model was made for features version {self.spec.features_version}, this is version "
                 f"{FEATURES_VERSION}; train a new one with `mlids train`"
             )
-        self.attack_classes = [c for c in self.spec.classes if c != BENIGN]
-        self._attacks = [i for i, c in enumerate(self.spec.classes) if c != BENIGN]
+        self.attack_classes = self.spec.attack_classes
         self._self_test()
 
     def score(self, x: np.ndarray) -> Scores:
         """Return the scores of float32[n, features]; in pieces, as onnxruntime is fastest on small ones."""
         pieces = [self._piece(x[i : i + 4096]) for i in range(0, len(x), 4096)] or [self._piece(x)]
         anomaly = np.concatenate([p[0] for p in pieces])
-        if not self._attacks:
+        if not self.attack_classes:
             return Scores(anomaly, None, None)
-        shares = np.concatenate([p[1] for p in pieces])[:, self._attacks]
-        return Scores(anomaly, np.clip(shares.sum(axis=1), 0.0, 1.0), shares.argmax(axis=1))
+        return _with_shares(anomaly, np.concatenate([p[1] for p in pieces]), self.spec)
 
     def _piece(self, x: np.ndarray) -> list[np.ndarray]:
-        names = ["anomaly_score", *(["class_probabilities"] if self._attacks else [])]
+        names = ["anomaly_score", *(["class_probabilities"] if self.attack_classes else [])]
         out = self._session.run(names, {"features": np.ascontiguousarray(x, np.float32)})
         return [out[0][:, 0], *out[1:]]
 

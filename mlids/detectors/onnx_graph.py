@@ -24,6 +24,7 @@ ML_OPSET = 3
 
 
 def floor32(values: np.ndarray) -> np.ndarray:
+    """Return the largest float32 that is not above each float64: what a float32 value must not exceed."""
     near = values.astype(np.float32)
     return np.where(near.astype(np.float64) > values, np.nextafter(near, np.float32(-np.inf)), near).astype(np.float32)
 
@@ -37,6 +38,7 @@ def average_path(samples: np.ndarray) -> np.ndarray:
 
 
 def node_depths(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return each node's distance from the root; `left` and `right` are scikit-learn's children, -1 at a leaf."""
     depth = np.zeros(len(left))
     for node in range(len(left)):  # children come after their parent
         if left[node] >= 0:

@@ -55,7 +55,8 @@ def explain(model: Model, x: np.ndarray, verdicts: Verdicts, rows: np.ndarray, t
     return out
 
 
-def _explain_some(model: Model, x: np.ndarray, verdicts: Verdicts, rows: np.ndarray, top: int) -> list[str]:
+def contributions(model: Model, x: np.ndarray, verdicts: Verdicts, rows: np.ndarray) -> np.ndarray:
+    """Return float[rows, features]: how much of a row's scores goes when a feature is set to its median."""
     medians = np.asarray(model.spec.medians, np.float32)
     width = BEHAVIOUR_COLUMNS.start  # behaviours are told as such
     changed = np.repeat(x[rows], width, axis=0)
@@ -65,6 +66,11 @@ def _explain_some(model: Model, x: np.ndarray, verdicts: Verdicts, rows: np.ndar
     fall = verdicts.scores.anomaly_score[rows][:, None] - scores.anomaly_score.reshape(len(rows), width)
     if scores.attack_probability is not None and verdicts.scores.attack_probability is not None:
         fall = fall + (verdicts.scores.attack_probability[rows][:, None] - scores.attack_probability.reshape(len(rows), width))
+    return np.asarray(fall)
+
+
+def _explain_some(model: Model, x: np.ndarray, verdicts: Verdicts, rows: np.ndarray, top: int) -> list[str]:
+    fall, medians = contributions(model, x, verdicts, rows), model.spec.medians
     out = []
     for i, row in enumerate(rows):
         said = []

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def score_live(sensor_name: str, seconds: float | None = None) -> dict[str, Any]:
     """Follow a sensor's growing log and score it, for `seconds` or until told to stop (SIGTERM, Ctrl-C)."""
     from mlids.scorer import Scorer
-    from mlids.sources.follow import open_place
+    from mlids.sources.place import open_place
 
     settings = load_settings()
     sensor = settings.sensor(sensor_name)

@@ -38,6 +38,7 @@ def drift(start: str, end: str, days: int | None = None) -> dict[str, Any]:
 def report(start: str, end: str) -> dict[str, Any]:
     """Write the report over days from `start` up to, not including, `end`; return its files."""
     from mlids.assets import asset_folder
+    from mlids.evaluate import DETECTORS
     from mlids.report import summarize, write_report
 
     settings = load_settings()
@@ -51,7 +52,7 @@ def report(start: str, end: str) -> dict[str, Any]:
     except (FileNotFoundError, ValueError):
         compared = None
     content = summarize(window, alerts, database.ledger(first, last), compared, production_facts(settings), database.audit_rows(10))
-    content |= {"evaluation": evaluation(settings), "warm_up": [warm_up(s) for s in open_lake(settings).sensors()]}
+    content |= {"evaluation": evaluation(settings), "detectors": DETECTORS, "warm_up": [warm_up(s) for s in open_lake(settings).sensors()]}
     files = write_report(settings.reports, asset_folder("reports_templates"), content, f"weekly-{start}_{end}")
     return {
         "html": str(files.html), "pdf": str(files.pdf) if files.pdf else None, "why": files.why,

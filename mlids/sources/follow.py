@@ -1,7 +1,8 @@
 """Follows a growing Zeek log by its open handle, local or over SFTP: a rename loses nothing.
 
 The log's identity is the hash of its first line that is not the same in every log (`#open`, or the first
-row). After a restart the log is found again by it: under its own name, or in the dated archive.
+row). After a restart the log is found again by it: under its own name, beside it, or in the dated archive.
+What can be had in none of these ways is left to the nightly ledger (`mlids.reconcile`).
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 import hashlib
 import logging
 import posixpath
+import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any
 
 from mlids.errors import MlidsError, SourceError
 from mlids.settings import Sensor
+from mlids.sources.place import Entry, Place
 from mlids.zeek.bytestream import ByteStream
 from mlids.zeek.reader import Batch, LogReader
 
@@ -24,6 +27,14 @@ log = logging.getLogger(__name__)
 
 READ_BYTES = 1 << 20
 IDENTITY_BYTES = 4_096
+# Looks at the log's name cost two answers of the sensor; meanwhile the open handle loses nothing.
+CHECK_S = 1.0
+# After a pause this long (a sink was down), the log may have been rotated twice or truncated and grown again.
+PAUSE_S = 5.0
+# So long a rotated log may take to appear whole in the archive before it is left to the ledger; what is older
+# than CATCH_UP is left to it at once.
+ARCHIVE_WAIT_S = 60.0
+CATCH_UP = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -32,125 +43,64 @@ class Position:
 
     identity: str
     offset: int
-
-
-class Place(Protocol):
-    """Where the growing log and its archive lie."""
-
-    def open(self, path: str) -> IO[bytes]:
-        """Return the file. Raises FileNotFoundError when it is not there (yet)."""
-
-    def size(self, path: str) -> int | None:
-        """Return its size, None when it is not there."""
-
-    def names(self, folder: str) -> list[str]:
-        """Return the names in a folder; none when it is not there."""
-
-    def close(self) -> None:
-        """Let go of the connection."""
-
-
-class LocalPlace:
-    """Files of this machine."""
-
-    def open(self, path: str) -> IO[bytes]:
-        """Return the file."""
-        return Path(path).open("rb")
-
-    def size(self, path: str) -> int | None:
-        """Return its size."""
-        try:
-            return Path(path).stat().st_size
-        except FileNotFoundError:
-            return None
-
-    def names(self, folder: str) -> list[str]:
-        """Return the names in a folder."""
-        try:
-            return sorted(p.name for p in Path(folder).iterdir())
-        except FileNotFoundError:
-            return []
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-class SftpPlace:
-    """Files of a sensor, over one SFTP connection."""
-
-    def __init__(self, sensor: Sensor, known_hosts: Path) -> None:
-        import paramiko
-
-        from mlids.sources import ssh
-
-        self._transport = ssh.connect(sensor, known_hosts)
-        client = paramiko.SFTPClient.from_transport(self._transport)
-        assert client is not None
-        channel = client.get_channel()
-        assert channel is not None
-        channel.settimeout(sensor.timeout_s)
-        self._sftp = client
-
-    def open(self, path: str) -> IO[bytes]:
-        """Return the file."""
-        return self._sftp.open(path, "rb")  # type: ignore[return-value]
-
-    def size(self, path: str) -> int | None:
-        """Return its size."""
-        try:
-            return int(self._sftp.stat(path).st_size or 0)
-        except FileNotFoundError:
-            return None
-
-    def names(self, folder: str) -> list[str]:
-        """Return the names in a folder."""
-        try:
-            return sorted(self._sftp.listdir(folder))
-        except FileNotFoundError:
-            return []
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._transport.close()
+    form: dict[str, Any] = field(default_factory=dict)  # how rows are read there: see LogReader.form
+    mtime: float = 0.0  # when the log had last been written to, by the sensor's clock; 0 when not known
 
 
 class Follower:
     """One growing log of one sensor. `poll` gives what came since; `position` is what may be stored.
 
     A place that breaks (network cut, sensor down) raises SourceError from `poll`; a new Follower made with
-    the last stored position goes on where it was.
+    the last stored position goes on where it was. With `rebuild` the rows above that position are given
+    once more, while `warming` is true: for a reader that has lost what it made of them.
     """
 
-    def __init__(self, place: Place, sensor: Sensor, log_name: str = "conn", start: Position | None = None) -> None:
+    def __init__(
+        self, place: Place, sensor: Sensor, log_name: str = "conn", start: Position | None = None, *,
+        rebuild: bool = False, check_s: float = CHECK_S, archive_wait_s: float = ARCHIVE_WAIT_S,
+    ) -> None:  # fmt: skip
         self._place, self._sensor, self._log = place, sensor, log_name
         self._path = posixpath.join(sensor.current_folder, f"{log_name}.log")
+        self._check_s, self._archive_wait_s = check_s, archive_wait_s
         self._handle: IO[bytes] | None = None
         self._reader: LogReader | None = None
         self._held = b""
+        self._overlong = False
         self._identity = ""
-        self._read = 0  # bytes taken from the handle
-        self._start = start
-        self.rejected = 0
+        self._read = 0  # bytes taken
+        self._mtime = 0.0
+        self._start, self._rebuild = start, rebuild
+        self._checked = time.monotonic()
+        self._waits_since: float | None = None
+        self.warming = False
+        self.rejected = 0  # rows that did not parse
+        self.given_up = 0  # rotated logs that could not be read to their end: the ledger will find their rows
+        self.behind = 0  # bytes known to be written and not yet taken
 
     @property
     def position(self) -> Position | None:
         """Return how far whole lines were given out; None before the first log was found."""
-        if not self._identity:
+        if self._reader is None:
             return self._start
-        return Position(self._identity, self._read - len(self._held))
+        return Position(self._identity, self._read - len(self._held), self._reader.form(), self._mtime)
 
     def poll(self) -> Iterator[Batch]:
         """Yield what was written since the last poll; nothing when nothing was."""
         try:
             if self._handle is None and not (yield from self._find()):
                 return
-            yield from self._drain()
-            if self._replaced():
+            took = yield from self._drain()
+            now = time.monotonic()
+            if took and now - self._checked < self._check_s:
+                return
+            paused = now - self._checked > PAUSE_S + self._check_s
+            self._checked = now
+            if self._moved_on(paused):
                 yield from self._drain()  # what was written between the last read and the rename
-                yield from self._finish_log()
+                yield from self._leave(paused)
                 if (yield from self._find()):
                     yield from self._drain()
-        except (EOFError, TimeoutError, OSError) as error:
+        except self._place.faults as error:
             raise SourceError(f"sensor {self._sensor.name}: {self._path}: {error or 'the connection was cut'}") from error
 
     def _find(self) -> Generator[Batch, None, bool]:
@@ -159,66 +109,104 @@ class Follower:
             handle = self._place.open(self._path)
         except FileNotFoundError:
             return False
-        identity = _identity(handle)
-        if not identity:
-            handle.close()
-            return False
-        if self._start is not None:
-            start, self._start = self._start, None
-            if start.identity == identity and start.offset <= (self._place.size(self._path) or 0):
-                self._take_up(handle, identity, start.offset)
-                return True
-            if start.identity != identity:
-                yield from self._missed(start)
-        self._take_up(handle, identity, 0)
-        return True
+        try:
+            identity, start = _identity(handle), self._start
+            if not identity:
+                return False
+            found = self._place.held(handle)
+            if start is not None and start.identity == identity and start.offset <= found.size:
+                offset, form = start.offset, start.form
+            else:
+                # A log cut short in place goes on without a header of its own.
+                offset, form = 0, start.form if start is not None and not _has_form(handle) else {}
+                if start is not None and not (yield from self._missed(start, identity)):
+                    return False
+            if self._rebuild and offset:
+                yield from self._warm(handle, identity, offset)
+            self._begin(identity, offset, form, found.mtime)
+            handle.seek(offset)
+            self._start, self._rebuild, self._handle, handle = None, False, handle, None  # type: ignore[assignment]
+            return True
+        finally:
+            if handle is not None:
+                handle.close()
 
-    def _take_up(self, handle: IO[bytes], identity: str, offset: int) -> None:
-        self._handle, self._identity, self._held = handle, identity, b""
-        self._reader = LogReader(Path(self._path), f"{self._sensor.name}:{self._path}", log=self._log)
-        handle.seek(0)
-        self._read = 0
-        while self._read < offset:  # the header above the place decides how rows are read
-            piece = handle.read(min(READ_BYTES, offset - self._read))
-            if not piece:
-                break
-            self._reader.skim(piece)
-            self._read += len(piece)
-        handle.seek(self._read)
+    def _begin(self, identity: str, offset: int, form: dict[str, Any], mtime: float, path: str = "") -> None:
+        self._identity, self._read, self._held, self._overlong, self._mtime = identity, offset, b"", False, mtime
+        path = path or self._path
+        self._reader = LogReader(Path(path), f"{self._sensor.name}:{path}", log=self._log)
+        if form:
+            self._reader.take_form(form)
 
-    def _drain(self) -> Iterator[Batch]:
-        assert self._handle is not None and self._reader is not None
+    def _warm(self, handle: IO[bytes], identity: str, offset: int) -> Iterator[Batch]:
+        """Give the rows up to `offset` once more."""
+        self._begin(identity, 0, {}, 0.0)
+        self.warming = True
+        try:
+            handle.seek(0)
+            while self._read < offset and (piece := handle.read(min(READ_BYTES, offset - self._read))):
+                yield from self._take(piece)
+        finally:
+            self.warming, self._reader = False, None
+
+    def _drain(self) -> Generator[Batch, None, bool]:
+        assert self._handle is not None
+        took = False
         while piece := self._handle.read(READ_BYTES):
-            self._read += len(piece)
-            data = self._held + piece
-            cut = data.rfind(b"\n") + 1
-            self._held = data[cut:]
-            if len(self._held) > READ_BYTES:
-                log.warning("a line longer than 1 MiB was skipped", extra={"sensor": self._sensor.name, "bytes": len(self._held)})
-                self._held = b""
-                self.rejected += 1
-            if cut:
-                yield from self._give(data[:cut])
+            took = True
+            yield from self._take(piece)
+        self.behind = 0
+        return took
+
+    def _take(self, piece: bytes) -> Iterator[Batch]:
+        self._read += len(piece)
+        if self._overlong:
+            _, newline, piece = piece.partition(b"\n")
+            if not newline:
+                return
+            self._overlong = False
+        data = self._held + piece
+        cut = data.rfind(b"\n") + 1
+        self._held = data[cut:]
+        if len(self._held) > READ_BYTES:
+            log.warning("a line longer than 1 MiB was skipped", extra={"sensor": self._sensor.name, "bytes": len(self._held)})
+            self._held, self._overlong = b"", True
+            self.rejected += 1
+        if cut:
+            yield from self._give(data[:cut])
 
     def _give(self, data: bytes) -> Iterator[Batch]:
         assert self._reader is not None
         try:
             yield from self._reader.feed(data)
         except MlidsError as error:
-            log.warning("rows without a usable header", extra={"sensor": self._sensor.name, "reason": str(error)})
-            self.rejected += data.count(b"\n")
+            lines = data.splitlines(keepends=True)
+            if len(lines) > 1:  # one line that is no log does not take the others with it
+                for line in lines:
+                    yield from self._give(line)
+                return
+            log.warning("a row without a usable header", extra={"sensor": self._sensor.name, "reason": str(error)})
+            self.rejected += bool(data.strip()) and not data.startswith(b"#")
         rejects = self._reader.report.take_rejects()
         if rejects:
             self.rejected += len(rejects)
             log.warning("rows did not parse", extra={"sensor": self._sensor.name, "rows": len(rejects), "first": rejects[0].reason})
 
-    def _replaced(self) -> bool:
-        """Say whether the name now stands for another file, or for a shorter one."""
-        size = self._place.size(self._path)
-        if size is None:
-            return False  # between rename and the new file: the handle still holds the old one
-        if size < self._read:
+    def _moved_on(self, paused: bool) -> bool:
+        """Say whether the log at hand is no longer the one that grows: another has its name, or it was cut short."""
+        assert self._handle is not None
+        own, now = self._place.held(self._handle), self._place.stat(self._path)
+        if own.size < self._read:
             return True
+        self._mtime = own.mtime
+        self.behind = own.size - self._read
+        if paused:
+            identity = _identity(self._handle)
+            self._handle.seek(self._read)
+            if identity != self._identity:
+                return True
+        if now is None or (now.size, now.mtime) == (own.size, own.mtime):
+            return False  # None: between rename and the new file the handle still holds the old one
         try:
             fresh = self._place.open(self._path)
         except FileNotFoundError:
@@ -229,44 +217,106 @@ class Follower:
             fresh.close()
         return bool(identity) and identity != self._identity
 
-    def _finish_log(self) -> Iterator[Batch]:
-        if self._held and self._held.lstrip()[:1] not in (b"", b"#"):
-            yield from self._give(self._held + b"\n")
+    def _leave(self, paused: bool) -> Iterator[Batch]:
+        """End the log at hand. Where more may have been written than its handle gave, the archive is asked."""
         assert self._handle is not None
+        cut_short = self._place.held(self._handle).size < self._read
+        if cut_short or paused:
+            self._start = self.position
+            if cut_short:  # the copy was made before the cut: it is there now or never
+                self._waits_since = time.monotonic() - self._archive_wait_s
+        else:
+            yield from self._finish_line()
+            self._start = None
         self._handle.close()
-        self._handle, self._held = None, b""
+        self._handle, self._reader, self._held = None, None, b""
 
-    def _missed(self, start: Position) -> Iterator[Batch]:
-        """Read the rest of the log that was current when we stopped, and every one since, from the archive."""
-        archived = self._archived()
-        names = [name for name, identity in archived if identity == start.identity]
-        if not names:
-            log.warning("the log read before is not in the archive yet", extra={"sensor": self._sensor.name})
-            return
-        for path, identity in archived[[p for p, _ in archived].index(names[0]) :]:
-            skip = start.offset if identity == start.identity else 0
-            reader = LogReader(Path(path), f"{self._sensor.name}:{path}", log=self._log)
-            with self._place.open(path) as handle:
-                stream = ByteStream(handle, path)  # type: ignore[arg-type]
-                yield from reader.resume(stream, skip)
+    def _finish_line(self) -> Iterator[Batch]:
+        """Give the last line of a log that ended without a newline."""
+        held, self._held = self._held, b""
+        if held.lstrip()[:1] not in (b"", b"#"):
+            yield from self._give(held + b"\n")
 
-    def _archived(self) -> list[tuple[str, str]]:
-        """Return archived logs of the last three days with their identities, oldest first."""
-        out = []
-        today = datetime.now(UTC).date()
-        for back in (3, 2, 1, 0, -1):
-            folder = posixpath.join(self._sensor.logs, (today - timedelta(days=back)).isoformat())
-            for name in self._place.names(folder):
-                if name.startswith(f"{self._log}."):
-                    path = posixpath.join(folder, name)
-                    with self._place.open(path) as handle:
-                        out.append((path, _identity_of(next(iter(ByteStream(handle, path)), b""))))  # type: ignore[arg-type]
-        return out
+    def _missed(self, start: Position, current: str) -> Generator[Batch, None, bool]:
+        """Read the rest of the log that was current when we stopped, and every one since; False: not yet whole."""
+        chain = self._since(start, current)
+        if not any(identity == start.identity for _, identity in chain) and self._may_wait():
+            return False
+        for entry, identity in chain:
+            same = identity == start.identity
+            offset = start.offset if same else 0
+            self._begin(identity, offset, start.form if same else {}, entry.mtime, entry.name)
+            problem = yield from self._unpack(entry.name, offset)
+            self._start = start = self.position or start
+            if problem is not None and self._may_wait():
+                self._reader = None
+                return False
+            if problem is not None:
+                self.given_up += 1
+                log.warning("left to the nightly ledger", extra={"sensor": self._sensor.name, "file": entry.name, "reason": problem})
+            yield from self._finish_line()
+        if not chain:
+            self.given_up += 1
+            log.warning("the log read before is nowhere: its rest is left to the ledger", extra={"sensor": self._sensor.name})
+        self._waits_since = None
+        return True
+
+    def _unpack(self, path: str, offset: int) -> Generator[Batch, None, str | None]:
+        """Give a rotated log's rows from `offset` on; return why it broke off, None when it was whole."""
+        assert self._reader is not None
+        with self._place.open(path) as handle:
+            stream = ByteStream(handle, path)  # type: ignore[arg-type]
+            above = offset
+            for piece in stream:
+                if above and not self._reader.form():
+                    self._reader.skim(piece[:above])
+                passed = min(above, len(piece))
+                above -= passed
+                if passed < len(piece):
+                    yield from self._take(piece[passed:])
+        return stream.problem.reason if stream.problem is not None else None
+
+    def _may_wait(self) -> bool:
+        """Say whether what is missing may still come: gzip takes its time with a large hour."""
+        if self._waits_since is None:
+            self._waits_since = time.monotonic()
+        return time.monotonic() - self._waits_since < self._archive_wait_s
+
+    def _since(self, start: Position, current: str) -> list[tuple[Entry, str]]:
+        """Return the rotated logs from the one of `start` on, oldest first, with full paths and identities."""
+        now = datetime.now(UTC)
+        read = datetime.fromtimestamp(start.mtime, UTC) if start.mtime else now - CATCH_UP
+        days = {(when + timedelta(days=n)).date() for when in (read, now) for n in (-1, 0, 1)}
+        folders = [posixpath.join(self._sensor.logs, day.isoformat()) for day in sorted(days)]
+        found: dict[str, Entry] = {}
+        for folder in [*folders, self._sensor.current_folder]:
+            for entry in self._place.files(folder):
+                path = posixpath.join(folder, entry.name)
+                if path == self._path or not self._is_rotated(entry.name) or entry.mtime < read.timestamp() - 2.0:
+                    continue
+                with self._place.open(path) as handle:
+                    identity = _identity_of(next(iter(ByteStream(handle, path)), b""))  # type: ignore[arg-type]
+                if identity and identity != current:
+                    found[identity] = Entry(path, entry.size, entry.mtime)  # beside the log it is whole: the last one wins
+        latest = max((e.mtime for e in found.values()), default=0.0)
+        fresh = {i: e for i, e in found.items() if e.mtime >= latest - CATCH_UP.total_seconds()}
+        ordered = sorted(fresh.items(), key=lambda item: (item[1].mtime, item[1].name))
+        if start.identity in fresh:
+            first = [identity for identity, _ in ordered].index(start.identity)
+            ordered = ordered[first:]
+        return [(entry, identity) for identity, entry in ordered]
+
+    def _is_rotated(self, name: str) -> bool:
+        """Say whether a name is one of this log's rotated ones: `conn.08:00:00-…`, `conn-26-11-06_…`, `conn.log.1`."""
+        return name.startswith((f"{self._log}.", f"{self._log}-")) and not name.startswith(f"{self._log}-summary")
 
     def close(self) -> None:
         """Let go of the log and the place."""
-        if self._handle is not None:
-            self._handle.close()
+        try:
+            if self._handle is not None:
+                self._handle.close()
+        except self._place.faults:
+            pass  # it was cut already
         self._place.close()
 
 
@@ -277,7 +327,7 @@ def _identity(handle: IO[bytes]) -> str:
 
 def _identity_of(head: bytes) -> str:
     """Return the hash of the `#open` line, or of the first row; empty while neither is complete."""
-    for line in head[:IDENTITY_BYTES].splitlines(keepends=True):
+    for line in head[:IDENTITY_BYTES].lstrip(b"\0").splitlines(keepends=True):
         if not line.endswith(b"\n"):
             return ""
         if line.startswith(b"#open") or (line.strip() and not line.startswith(b"#")):
@@ -285,6 +335,7 @@ def _identity_of(head: bytes) -> str:
     return ""
 
 
-def open_place(sensor: Sensor, known_hosts: Path) -> Place:
-    """Return the place of a sensor's logs."""
-    return LocalPlace() if sensor.kind == "folder" else SftpPlace(sensor, known_hosts)
+def _has_form(handle: IO[bytes]) -> bool:
+    """Say whether a log says itself how to read it: a header, or JSON."""
+    handle.seek(0)
+    return handle.read(IDENTITY_BYTES).lstrip()[:1] in (b"#", b"{")

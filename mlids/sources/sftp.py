@@ -27,18 +27,8 @@ class SftpArchive:
     def __init__(self, sensor: Sensor, known_hosts: Path) -> None:
         self.name = sensor.name
         self._root = sensor.logs.rstrip("/") or "/"
-        self._transport = ssh.connect(sensor, known_hosts)
-        try:
-            client = paramiko.SFTPClient.from_transport(self._transport, window_size=ssh.WINDOW_BYTES, max_packet_size=ssh.PACKET_BYTES)
-        except (paramiko.SSHException, EOFError) as error:
-            self._transport.close()
-            raise SourceError(f"sensor {self.name}: no SFTP there: {error}; is the sftp subsystem switched on in sshd?") from error
-        assert client is not None
+        self._transport, self._sftp = ssh.open_sftp(sensor, known_hosts)
         self._read_bytes = ssh.largest_read(self._transport.remote_version)
-        self._sftp = client
-        channel = client.get_channel()
-        assert channel is not None
-        channel.settimeout(sensor.timeout_s)
 
     def close(self) -> None:
         """Close the connection."""

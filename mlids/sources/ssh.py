@@ -101,6 +101,24 @@ def connect(sensor: Sensor, known_hosts: Path) -> paramiko.Transport:
     return transport
 
 
+def open_sftp(sensor: Sensor, known_hosts: Path) -> tuple[paramiko.Transport, paramiko.SFTPClient]:
+    """Return an authenticated transport and an SFTP client on it, whose answers are waited for `timeout_s`.
+
+    Raises what `connect` does, and SourceError when there is no SFTP.
+    """
+    transport = connect(sensor, known_hosts)
+    try:
+        client = paramiko.SFTPClient.from_transport(transport, window_size=WINDOW_BYTES, max_packet_size=PACKET_BYTES)
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        transport.close()
+        raise SourceError(f"sensor {sensor.name}: no SFTP there: {error}; is the sftp subsystem switched on in sshd?") from error
+    assert client is not None
+    channel = client.get_channel()
+    assert channel is not None
+    channel.settimeout(sensor.timeout_s)
+    return transport, client
+
+
 def _algorithms(known: dict[str, paramiko.PKey]) -> list[str]:
     names: list[str] = []
     for kind in known:

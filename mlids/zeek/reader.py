@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import polars as pl
 
@@ -20,7 +20,7 @@ from mlids.zeek.bytestream import Block, ByteStream, Problem, blocks
 from mlids.zeek.header import Header, apply_directive, header_of_names, is_directive
 from mlids.zeek.jsonl import JsonParser
 from mlids.zeek.tsv import Parsed, Reject, parse_table, reject
-from mlids.zeek.types import CONN_LIKE, log_type_of
+from mlids.zeek.types import CONN_LIKE, Column, log_type_of
 
 BLOCK_BYTES = 32 << 20
 
@@ -112,10 +112,19 @@ class LogReader:
             self._directive(whole[at:end], self._line + whole.count(b"\n", 0, at))
         self._line += whole.count(b"\n")
 
-    def resume(self, stream: ByteStream, offset: int) -> Iterator[Batch]:
-        """Yield the batches of a stream from a plain offset on."""
-        for block in blocks(_skip(iter(stream), offset, self), self._block_bytes):
-            yield from self._block(Block(block.data, self._line + block.first_line - 1, block.lines, block.complete, block.too_long))
+    def form(self) -> dict[str, Any]:
+        """Return how rows are read at this place, as plain values; empty while that is not known."""
+        if self._json is not None:
+            return {"json": True}
+        return asdict(self._header) if self._seen_header and self._header.columns else {}
+
+    def take_form(self, form: dict[str, Any]) -> None:
+        """Read rows as `form` says, which an earlier reader gave: the head of the log need not be read again."""
+        if form.get("json"):
+            self._json = JsonParser()
+            return
+        self._header = Header(**form | {"columns": tuple(Column(**c) for c in form["columns"])})
+        self._seen_header = True
 
     def _block(self, block: Block) -> Iterator[Batch]:
         if block.too_long:
@@ -227,15 +236,6 @@ def _hash_lines(data: bytes) -> Iterator[tuple[int, int]]:
         end = data.find(b"\n", at) + 1 or len(data)
         yield at, end
         at = end
-
-
-def _skip(pieces: Iterator[bytes], offset: int, reader: LogReader) -> Iterator[bytes]:
-    for piece in pieces:
-        if offset > 0:
-            reader.skim(piece[:offset])
-            piece, offset = piece[offset:], max(offset - len(piece), 0)
-        if piece:
-            yield piece
 
 
 def is_conn(batch: Batch) -> bool:

@@ -10,7 +10,8 @@ import pytest
 
 from mlids.errors import SourceError
 from mlids.settings import Sensor
-from mlids.sources.follow import Follower, LocalPlace, Place, Position, SftpPlace
+from mlids.sources.follow import Follower, Position
+from mlids.sources.place import LocalPlace, Place, SftpPlace
 from tests.conftest import CONN_HEADER, conn_line
 from tests.sources.conftest import Sshd
 
@@ -47,7 +48,7 @@ def append(log: Path, text: str) -> None:
 
 
 def test_rows_come_once_and_half_lines_wait(place: Place, log: Path, tmp_path: Path) -> None:
-    follower = Follower(place, sensor(tmp_path))
+    follower = Follower(place, sensor(tmp_path), check_s=0)
     assert take(follower) == []  # the log does not exist yet
     append(log, header("1") + conn_line("C1") + conn_line("C2")[:30])
     assert take(follower) == ["C1"]
@@ -58,7 +59,7 @@ def test_rows_come_once_and_half_lines_wait(place: Place, log: Path, tmp_path: P
 
 
 def test_rotation_by_rename_loses_nothing(place: Place, log: Path, tmp_path: Path) -> None:
-    follower = Follower(place, sensor(tmp_path))
+    follower = Follower(place, sensor(tmp_path), check_s=0)
     append(log, header("1") + conn_line("C1"))
     assert take(follower) == ["C1"]
     old = log.with_name("conn.old")
@@ -74,7 +75,7 @@ def test_rotation_by_rename_loses_nothing(place: Place, log: Path, tmp_path: Pat
 
 
 def test_copy_truncate_starts_anew(place: Place, log: Path, tmp_path: Path) -> None:
-    follower = Follower(place, sensor(tmp_path))
+    follower = Follower(place, sensor(tmp_path), check_s=0)
     append(log, header("1") + "".join(conn_line(f"C{n}") for n in range(20)))
     assert len(take(follower)) == 20
     log.write_text(header("2") + conn_line("CNew"))
@@ -112,7 +113,7 @@ def test_what_was_rotated_while_away_is_read_from_the_archive(place: Place, log:
 
 
 def test_json_and_a_header_change_at_rotation(place: Place, log: Path, tmp_path: Path) -> None:
-    follower = Follower(place, sensor(tmp_path))
+    follower = Follower(place, sensor(tmp_path), check_s=0)
     append(log, header("1") + conn_line("C1"))
     assert take(follower) == ["C1"]
     log.rename(log.with_name("old"))
@@ -122,7 +123,7 @@ def test_json_and_a_header_change_at_rotation(place: Place, log: Path, tmp_path:
 
 
 def test_bad_rows_are_counted_and_do_not_stop_the_rest(place: Place, log: Path, tmp_path: Path) -> None:
-    follower = Follower(place, sensor(tmp_path))
+    follower = Follower(place, sensor(tmp_path), check_s=0)
     append(log, header("1") + conn_line("C1") + "nonsense\n" + conn_line("C2"))
     assert take(follower) == ["C1", "C2"] and follower.rejected == 1
     follower.close()
