@@ -5,10 +5,10 @@ BIN := .venv/bin
 HOME_DIR ?= demo-home
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo test check fmt bench lock wheel clean
+.PHONY: help setup demo test test-faults check fmt bench lock wheel clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: ## make .venv from the hashed lock (uv is kept in .tools/)
 	@scripts/setup.sh
@@ -20,6 +20,10 @@ demo: ## run the whole line on a synthetic site (ONCE=1: stop when the summary i
 test: ## the whole test suite
 	@scripts/setup.sh test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-faults: ## the full fault table and the soak of live scoring (20 minutes); writes docs/reliability.md
+	@scripts/setup.sh test
+	MLIDS_FAULTS=long MLIDS_FAULT_TABLE=docs/reliability.md $(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
 
 check: ## format, lint, strict types, import rules
 	@scripts/setup.sh

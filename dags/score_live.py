@@ -2,7 +2,7 @@
 
 Follows the growing `conn.log` of every sensor and puts alerts into the sinks within a second or so. One task
 a sensor; each runs for `seconds` and is followed by the next run, which goes on at the stored position, so
-nothing is lost in between. `mlids serve` is the same loop as a service.
+nothing is lost in between. `mlids serve` is the same loop as a service; `live_watch` says when it is not well.
 """
 
 import pendulum

@@ -53,14 +53,14 @@ def train_weekly():
         return pipeline.evaluate_and_promote(trained["version"], trained["snapshot_id"])
 
     @task
-    def score_unscored(gate: dict) -> list[dict]:
+    def reconcile_unscored(gate: dict) -> list[dict]:
         from mlids import pipeline
 
-        return pipeline.score_unscored()
+        return pipeline.reconcile_unscored()
 
     frozen = snapshot()
     days_are_there() >> frozen
-    score_unscored(evaluate_and_promote(train(frozen)))
+    reconcile_unscored(evaluate_and_promote(train(frozen)))
 
 
 train_weekly()

@@ -1,7 +1,8 @@
-"""### Pull, lake, score: one day of every sensor
+"""### Pull, lake, ledger: one day of every sensor
 
 Each night, for every sensor in `sensors.toml`: pull the day that has just ended in the sensor's own time
-zone, turn it into typed Parquet, record it in the ledger, and score it with the model in production.
+zone, turn it into typed Parquet, and hold it against what was scored live. What is missing there is scored
+late with the model in production, under the ids that live alerts have; the ledger says so by hour.
 Hours of the day before that arrived late are taken up too.
 
 **Backfill** it over any days the sensor still has: a day is replaced whole, never doubled. Run it by hand
@@ -46,12 +47,12 @@ def zeek_ingest():
         return pipeline.build_lake_days(pulled)
 
     @task(max_active_tis_per_dag=2, map_index_template="{{ task.op_kwargs['built']['sensor'] }}")
-    def score_day(built: dict) -> dict:
+    def reconcile(built: dict) -> dict:
         from mlids import pipeline
 
-        return pipeline.score_days(built["sensor"], built["days"])
+        return pipeline.reconcile_days(built["sensor"], built["days"])
 
-    score_day.expand(built=build_lake.expand(pulled=pull.expand(what=sensors())))
+    reconcile.expand(built=build_lake.expand(pulled=pull.expand(what=sensors())))
 
 
 zeek_ingest()

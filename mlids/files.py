@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 
-def write_aside(path: Path, data: str | bytes, *, sync: bool = True) -> Path:
-    """Replace `path` by `data` (text as UTF-8) and return it; folders above it are made.
+def write_aside(path: Path, data: str | bytes | Callable[[BinaryIO], None], *, sync: bool = True) -> Path:
+    """Replace `path` by `data` (text as UTF-8, or what a function writes) and return it; folders above it are made.
 
     Without `sync` the rename is still whole for readers, but may be lost with the machine's power.
     """
@@ -15,7 +17,10 @@ def write_aside(path: Path, data: str | bytes, *, sync: bool = True) -> Path:
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with aside.open("wb") as out:
-            out.write(data.encode() if isinstance(data, str) else data)
+            if callable(data):
+                data(out)
+            else:
+                out.write(data.encode() if isinstance(data, str) else data)
             if sync:
                 out.flush()
                 os.fsync(out.fileno())

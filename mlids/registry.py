@@ -125,6 +125,8 @@ class Registry:
             if getattr(error, "error_code", "") in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
                 return None
             raise StoreError(f"MLflow at {self.uri} does not answer: {str(error)[:200]}") from error
+        if not found.run_id:  # registered by hand, from a file
+            return Version(str(found.version), "", tuple(found.aliases), {}, {})
         run = self._client.get_run(found.run_id)
         return Version(str(found.version), found.run_id, tuple(found.aliases), run.data.metrics, run.data.params)
 
@@ -149,10 +151,18 @@ class Registry:
 
         Raises ModelError when it is missing or damaged, StoreError when MLflow does not answer.
         """
+        return Bundle(self.download(reference), self._number(self._full(reference)))
+
+    def _full(self, reference: str) -> str:
+        if reference.startswith(("models:/", "runs:/")):
+            return reference
+        return f"models:/{self.name}{'/' if reference.isdigit() else '@'}{reference}"
+
+    def download(self, reference: str) -> bytes:
+        """Return the graph that `load` makes a bundle of, unchecked. Raises what it does."""
         import mlflow
 
-        if not reference.startswith(("models:/", "runs:/")):
-            reference = f"models:/{self.name}{'/' if reference.isdigit() else '@'}{reference}"
+        reference = self._full(reference)
         self._select()
         with tempfile.TemporaryDirectory(prefix="mlids-model-") as folder:
             try:
@@ -166,7 +176,7 @@ class Registry:
             found = sorted(path.rglob("*.onnx"))
             if not found:
                 raise ModelError(f"{reference} holds no .onnx file; it was not registered by mlids")
-            return Bundle(found[0].read_bytes(), self._number(reference))
+            return found[0].read_bytes()
 
     def _number(self, reference: str) -> str | None:
         rest = reference.removeprefix("models:/")

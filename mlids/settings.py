@@ -62,12 +62,18 @@ class Settings(BaseSettings):
     )  # fmt: skip
     train_days: int = Field(7, ge=1, le=90, description="Days of traffic that a model learns from.")
     train_rows: int = Field(200_000, ge=1_000, le=5_000_000, description="Rows sampled for training.")
-    sinks: Annotated[tuple[str, ...], NoDecode] = Field(("sqlite", "jsonl"), description="Where alerts go: sqlite, jsonl, elasticsearch.")
+    sinks: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("sqlite", "jsonl"), description="Where alerts go: sqlite (always), jsonl, elasticsearch."
+    )
     elastic_url: str = Field("", description="Elasticsearch, for example https://es.example:9200.")
     elastic_api_key: SecretStr | None = Field(None, description="API key with create_doc on mlids-*.")
     elastic_ca_file: Path | None = Field(None, description="CA certificate that signed the server's.")
     elastic_prefix: Name = Field("mlids", description="Index prefix: PREFIX-YYYY.MM.DD.")
     poll_interval_s: float = Field(0.25, gt=0, le=60, description="Seconds between two looks at a growing log.")
+
+    lag_bound_s: float = Field(300.0, gt=0, le=86_400, description="Seconds that live scoring may be behind before the watch task fails.")
+    metrics_host: str = Field("127.0.0.1", description="Address that `mlids serve` gives metrics and health on.")
+    metrics_port: int = Field(0, ge=0, le=65535, description="Port of /metrics and /healthz; 0: none.")
 
     @model_validator(mode="before")
     @classmethod

@@ -65,6 +65,21 @@ def made_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="session")
+def trained_home(tmp_path_factory: pytest.TempPathFactory, made_site: Path) -> Path:
+    """A home with two days in the lake and a model in production."""
+    from mlids import pipeline
+
+    home = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLIDS_HOME", str(home))
+        for day in ("2026-11-04", "2026-11-05"):
+            pipeline.ingest_paths("hq", day, [made_site / day])
+        snapshot = pipeline.snapshot("2026-11-04", "2026-11-06")
+        pipeline.evaluate_and_promote(pipeline.train(snapshot["id"])["version"], snapshot["id"])
+    return home
+
+
 def free_port() -> int:
     """Return a free port of loopback."""
     with socket.socket() as s:

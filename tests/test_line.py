@@ -32,7 +32,7 @@ def test_the_whole_line(site: Path, made_site: Path) -> None:
         pulled = pipeline.pull_with_late("hq", day)
         built = pipeline.build_lake_days(pulled)
         assert built["days"] == [day] and built["built"][0]["rejected"] == 0
-        assert pipeline.score_days("hq", built["days"])["days"][0]["model_version"] is None
+        assert pipeline.reconcile_days("hq", built["days"])["days"][0]["model_version"] is None
     settings = load_settings()
     lake, database = pipeline.open_lake(settings), pipeline.open_database(settings)
     rows = sum(f.height for d in DAYS for f in lake.batches("conn", "hq", [date.fromisoformat(d)]))
@@ -56,10 +56,10 @@ def test_the_whole_line(site: Path, made_site: Path) -> None:
     bundle = registry.load("production")
     assert isinstance(bundle, Bundle) and bundle.spec.threshold == trained["threshold"]
 
-    scored = pipeline.score_unscored()
-    assert [s["day"] for s in scored] == DAYS and pipeline.score_unscored() == []
+    scored = pipeline.reconcile_unscored()
+    assert [s["day"] for s in scored] == DAYS and pipeline.reconcile_unscored() == []
     alerts = database.alerts(limit=10_000)
-    again = pipeline.score_day("hq", DAYS[0])
+    again = pipeline.reconcile("hq", DAYS[0])
     assert again["alerts"] == scored[0]["alerts"]
     assert {a["id"]: a["mlids"]["count"] for a in database.alerts(limit=10_000)} == {a["id"]: a["mlids"]["count"] for a in alerts}
     named = {u for a in alerts for u in a["mlids"]["uids"]}

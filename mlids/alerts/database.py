@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from mlids.alerts.document import Alert
+from mlids.alerts.document import Alert, merged
 from mlids.errors import StoreError
 
 META = sa.MetaData()
@@ -27,6 +27,7 @@ ALERTS = sa.Table(
     sa.Column("model_version", sa.String(32)),
     sa.Column("origin", sa.String(16), nullable=False),
     sa.Column("document", sa.Text, nullable=False),
+    sa.Column("parts", sa.Text),  # the document of each scoring that had a share in it
     sa.Column("updated_at", sa.String(32), nullable=False),
 )  # fmt: skip
 VERDICTS = sa.Table(
@@ -62,6 +63,18 @@ LEDGER = sa.Table(
 )  # fmt: skip
 
 
+HOURS = sa.Table(
+    "hours", META,
+    sa.Column("sensor", sa.String(64), primary_key=True),
+    sa.Column("day", sa.String(10), primary_key=True),  # of the archive, in the sensor's zone
+    sa.Column("hour", sa.String(20), primary_key=True),  # ISO 8601, UTC: no hour is twice
+    sa.Column("archived", sa.Integer, nullable=False),
+    sa.Column("live", sa.Integer, nullable=False),
+    sa.Column("late", sa.Integer, nullable=False),
+    sa.Column("rejected", sa.Integer, nullable=False),
+)  # fmt: skip
+
+
 def now() -> str:
     """Return the time of writing, UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -81,6 +94,7 @@ class Database:
                 if url.startswith("sqlite"):
                     db.exec_driver_sql("PRAGMA journal_mode=WAL")
                 META.create_all(db)
+                _add_columns(db)
         except sa.exc.SQLAlchemyError as error:
             shown = sa.engine.make_url(url).render_as_string(hide_password=True)
             raise StoreError(f"database {shown}: {_short(error)}") from error
@@ -92,6 +106,14 @@ class Database:
     def _upsert(self, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
         if not rows:
             return
+        try:
+            with self._engine.begin() as db:
+                db.execute(self._statement(table), list(rows))
+        except sa.exc.SQLAlchemyError as error:
+            raise StoreError(f"table {table.name} could not be written: {_short(error)}") from error
+
+    def _statement(self, table: sa.Table) -> Any:
+        """Return the insert that replaces rows of the same key."""
         dialect = self._engine.dialect.name
         if dialect == "postgresql":
             from sqlalchemy.dialects.postgresql import insert
@@ -100,16 +122,40 @@ class Database:
         statement = insert(table)
         keys = [c.name for c in table.primary_key]
         changed = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
-        statement = statement.on_conflict_do_update(index_elements=keys, set_=changed)
-        try:
-            with self._engine.begin() as db:
-                db.execute(statement, list(rows))
-        except sa.exc.SQLAlchemyError as error:
-            raise StoreError(f"table {table.name} could not be written: {_short(error)}") from error
+        return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
-    def put_alerts(self, alerts: Iterable[Alert], origin: str) -> None:
-        """Insert alerts or bring them up to date. `origin` is `live` or `batch`."""
-        self._upsert(ALERTS, [_row(a, origin) for a in alerts])
+    def put_alerts(self, alerts: Sequence[Alert], part: str) -> list[dict[str, Any]]:
+        """Insert alerts or bring them up to date; return their documents, merged with what other scorings know of them.
+
+        `part` is `live`, or `late` and its day. What a part says replaces what it said before, save that a
+        live count never falls: a scorer that lost its state counts anew.
+        """
+        out: list[dict[str, Any]] = []
+        for start in range(0, len(alerts), 500):
+            some = {a.id: a for a in alerts[start : start + 500]}
+            try:
+                with self._engine.begin() as db:
+                    held = self._held_parts(db, list(some))
+                    rows = []
+                    for alert in some.values():
+                        parts = held.get(alert.id, {})
+                        document, before = alert.document(), parts.get(part)
+                        if part == "live" and before is not None and before["mlids"]["count"] > alert.count:
+                            document["mlids"]["count"] = before["mlids"]["count"]
+                        rows.append(_row(alert.id, parts | {part: document}))
+                    db.execute(self._statement(ALERTS), rows)
+            except sa.exc.SQLAlchemyError as error:
+                raise StoreError(f"alerts could not be written: {_short(error)}") from error
+            out += [json.loads(r["document"]) for r in rows]
+        return out
+
+    @staticmethod
+    def _held_parts(db: sa.Connection, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return the parts of alerts; nobody else changes them before the transaction ends."""
+        chosen = ALERTS.c.id.in_(ids)
+        db.execute(sa.update(ALERTS).where(chosen).values(updated_at=ALERTS.c.updated_at))  # takes the lock first
+        found = db.execute(sa.select(ALERTS.c.id, ALERTS.c.parts, ALERTS.c.origin, ALERTS.c.document).where(chosen))
+        return {i: json.loads(parts) if parts else {origin: json.loads(document)} for i, parts, origin, document in found}
 
     def alerts(self, *, since: datetime | None = None, until: datetime | None = None, limit: int = 1_000) -> list[dict[str, Any]]:
         """Return alert documents, newest first, each with its `id`, `origin` and verdict."""
@@ -133,15 +179,18 @@ class Database:
             found = db.execute(query.order_by(ALERTS.c.ts.desc(), ALERTS.c.id).limit(limit)).all()
         return [json.loads(document) | {"verdict": verdict} for document, verdict in found]
 
-    def drop_day_alerts(self, sensor: str, start: datetime, end: datetime, keep: set[str]) -> None:
-        """Remove batch alerts of a sensor's span that a new scoring no longer gives."""
-        found = sa.select(ALERTS.c.id).where(
-            ALERTS.c.sensor == sensor, ALERTS.c.origin == "batch", ALERTS.c.ts >= _stamp(start), ALERTS.c.ts < _stamp(end)
-        )
+    def drop_part(self, sensor: str, part: str, keep: set[str]) -> None:
+        """Take a scoring's share out of a sensor's alerts that it no longer gives; what nobody else knows of is removed."""
+        found = sa.select(ALERTS.c.id).where(ALERTS.c.sensor == sensor, ALERTS.c.parts.contains(json.dumps(part), autoescape=True))
         with self._engine.begin() as db:
             gone = [i for (i,) in db.execute(found) if i not in keep]
-            for start_at in range(0, len(gone), 500):
-                db.execute(sa.delete(ALERTS).where(ALERTS.c.id.in_(gone[start_at : start_at + 500])))
+            for start in range(0, len(gone), 500):
+                held = self._held_parts(db, gone[start : start + 500])
+                left = {i: {k: v for k, v in parts.items() if k != part} for i, parts in held.items()}
+                rows = [_row(i, parts) for i, parts in left.items() if parts]
+                if rows:
+                    db.execute(self._statement(ALERTS), rows)
+                db.execute(sa.delete(ALERTS).where(ALERTS.c.id.in_([i for i, parts in left.items() if not parts])))
 
     def put_verdict(self, alert_id: str, verdict: str, who: str, note: str | None = None) -> None:
         """Store an analyst's verdict on an alert. Raises StoreError when there is no such alert."""
@@ -173,8 +222,17 @@ class Database:
         self._upsert(LEDGER, [row])
 
     def ledger(self, start: date | None = None, end: date | None = None) -> list[dict[str, Any]]:
-        """Return ledger rows of days from `start` up to, not including, `end`; newest first."""
-        query = sa.select(LEDGER).order_by(LEDGER.c.day.desc(), LEDGER.c.sensor)
+        """Return ledger rows of days from `start` up to, not including, `end`; newest first.
+
+        `live`, `late` and `missing` are null for a day that was not reconciled yet.
+        """
+        known = {n: sa.func.sum(HOURS.c[n]).label(n) for n in ("archived", "live", "late")}
+        sums = sa.select(HOURS.c.sensor, HOURS.c.day, *known.values()).group_by(HOURS.c.sensor, HOURS.c.day).subquery()
+        missing = (sums.c.archived - sums.c.live - sums.c.late).label("missing")
+        query = sa.select(LEDGER, sums.c.live, sums.c.late, missing).join(
+            sums, (sums.c.sensor == LEDGER.c.sensor) & (sums.c.day == LEDGER.c.day), isouter=True
+        )
+        query = query.order_by(LEDGER.c.day.desc(), LEDGER.c.sensor)
         if start is not None:
             query = query.where(LEDGER.c.day >= start.isoformat())
         if end is not None:
@@ -182,14 +240,47 @@ class Database:
         with self._engine.connect() as db:
             return [dict(r) | {"problems": json.loads(r["problems"])} for r in db.execute(query.limit(1_000)).mappings()]
 
+    def put_hours(self, sensor: str, day: str, hours: Sequence[Mapping[str, Any]]) -> None:
+        """Replace the hours of a sensor's day in the gap ledger."""
+        with self._engine.begin() as db:
+            db.execute(sa.delete(HOURS).where(HOURS.c.sensor == sensor, HOURS.c.day == day))
+        self._upsert(HOURS, [{"sensor": sensor, "day": day, **h} for h in hours])
 
-def _row(alert: Alert, origin: str) -> dict[str, Any]:
-    document = alert.document()
+    def hours(self, start: date, end: date, sensor: str | None = None) -> list[dict[str, Any]]:
+        """Return the gap ledger of days from `start` up to, not including, `end`, in order, with `missing`."""
+        query = sa.select(HOURS).where(HOURS.c.day >= start.isoformat(), HOURS.c.day < end.isoformat())
+        if sensor is not None:
+            query = query.where(HOURS.c.sensor == sensor)
+        with self._engine.connect() as db:
+            found = db.execute(query.order_by(HOURS.c.sensor, HOURS.c.day, HOURS.c.hour)).mappings().all()
+        return [dict(r) | {"missing": r["archived"] - r["live"] - r["late"]} for r in found]
+
+
+def _add_columns(db: sa.Connection) -> None:
+    """Give tables of an older version the columns that came since."""
+    seen = sa.inspect(db)
+    for table in META.sorted_tables:
+        have = {c["name"] for c in seen.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in have:
+                kind = column.type.compile(db.dialect)
+                db.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
+
+
+def _row(alert_id: str, parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    document = merged(parts)
+    origin = "live" if "live" in parts else "late"
     return {
-        "id": alert.id, "ts": document["ts"], "sensor": alert.key.sensor, "kind": alert.key.kind, "src": alert.src,
-        "dst": alert.dst, "score": alert.score, "count": alert.count, "model_version": alert.model_version,
-        "origin": origin, "document": json.dumps(document), "updated_at": now(),
+        "id": alert_id, "ts": document["ts"], "sensor": document["observer"]["name"], "kind": document["mlids"]["kind"],
+        "src": _storable(document["src"]), "dst": _storable(document["dst"]), "score": document["score"],
+        "count": document["mlids"]["count"], "model_version": document["mlids"]["model_version"], "origin": origin,
+        "document": json.dumps(document), "parts": json.dumps(parts), "updated_at": now(),
     }  # fmt: skip
+
+
+def _storable(text: str) -> str:
+    """Return a log's text as every database takes it: PostgreSQL has no NUL, and the column has its width."""
+    return text.replace("\0", "\\x00")[:64]
 
 
 def _stamp(when: datetime) -> str:

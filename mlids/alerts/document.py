@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from mlids.alerts.grouping import GroupKey
+from mlids.alerts.grouping import STORM, GroupKey
 from mlids.features.behaviours import BEHAVIOURS
 
 UIDS_KEPT = 10
@@ -44,6 +45,8 @@ class Alert:
     def title(self) -> str:
         """One line for lists."""
         name = _TITLES.get(self.key.kind, self.key.kind.replace("_", " "))
+        if self.key.target == STORM:
+            return f"{name}, many more of them; the first is of {self.src}"
         if self.key.source:
             return f"{name} by {self.src}"
         return f"{name} against {self.dst}" if self.key.target else name
@@ -77,6 +80,20 @@ class Alert:
         if technique:
             doc["threat"] = {"framework": "MITRE ATT&CK", "technique": {"id": technique}}
         return doc
+
+
+def merged(parts: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return one document from those that several scorings made of one alert, by the name of the scoring.
+
+    The strongest tells the story; counts add up, as each scoring had other rows.
+    """
+    documents = list(parts.values())
+    out = dict(max(documents, key=lambda d: d["score"]))
+    first, last = min(d["ts"] for d in documents), max(d["event"]["end"] for d in documents)
+    uids = list(dict.fromkeys(uid for d in documents for uid in d["mlids"]["uids"]))[:UIDS_KEPT]
+    out |= {"ts": first, "@timestamp": first, "event": out["event"] | {"start": first, "end": last}}
+    out["mlids"] = out["mlids"] | {"uids": uids, "count": sum(d["mlids"]["count"] for d in documents)}
+    return out
 
 
 def _stamp(when: datetime) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from mlids.alerts.document import UIDS_KEPT, Alert
-from mlids.alerts.grouping import WINDOW_S, GroupKey, group_keys
+from mlids.alerts.grouping import STORM_FROM, WINDOW_S, GroupKey, group_keys, storm_key
 from mlids.detectors.bundle import Model
 from mlids.detectors.verdict import Verdicts, explain
 
@@ -21,6 +22,7 @@ class Gatherer:
 
     def __init__(self) -> None:
         self.open: dict[str, Alert] = {}
+        self._kinds: Counter[tuple[str, str, int]] = Counter()
 
     def add(self, model: Model, conns: pl.DataFrame, x: np.ndarray, verdicts: Verdicts) -> list[Alert]:
         """Take a judged batch; return the alerts that are new or grew, each once."""
@@ -33,6 +35,9 @@ class Gatherer:
         fresh: list[tuple[Alert, int]] = []
         for key, row, conn in zip(keys, rows.tolist(), hits.iter_rows(named=True), strict=True):
             alert = self.open.get(key.id)
+            if alert is None and self._is_storm(key):
+                key = storm_key(key)
+                alert = self.open.get(key.id)
             risk = float(verdicts.risk_score[row])
             if alert is None:
                 alert = self._begin(model, key, conn, verdicts, row)
@@ -66,12 +71,21 @@ class Gatherer:
             anomaly_score=float(scores.anomaly_score[row]), model_version=model.version,
         )  # fmt: skip
         self.open[key.id] = alert
+        self._kinds[key.sensor, key.kind, key.window] += 1
         return alert
+
+    def _is_storm(self, key: GroupKey) -> bool:
+        """Say whether so many alerts of this kind are open in this window that further ones are only counted."""
+        if not self._kinds and self.open:  # taken up from a checkpoint
+            self._kinds.update((a.key.sensor, a.key.kind, a.key.window) for a in self.open.values())
+        return self._kinds[key.sensor, key.kind, key.window] >= STORM_FROM
 
     def _close_old(self) -> None:
         """Forget alerts whose window is over; the newest window decides, not this machine's clock."""
         newest = max(a.key.window for a in self.open.values())
-        self.open = {k: a for k, a in self.open.items() if a.key.window >= newest - WINDOW_S}
+        if any(a.key.window < newest - WINDOW_S for a in self.open.values()):
+            self.open = {k: a for k, a in self.open.items() if a.key.window >= newest - WINDOW_S}
+            self._kinds = Counter({k: n for k, n in self._kinds.items() if k[2] >= newest - WINDOW_S})
         if len(self.open) > MAX_OPEN:
             kept = sorted(self.open.values(), key=lambda a: a.last_ts)[-MAX_OPEN:]
             self.open = {a.id: a for a in kept}

@@ -16,6 +16,9 @@ from mlids.features.behaviours import BEHAVIOURS
 
 # One alert stands for this long; then the same behaviour is worth another look.
 WINDOW_S = 6 * 3600
+# So many alerts of one kind, sensor and window stand by themselves; the rest are one (a flood of spoofed sources).
+STORM_FROM = 100
+STORM = "many"
 # An anomaly has no shape that would tell one destination from another: a source that is strange is one alert.
 _BY_SOURCE = {"horizontal_scan", "slow_scan", "lateral_movement", "exfiltration", "long_connection", "anomaly"}
 _BY_TARGET = {"flood", "syn_flood"}
@@ -55,6 +58,12 @@ def group_keys(model: Model, conns: pl.DataFrame, verdicts: Verdicts, rows: np.n
         text = "\x1f".join((sensor, kind, *parts, str(start)))
         out.append(GroupKey(hashlib.sha256(text.encode()).hexdigest()[:32], sensor, kind, parts[0], parts[1], start))
     return out
+
+
+def storm_key(key: GroupKey) -> GroupKey:
+    """Return the one key for all further alerts of this sensor, kind and window: nobody reads the thousandth."""
+    text = "\x1f".join((key.sensor, key.kind, "storm", str(key.window)))
+    return GroupKey(hashlib.sha256(text.encode()).hexdigest()[:32], key.sensor, key.kind, "", STORM, key.window)
 
 
 def alert_kinds(model: Model, verdicts: Verdicts, rows: Sequence[int] | np.ndarray) -> list[str]:

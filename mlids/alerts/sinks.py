@@ -1,38 +1,35 @@
-"""Where alerts go: the product's database, a JSON lines file a day, and Elasticsearch. Several at once."""
+"""Where alerts go besides the product's own tables: a JSON lines file a day, and Elasticsearch. Several at once."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
-from mlids.alerts.database import Database
-from mlids.alerts.document import Alert
 from mlids.errors import StoreError
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A document that a sink will never take, and why."""
+
+    document: Document
+    reason: str
 
 
 class Sink(Protocol):
-    """Takes alerts; when `write` returns, they are kept. The same alert twice is kept once."""
+    """Takes alert documents; when `write` returns, they are kept. The same alert twice is kept once."""
 
     name: str
 
-    def write(self, alerts: Sequence[Alert]) -> None:
-        """Keep the alerts. Raises StoreError when they are not."""
-
-
-class DatabaseSink:
-    """Alerts in the product's own tables."""
-
-    name = "sqlite"
-
-    def __init__(self, database: Database, origin: str = "live") -> None:
-        self._database, self._origin = database, origin
-
-    def write(self, alerts: Sequence[Alert]) -> None:
-        """Insert alerts or bring them up to date."""
-        self._database.put_alerts(alerts, self._origin)
+    def write(self, documents: Sequence[Document]) -> list[Refused]:
+        """Keep the documents; return those refused for good. Raises StoreError when it may work later."""
 
 
 class JsonLinesSink:
@@ -44,44 +41,51 @@ class JsonLinesSink:
         self._folder = folder
         self._seen: dict[str, set[str]] = {}
 
-    def write(self, alerts: Sequence[Alert]) -> None:
+    def write(self, documents: Sequence[Document]) -> list[Refused]:
         """Append those that are not there yet."""
-        by_day: dict[str, list[Alert]] = {}
-        for alert in alerts:
-            by_day.setdefault(f"{alert.ts:%Y-%m-%d}", []).append(alert)
+        by_day: dict[str, list[Document]] = {}
+        for document in documents:
+            by_day.setdefault(document["ts"][:10], []).append(document)
         for day, some in by_day.items():
             path = self._folder / f"alerts-{day}.jsonl"
             try:
-                seen = self._known(day, path)
-                fresh = [a for a in some if a.id not in seen]
-                if fresh:
-                    with path.open("a", encoding="utf-8") as out:
-                        out.write("".join(json.dumps(a.document()) + "\n" for a in fresh))
+                self._folder.mkdir(parents=True, exist_ok=True)
+                with path.open("a+b") as out:
+                    fcntl.flock(out, fcntl.LOCK_EX)  # scorers of other sensors append to the same day
+                    seen = self._known(day, out)
+                    fresh = [d for d in some if d["event"]["id"] not in seen]
+                    if fresh:
+                        out.write("".join(json.dumps(d) + "\n" for d in fresh).encode())
                         out.flush()
                         os.fsync(out.fileno())
-                    seen.update(a.id for a in fresh)
+                        seen.update(d["event"]["id"] for d in fresh)
             except OSError as error:
                 raise StoreError(f"{path}: {error.strerror or error}") from error
+        return []
 
-    def _known(self, day: str, path: Path) -> set[str]:
+    def _known(self, day: str, held: BinaryIO) -> set[str]:
+        """Return the ids in a day's file; the half line of a writer that was killed is ended, so that the next one stands alone."""
+        end = held.seek(0, os.SEEK_END)
+        if end:
+            held.seek(end - 1)
+            if held.read(1) != b"\n":
+                held.write(b"\n")
         if day not in self._seen:
-            self._folder.mkdir(parents=True, exist_ok=True)
             ids = set()
-            if path.exists():
-                for line in path.read_text(encoding="utf-8").splitlines():
-                    try:
-                        ids.add(json.loads(line)["event"]["id"])
-                    except (ValueError, KeyError, TypeError):
-                        continue  # half a line of a killed writer
-                if ids and not path.read_bytes().endswith(b"\n"):
-                    with path.open("a", encoding="utf-8") as out:
-                        out.write("\n")
+            held.seek(0)
+            for line in held:
+                try:
+                    ids.add(json.loads(line)["event"]["id"])
+                except (ValueError, KeyError, TypeError):
+                    continue
             while len(self._seen) > 8:
                 self._seen.pop(next(iter(self._seen)))
             self._seen[day] = ids
         return self._seen[day]
 
 
+TIMEOUT_S = 10
+BULK_DOCUMENTS = 200
 MAPPINGS: dict[str, Any] = {
     "dynamic": False,
     "properties": {
@@ -117,13 +121,13 @@ class ElasticSink:
     def __init__(self, url: str, *, api_key: str | None = None, ca_file: Path | None = None, prefix: str = "mlids") -> None:
         from elasticsearch import Elasticsearch
 
-        options: dict[str, Any] = {"request_timeout": 30, "retry_on_timeout": True, "max_retries": 3}
+        options: dict[str, Any] = {"request_timeout": TIMEOUT_S, "max_retries": 0}  # who delivers tries again, and can be stopped
         if api_key:
             options["api_key"] = api_key
         if ca_file:
             options["ca_certs"] = str(ca_file)
         self._client = Elasticsearch(url, **options)
-        self._url, self._prefix = url, prefix
+        self._url, self._prefix, self._installed = url, prefix, False
 
     def install(self) -> None:
         """Put the index template. Raises StoreError when it is refused."""
@@ -135,16 +139,26 @@ class ElasticSink:
                 template={"settings": {"number_of_shards": 1}, "mappings": MAPPINGS},
             )  # fmt: skip
         except (ApiError, TransportError) as error:
-            raise StoreError(f"Elasticsearch {self._url}: the index template was refused: {error}") from error
+            raise StoreError(f"Elasticsearch {self._url}: the index template was refused: {str(error)[:300]}") from error
+        self._installed = True
 
-    def write(self, alerts: Sequence[Alert]) -> None:
-        """Index alerts under their ids. Raises StoreError when any was not taken."""
+    def write(self, documents: Sequence[Document]) -> list[Refused]:
+        """Index documents under their ids; return those that do not fit. Raises StoreError when it is down or busy."""
         from elasticsearch import ApiError, TransportError, helpers
 
-        actions = [{"_op_type": "index", "_index": f"{self._prefix}-{a.ts:%Y.%m.%d}", "_id": a.id, "_source": a.document()} for a in alerts]
+        if not self._installed:
+            self.install()
+        by_id = {d["event"]["id"]: d for d in documents}
+        actions = [
+            {"_op_type": "index", "_index": f"{self._prefix}-{d['ts'][:10].replace('-', '.')}", "_id": i, "_source": d}
+            for i, d in by_id.items()
+        ]
         try:
-            _, errors = helpers.bulk(self._client, actions, raise_on_error=False)
+            _, errors = helpers.bulk(self._client, actions, chunk_size=BULK_DOCUMENTS, raise_on_error=False)
         except (ApiError, TransportError) as error:
             raise StoreError(f"Elasticsearch {self._url} does not take alerts: {str(error)[:300]}") from error
-        if errors:
-            raise StoreError(f"Elasticsearch {self._url} refused {len(errors)} of {len(actions)} alerts; first: {str(errors[0])[:300]}")
+        results = [next(iter(e.values())) for e in errors]  # type: ignore[union-attr]
+        busy = [r for r in results if r.get("status") == 429 or not 400 <= int(r.get("status") or 0) < 500]
+        if busy:
+            raise StoreError(f"Elasticsearch {self._url} is too busy for {len(busy)} of {len(actions)} alerts; first: {str(busy[0])[:300]}")
+        return [Refused(by_id[str(r["_id"])], str(r.get("error"))[:500]) for r in results]

@@ -126,17 +126,53 @@ def report(start: Start, end: End, as_json: Json = False) -> None:
 
 
 def serve(
-    sensor: Name,
+    sensors: Annotated[list[str] | None, typer.Argument(help="Sensors of sensors.toml; default: all of them.")] = None,
     seconds: Annotated[float | None, typer.Option(min=1, help="Stop after this long; default: run until told to stop.")] = None,
+    metrics_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of /metrics and /healthz; 0: none.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Follow a sensor's growing conn.log and alert within a second or so."""
+    """Follow the growing conn.log of sensors and alert within a second or so."""
     import logging
 
     from mlids import pipeline
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    show(pipeline.score_live(sensor, seconds), as_json)
+    logging.getLogger("paramiko").setLevel(logging.WARNING)
+    done = pipeline.serve(sensors or (), seconds, metrics_port=metrics_port)
+    if as_json:
+        show(done, True)
+    else:
+        for status in done:
+            show(status, False)
+
+
+def reconcile(sensor: Name, day: Day, as_json: Json = False) -> None:
+    """Hold a day of the lake against what was scored live; score the rest late."""
+    from mlids import pipeline
+
+    with Progress() as progress:
+        done = pipeline.reconcile(sensor, day, progress)
+    show(done, as_json)
+
+
+def doctor(as_json: Json = False) -> None:
+    """Look at every part; say what to do about each that is not well. Exit code 1 when one is not."""
+    from dataclasses import asdict
+
+    from rich.markup import escape
+
+    from mlids import pipeline
+
+    found = []
+    for finding in pipeline.doctor():
+        found.append(finding)
+        if not as_json:
+            mark = "[green]well[/]" if finding.well else "[bold red]not well[/]"
+            console().print(f"{mark:<20} [bold]{escape(safe(finding.part))}[/]: {escape(safe(finding.text))}", soft_wrap=True)
+    if as_json:
+        show([asdict(f) for f in found], True)
+    if not all(f.well for f in found):
+        raise typer.Exit(1)
 
 
 def status(as_json: Json = False) -> None:
@@ -148,7 +184,8 @@ def status(as_json: Json = False) -> None:
         "model": facts["model"]["version"] if facts["model"] else None,
         "scorers": [{k: s[k] for k in ("sensor", "state", "rows", "lag_s", "last_error", "updated_at")} for s in facts["scorers"]],
         "days": [
-            {k: r[k] for k in ("day", "sensor", "archived", "rejected", "scored", "alerts", "problems")} for r in facts["ledger"][:14]
+            {k: r[k] for k in ("day", "sensor", "archived", "rejected", "live", "late", "missing", "alerts", "problems")}
+            for r in facts["ledger"][:14]
         ],
         "reports": facts["reports"][:6],
     }
@@ -217,4 +254,4 @@ def synth(
         print(f"{day}: {rows:,} conns, {len(planted)} attacks ({', '.join(p.attack for p in planted) or 'none'})")
 
 
-COMMANDS = (pull, ingest, trust, snapshot, train, promote, rollback, drift, report, serve, status, alerts, synth)
+COMMANDS = (pull, ingest, trust, snapshot, train, promote, rollback, drift, report, serve, reconcile, status, doctor, alerts, synth)

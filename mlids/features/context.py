@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import polars as pl
@@ -143,23 +142,21 @@ class Context:
         self.scalars[k.USED] = kept
         self._reindex()
 
-    def dump(self) -> bytes:
-        """Return the state as bytes (plain arrays, no pickle)."""
+    def dump(self, out: BinaryIO) -> None:
+        """Write the state (plain arrays, no pickle); nothing is copied but the events that wrap around."""
         used, head, tail = int(self.scalars[k.USED]), int(self.scalars[k.HEAD]), int(self.scalars[k.TAIL_L])
         at = np.arange(tail, head) & (len(self.ring_t) - 1)
-        held = io.BytesIO()
-        np.savez_compressed(
-            held, version=np.array([_STATE_VERSION]), hashing=np.array([_hashing()]), scalars=self.scalars,
+        np.savez(
+            out, version=np.array([_STATE_VERSION]), hashing=np.array([_hashing()]), scalars=self.scalars,
             sizes=np.array([len(self.keys), len(self.ring_t), self._max_entities, self._max_events]),
             keys=self.keys[:used], counts=self.counts[:used], values=self.values[:used],
             ring_t=self.ring_t[at], ring_e=self.ring_e[at], ring_f=self.ring_f[at], ring_b=self.ring_b[at],
         )  # fmt: skip
-        return held.getvalue()
 
     @classmethod
-    def load(cls, data: bytes) -> Context:
-        """Return the state that `dump` gave. Raises ModelError when it was made by another version."""
-        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+    def load(cls, data: BinaryIO) -> Context:
+        """Return the state that `dump` wrote. Raises ModelError when it was made by another version."""
+        with np.load(data, allow_pickle=False) as stored:
             if int(stored["version"][0]) != _STATE_VERSION or str(stored["hashing"][0]) != _hashing():
                 raise ModelError("the stored context was made by another version; it is rebuilt from the last hour")
             entities, events, max_entities, max_events = (int(n) for n in stored["sizes"])
@@ -188,15 +185,15 @@ def context_columns(conns: pl.DataFrame) -> Columns:
     dst = conns["id.resp_h"].fill_null("").hash(7).to_numpy()
     port = conns["id.resp_p"].fill_null(0).cast(pl.UInt64).to_numpy()
     proto = conns["proto"].fill_null("").hash(11).to_numpy()
-    service = _mix(port, proto)
+    service = mix(port, proto)
     keys = np.empty((conns.height, k.ENTITIES), np.uint64)
     with np.errstate(over="ignore"):
-        keys[:, k.SRC] = _mix(src, np.uint64(1))
-        keys[:, k.DST] = _mix(dst, np.uint64(2))
-        keys[:, k.PAIR] = _mix(_mix(src, np.uint64(3)), dst)
-        keys[:, k.SRC_PORT] = _mix(_mix(src, np.uint64(4)), service)
-        keys[:, k.TRIPLE] = _mix(_mix(keys[:, k.PAIR], np.uint64(5)), service)
-        keys[:, k.SERVICE] = _mix(service, np.uint64(6))
+        keys[:, k.SRC] = mix(src, np.uint64(1))
+        keys[:, k.DST] = mix(dst, np.uint64(2))
+        keys[:, k.PAIR] = mix(mix(src, np.uint64(3)), dst)
+        keys[:, k.SRC_PORT] = mix(mix(src, np.uint64(4)), service)
+        keys[:, k.TRIPLE] = mix(mix(keys[:, k.PAIR], np.uint64(5)), service)
+        keys[:, k.SERVICE] = mix(service, np.uint64(6))
     began = conns["ts"].dt.epoch("us").cast(pl.Float64).to_numpy() / 1e6
     lasted = conns["duration"].fill_null(0.0).clip(0.0, 7 * 86400.0).to_numpy()
     failed = conns["conn_state"].is_in(FAILED_STATES).fill_null(False).cast(pl.UInt8).to_numpy()
@@ -209,7 +206,7 @@ def sent_bytes(conns: pl.DataFrame) -> pl.Series:
     return conns.select(pl.coalesce("orig_ip_bytes", "orig_bytes", pl.lit(0)).cast(pl.Float64).clip(0, 1e12)).to_series()
 
 
-def _mix(a: np.ndarray, b: np.ndarray | np.uint64) -> np.ndarray:
+def mix(a: np.ndarray, b: np.ndarray | np.uint64) -> np.ndarray:
     """Combine two 64-bit hashes (the finisher of splitmix64, Steele et al. 2014)."""
     with np.errstate(over="ignore"):
         z = a * np.uint64(0x9E3779B97F4A7C15) + b

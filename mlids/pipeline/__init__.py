@@ -11,14 +11,15 @@ from mlids.pipeline.days import (
     ingest_paths,
     pull,
     pull_with_late,
-    score_day,
-    score_days,
-    score_unscored,
+    reconcile,
+    reconcile_days,
+    reconcile_unscored,
     span,
     training_span,
     warm_up,
 )
-from mlids.pipeline.live import score_live
+from mlids.pipeline.doctor import doctor
+from mlids.pipeline.live import score_live, serve, watch_live
 from mlids.pipeline.models import evaluate_and_promote, production_facts, rollback, snapshot, train
 from mlids.pipeline.stores import (
     check_networks,
@@ -38,6 +39,7 @@ __all__ = [
     "check_networks",
     "days_are_there",
     "days_to_pull",
+    "doctor",
     "drift",
     "evaluate_and_promote",
     "ingest_paths",
@@ -51,17 +53,19 @@ __all__ = [
     "production_facts",
     "pull",
     "pull_with_late",
+    "reconcile",
+    "reconcile_days",
+    "reconcile_unscored",
     "report",
     "rollback",
-    "score_day",
-    "score_days",
     "score_live",
-    "score_unscored",
     "sensor_names",
+    "serve",
     "snapshot",
     "span",
     "statuses",
     "train",
     "training_span",
     "warm_up",
+    "watch_live",
 ]

@@ -1,4 +1,4 @@
-"""What happens to one day of a sensor: pulled, turned into Parquet, scored."""
+"""What happens to one day of a sensor: pulled, turned into Parquet, held against what was scored live."""
 
 from __future__ import annotations
 
@@ -10,14 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlids.errors import InputError, NoRowsError, SourceError
-from mlids.pipeline.stores import open_archive, open_database, open_lake, open_registry, open_sinks, sensor_names
+from mlids.pipeline.stores import open_archive, open_database, open_delivery, open_lake, open_registry, sensor_names
 from mlids.settings import Settings, load_settings
-from mlids.window import day_window, days_between, parse_day, zone
+from mlids.window import Window, day_window, days_between, parse_day, zone
+from mlids.zeek.types import CONN
 
 if TYPE_CHECKING:
     from mlids.alerts.database import Database
+    from mlids.lake import DayManifest
+    from mlids.reconcile import Hour
 
 log = logging.getLogger(__name__)
+
+# Days that the record of live scored rows is kept: an hour may arrive that late.
+KEEP_DAYS = 14
 
 
 def pull(sensor_name: str, day: str, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
@@ -166,46 +172,67 @@ def _ledger_scored(database: Database, sensor: str, day: str, scored: int, alert
             )  # fmt: skip
 
 
-def score_day(sensor_name: str, day: str) -> dict[str, Any]:
-    """Score a lake day with the production model and keep its alerts; a second run leaves the same.
+def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+    """Hold a lake day against what was scored live, and score what is missing with the production model.
 
-    Without a production model nothing is scored, and the outcome says so.
+    A second run leaves the same. Without a production model nothing is scored, and the ledger says what is missing.
     """
-    from mlids.alerts.gather import Gatherer
-    from mlids.detectors.verdict import judge
-    from mlids.features.extract import Extractor, conn_columns
+    from mlids.reconcile import ScoredRecord
+    from mlids.reconcile import reconcile as run
 
     settings = load_settings()
-    lake, database, registry = open_lake(settings), open_database(settings), open_registry(settings)
-    if registry.version("production") is None:
-        return {"sensor": sensor_name, "day": day, "scored": 0, "alerts": 0, "model_version": None}
-    model = registry.load("production")
-    extractor, gatherer = Extractor(settings.networks), Gatherer()
-    alerts = {}
-    rows = 0
-    for batch in lake.batches("conn", sensor_name, [parse_day(day)]):
-        for start in range(0, batch.height, 65_536):
-            conns = conn_columns(batch.slice(start, 65_536))
-            x = extractor.features(conns)
-            for alert in gatherer.add(model, conns, x, judge(model, x, settings.threshold)):
-                alerts[alert.id] = alert
-            rows += conns.height
-    window = day_window(parse_day(day), _zone(settings, sensor_name))
-    for sink in open_sinks(settings, "batch"):
-        sink.write(list(alerts.values()))
-    database.drop_day_alerts(sensor_name, window.start, window.end, set(alerts))
-    _ledger_scored(database, sensor_name, day, rows, len(alerts))
-    return {"sensor": sensor_name, "day": day, "scored": rows, "alerts": len(alerts), "model_version": model.version}
+    lake, registry, when = open_lake(settings), open_registry(settings), parse_day(day)
+    model = registry.load("production") if registry.version("production") is not None else None
+    window = day_window(when, _zone(settings, sensor_name))
+    columns = [c.name for c in CONN]
+    done = run(
+        lambda: lake.batches("conn", sensor_name, [when], columns=columns), ScoredRecord(settings.state / sensor_name / "scored"), model,
+        before=lake.last_rows("conn", sensor_name, when - timedelta(days=1), window.start - timedelta(hours=1), columns=columns),
+        networks=settings.networks, threshold=settings.threshold, progress=progress,
+    )  # fmt: skip
+    part = f"late {day}"
+    open_delivery(settings, part).send(done.alerts, lambda error, attempt: False)
+    database = open_database(settings)
+    database.drop_part(sensor_name, part, {a.id for a in done.alerts})
+    hours = _with_rejected(done.hours, lake.manifest("conn", sensor_name, when), window, _zone(settings, sensor_name))
+    database.put_hours(sensor_name, day, hours)
+    live, missing = sum(h.live for h in done.hours), sum(h.missing for h in done.hours)
+    if model is not None:
+        _ledger_scored(database, sensor_name, day, live + done.late, len(done.alerts))
+    return {
+        "sensor": sensor_name, "day": day, "archived": sum(h.archived for h in done.hours), "live": live, "late": done.late,
+        "missing": missing, "rejected": sum(h["rejected"] for h in hours), "alerts": len(done.alerts), "model_version": done.model_version,
+    }  # fmt: skip
 
 
-def score_days(sensor_name: str, days: Sequence[str]) -> dict[str, Any]:
-    """Score lake days of a sensor."""
-    done = [score_day(sensor_name, day) for day in days]
+def _with_rejected(hours: Sequence[Hour], manifest: DayManifest | None, window: Window, zone_name: str) -> list[dict[str, Any]]:
+    """Return the ledger's hours; refused lines count in the hour that their file's name begins with."""
+    from mlids.reconcile import Hour
+    from mlids.sources.archive import hour_of
+
+    by_start = {h.start: h for h in hours}
+    for source in manifest.sources if manifest is not None else []:
+        if source.rejected:
+            start = hour_of(source.name, window.start, zone_name)
+            by_start.setdefault(start, Hour(start)).rejected += source.rejected
+    return [
+        {"hour": f"{h.start:%Y-%m-%dT%H:00Z}", "archived": h.archived, "live": h.live, "late": h.late, "rejected": h.rejected}
+        for h in sorted(by_start.values(), key=lambda h: h.start)
+    ]  # fmt: skip
+
+
+def reconcile_days(sensor_name: str, days: Sequence[str]) -> dict[str, Any]:
+    """Reconcile lake days of a sensor, and forget the live record of days long past."""
+    from mlids.reconcile import ScoredRecord
+
+    done = [reconcile(sensor_name, day) for day in days]
+    oldest = day_window(min(parse_day(d) for d in days), "UTC").start - timedelta(days=KEEP_DAYS)
+    ScoredRecord(load_settings().state / sensor_name / "scored").prune(oldest)
     return {"sensor": sensor_name, "days": done, "alerts": sum(d["alerts"] for d in done)}
 
 
-def score_unscored(limit: int = 60) -> list[dict[str, Any]]:
+def reconcile_unscored(limit: int = 60) -> list[dict[str, Any]]:
     """Score the days in the lake that no model has scored yet, oldest first."""
     database = open_database(load_settings())
     waiting = [r for r in database.ledger() if r["scored"] is None][:limit]
-    return [score_day(r["sensor"], r["day"]) for r in reversed(waiting)]
+    return [reconcile(r["sensor"], r["day"]) for r in reversed(waiting)]

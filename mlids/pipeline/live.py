@@ -1,63 +1,166 @@
-"""The live scorer of one sensor, composed."""
+"""The live scorers, composed: one thread a sensor, one model, one way out for alerts."""
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from mlids.errors import StoreError
-from mlids.files import write_aside
-from mlids.pipeline.stores import open_registry, open_sinks
+from mlids.errors import InputError, MlidsError, SourceError
+from mlids.pipeline.stores import open_delivery, sensor_names
+from mlids.pipeline.views import statuses
 from mlids.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from mlids.detectors.bundle import Bundle
-    from mlids.registry import Registry
+    from mlids.production import ProductionModel
+    from mlids.scorer import Scorer, Status
+
+log = logging.getLogger(__name__)
+
+# After this long a stop does not wait for a sink that hangs: whatever happens is safe, as after a kill.
+STOP_S = 4.0
 
 
 def score_live(sensor_name: str, seconds: float | None = None) -> dict[str, Any]:
     """Follow a sensor's growing log and score it, for `seconds` or until told to stop (SIGTERM, Ctrl-C)."""
+    return serve([sensor_name], seconds)[0]
+
+
+def serve(sensors: Sequence[str] = (), seconds: float | None = None, *, metrics_port: int | None = None) -> list[dict[str, Any]]:
+    """Follow sensors (all of them by default) until told to stop; return their last statuses.
+
+    One sensor that is down, stuck or refused does not hold up another. Raises the error of a sensor that could
+    not be followed at all (its host key changed, another scorer has it) once the others have ended.
+    """
+    from mlids.metrics import MetricsServer, notify
+    from mlids.production import ProductionModel
+
+    settings = load_settings()
+    names = list(sensors) or sensor_names(settings)
+    port = settings.metrics_port if metrics_port is None else metrics_port
+    for sensor in names:
+        settings.sensor(sensor)
+    with ExitStack() as stack:
+        model = stack.enter_context(ProductionModel(settings.tracking_uri, settings.model_name, settings.state / "model"))
+        scorers = [make_scorer(settings, name, model) for name in names]
+        if port:
+            stack.enter_context(MetricsServer(lambda: [s.status for s in scorers], settings.metrics_host, port))
+        stack.enter_context(_stopped_by_signals(scorers))
+        failures = _run_all(scorers, seconds, notify)
+    if failures:
+        raise failures[0]
+    return [asdict(s.status) for s in scorers]
+
+
+def make_scorer(settings: Settings, sensor_name: str, model: ProductionModel) -> Scorer:
+    """Return the scorer of one sensor, with its own way out for alerts and its own state."""
+    from mlids.checkpoint import Checkpoint
     from mlids.scorer import Scorer
     from mlids.sources.place import open_place
 
-    settings = load_settings()
     sensor = settings.sensor(sensor_name)
-    registry = open_registry(settings)
-
-    def version() -> str | None:
-        found = registry.version("production")
-        return found.version if found else None
-
-    scorer = Scorer(
-        sensor, open_place=lambda: open_place(sensor, settings.known_hosts), load_model=lambda: _good_model(settings, registry),
-        model_version=version, sinks=open_sinks(settings), state=settings.state, networks=settings.networks,
-        threshold=settings.threshold, poll_s=settings.poll_interval_s,
+    return Scorer(
+        sensor, open_place=lambda: open_place(sensor, settings.known_hosts), model=model, delivery=open_delivery(settings, "live"),
+        checkpoint=Checkpoint(settings.state / sensor_name), networks=settings.networks, threshold=settings.threshold,
+        poll_s=settings.poll_interval_s,
     )  # fmt: skip
+
+
+def _run_all(scorers: Sequence[Scorer], seconds: float | None, notify: Any) -> list[MlidsError]:
+    failures: list[MlidsError] = []
+
+    def run(scorer: Scorer) -> None:
+        try:
+            scorer.run(seconds)
+        except MlidsError as error:
+            log.error("sensor %s is not followed: %s", scorer.status.sensor, error)
+            scorer.status.state, scorer.status.last_error = "refused", str(error)
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(s,), name=f"scorer-{s.status.sensor}", daemon=True) for s in scorers]
+    for thread in threads:
+        thread.start()
+    notify("READY=1")
+    while any(t.is_alive() for t in threads):
+        for thread in threads:
+            thread.join(timeout=1.0 / len(threads))
+        notify(f"WATCHDOG=1\nSTATUS={_one_line([s.status for s in scorers])}")
+    notify("STOPPING=1")
+    return failures
+
+
+def _one_line(found: Sequence[Status]) -> str:
+    return ", ".join(f"{s.sensor}: {s.state}, {s.rows:,} conns" for s in found)[:400]
+
+
+@contextmanager
+def _stopped_by_signals(scorers: Sequence[Scorer]) -> Iterator[None]:
+    """End the loops on SIGTERM and SIGINT, and the process where one of them does not end in time."""
+
+    def stop(*_: object) -> None:
+        for scorer in scorers:
+            scorer.stop()
+        timer = threading.Timer(STOP_S, os._exit, (0,))
+        timer.daemon = True
+        timer.start()
+        timers.append(timer)
+
+    timers: list[threading.Timer] = []
     before = {}
     for number in (signal.SIGTERM, signal.SIGINT):
         try:
-            before[number] = signal.signal(number, lambda *_: scorer.stop())
+            before[number] = signal.signal(number, stop)
         except ValueError:  # not the main thread: the caller stops it otherwise
             break
     try:
-        return asdict(scorer.run(seconds))
+        yield
     finally:
+        for timer in timers:
+            timer.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _good_model(settings: Settings, registry: Registry) -> Bundle:
-    """Return the production model, or the last good one kept on disk while MLflow is down."""
-    from mlids.detectors.bundle import Bundle
+def watch_live(max_lag_s: float | None = None) -> list[dict[str, Any]]:
+    """Return the scorers' statuses when all is well with live scoring.
 
-    kept = settings.state / "production.onnx"
-    try:
-        model = registry.load("production")
-    except StoreError:
-        if not kept.exists():
-            raise
-        return Bundle(kept.read_bytes(), (settings.state / "production.version").read_text(encoding="utf-8"))
-    write_aside(settings.state / "production.version", model.version or "")
-    write_aside(kept, model.graph)
-    return model
+    Raises SourceError naming every sensor that is not followed, is behind by more than `max_lag_s` (default:
+    the setting), or whose model was refused.
+    """
+    settings = load_settings()
+    bound = settings.lag_bound_s if max_lag_s is None else max_lag_s
+    if bound <= 0:
+        raise InputError("the bound on the lag must be above 0 seconds")
+    found = {s["sensor"]: s for s in statuses(settings)}
+    faults = []
+    for name in sensor_names(settings):
+        status = found.get(name)
+        fault = _fault(status, bound)
+        if fault:
+            faults.append(f"{name}: {fault}")
+    if faults:
+        raise SourceError("live scoring is not well: " + "; ".join(faults))
+    return list(found.values())
+
+
+def _fault(status: dict[str, Any] | None, bound: float) -> str | None:
+    from datetime import UTC, datetime
+
+    if status is None:
+        return "no scorer has ever followed it; start `mlids serve` or unpause score_live"
+    age = time.time() - datetime.fromisoformat(status["updated_at"]).astimezone(UTC).timestamp()
+    if age > bound:
+        return f"its scorer has said nothing for {age:,.0f} s (state {status['state']})"
+    if status["state"].startswith(("waiting", "refused")) and not status["state"].startswith("waiting for the "):
+        return f"{status['state']}: {status['last_error']}"
+    if status["lag_s"] > bound:
+        return f"{status['lag_s']:,.0f} s behind (bound {bound:,.0f} s)"
+    if status.get("model_error"):
+        return str(status["model_error"])
+    return None

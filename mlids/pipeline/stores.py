@@ -12,6 +12,7 @@ from mlids.settings import Sensor, Settings, load_settings
 
 if TYPE_CHECKING:
     from mlids.alerts.database import Database
+    from mlids.alerts.delivery import Delivery
     from mlids.alerts.sinks import Sink
     from mlids.detectors.bundle import Model
     from mlids.lake import Lake
@@ -61,23 +62,27 @@ def open_archive(settings: Settings, sensor: Sensor) -> Archive:
     return SftpArchive(sensor, settings.known_hosts)
 
 
-def open_sinks(settings: Settings, origin: str = "live") -> list[Sink]:
-    """Return the configured alert sinks."""
-    from mlids.alerts.sinks import DatabaseSink, ElasticSink, JsonLinesSink
+def open_delivery(settings: Settings, part: str) -> Delivery:
+    """Return the way out for alerts of one scoring: the database, then the configured sinks."""
+    from mlids.alerts.delivery import Delivery
+
+    return Delivery(open_database(settings), open_sinks(settings), settings.home / "alerts" / "dead-letters.jsonl", part)
+
+
+def open_sinks(settings: Settings) -> list[Sink]:
+    """Return the configured alert sinks besides the database."""
+    from mlids.alerts.sinks import ElasticSink, JsonLinesSink
 
     out: list[Sink] = []
     for name in settings.sinks:
-        if name == "sqlite":
-            out.append(DatabaseSink(open_database(settings), origin))
-        elif name == "jsonl":
+        if name == "jsonl":
             out.append(JsonLinesSink(settings.home / "alerts"))
-        else:
+        elif name == "elasticsearch":
             key = settings.elastic_api_key
             sink = ElasticSink(
                 settings.elastic_url, api_key=key.get_secret_value() if key else None,
                 ca_file=settings.elastic_ca_file, prefix=settings.elastic_prefix,
             )  # fmt: skip
-            sink.install()
             out.append(sink)
     return out
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlids.errors import MlidsError
 from mlids.files import write_aside
@@ -14,6 +14,9 @@ from mlids.pipeline.models import evaluation, production_facts
 from mlids.pipeline.stores import open_database, open_lake, open_registry
 from mlids.settings import Settings, load_settings
 from mlids.window import Window, day_window, days_between, parse_day
+
+if TYPE_CHECKING:
+    from mlids.alerts.database import Database
 
 
 def drift(start: str, end: str, days: int | None = None) -> dict[str, Any]:
@@ -86,4 +89,13 @@ def overview(limit: int = 200) -> dict[str, Any]:
     return {
         "alerts": database.alerts(limit=limit), "model": model, "ledger": database.ledger()[:60], "audit": database.audit_rows(10),
         "warm_up": [warm_up(s) for s in open_lake(settings).sensors()], "scorers": statuses(settings), "reports": reports[:40],
+        "gaps": _gaps(database),
     }  # fmt: skip
+
+
+def _gaps(database: Database) -> list[dict[str, Any]]:
+    """Return the latest hours that were partly scored live and partly not; days that were never live are no gap."""
+    today = datetime.now(UTC).date()
+    found = database.hours(today - timedelta(days=14), today + timedelta(days=2))
+    live_days = {(h["sensor"], h["day"]) for h in found if h["live"]}
+    return [h for h in found if (h["sensor"], h["day"]) in live_days and (h["late"] or h["missing"])][-48:]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
 from typing import BinaryIO, Protocol
 
 from mlids.errors import UnsafeNameError
+from mlids.window import zone
 from mlids.zeek.types import NOT_LOGS
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+\-]{0,200}\Z")
+_TIME = re.compile(r"\.(\d{2}):\d{2}:\d{2}-")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 _LOG = re.compile(r"\.(log|json|jsonl)(\.gz|\.zst)?\Z")
 
@@ -64,6 +66,18 @@ def is_wanted(name: str, types: tuple[str, ...]) -> bool:
     if not _LOG.search(name) or kind in NOT_LOGS:
         return False
     return any(fnmatchcase(kind, pattern) for pattern in types)
+
+
+def hour_of(name: str, start: datetime, zone_name: str) -> datetime:
+    """Return the hour, UTC, in which an archived file begins: `conn.13:00:00-14:00:00.log.gz` of the day that begins at `start`.
+
+    A name without a time counts for the day's first hour; the hour that a clock change repeats, for its first pass.
+    """
+    found = _TIME.search(name)
+    if found is None:
+        return start
+    local = start.astimezone(zone(zone_name)).replace(hour=int(found[1]) % 24, minute=0, second=0)
+    return local.astimezone(UTC).replace(minute=0)
 
 
 def as_day(name: str) -> date | None:

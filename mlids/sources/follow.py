@@ -1,7 +1,6 @@
 """Follows a growing Zeek log by its open handle, local or over SFTP: a rename loses nothing.
 
-The log's identity is the hash of its first line that is not the same in every log (`#open`, or the first
-row). After a restart the log is found again by it: under its own name, beside it, or in the dated archive.
+The log's identity is the hash of what is not the same in every log: its `#open` line and its first row. After a restart the log is found again by it: under its own name, beside it, or in the dated archive.
 What can be had in none of these ways is left to the nightly ledger (`mlids.reconcile`).
 """
 
@@ -35,6 +34,7 @@ PAUSE_S = 5.0
 # than CATCH_UP is left to it at once.
 ARCHIVE_WAIT_S = 60.0
 CATCH_UP = timedelta(days=1)
+ENDED_KEPT = 32
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Position:
     offset: int
     form: dict[str, Any] = field(default_factory=dict)  # how rows are read there: see LogReader.form
     mtime: float = 0.0  # when the log had last been written to, by the sensor's clock; 0 when not known
+    ended: list[str] = field(default_factory=list)  # the logs read to their end before it, latest last
 
 
 class Follower:
@@ -72,6 +73,7 @@ class Follower:
         self._start, self._rebuild = start, rebuild
         self._checked = time.monotonic()
         self._waits_since: float | None = None
+        self._ended = list(start.ended) if start is not None else []
         self.warming = False
         self.rejected = 0  # rows that did not parse
         self.given_up = 0  # rotated logs that could not be read to their end: the ledger will find their rows
@@ -82,7 +84,14 @@ class Follower:
         """Return how far whole lines were given out; None before the first log was found."""
         if self._reader is None:
             return self._start
-        return Position(self._identity, self._read - len(self._held), self._reader.form(), self._mtime)
+        return Position(self._identity, self._read - len(self._held), self._reader.form(), self._mtime, list(self._ended))
+
+    @property
+    def state(self) -> str:
+        """Return what it does, in words: it follows, or waits for the log or for what the archive owes it."""
+        if self._handle is not None:
+            return "following"
+        return "waiting for the archive" if self._waits_since is not None else "waiting for the log"
 
     def poll(self) -> Iterator[Batch]:
         """Yield what was written since the last poll; nothing when nothing was."""
@@ -180,10 +189,10 @@ class Follower:
         try:
             yield from self._reader.feed(data)
         except MlidsError as error:
-            lines = data.splitlines(keepends=True)
+            lines = data.split(b"\n")[:-1]
             if len(lines) > 1:  # one line that is no log does not take the others with it
                 for line in lines:
-                    yield from self._give(line)
+                    yield from self._give(line + b"\n")
                 return
             log.warning("a row without a usable header", extra={"sensor": self._sensor.name, "reason": str(error)})
             self.rejected += bool(data.strip()) and not data.startswith(b"#")
@@ -221,15 +230,17 @@ class Follower:
         """End the log at hand. Where more may have been written than its handle gave, the archive is asked."""
         assert self._handle is not None
         cut_short = self._place.held(self._handle).size < self._read
-        if cut_short or paused:
-            self._start = self.position
-            if cut_short:  # the copy was made before the cut: it is there now or never
-                self._waits_since = time.monotonic() - self._archive_wait_s
-        else:
+        if not cut_short and not paused:
             yield from self._finish_line()
-            self._start = None
+            self._note_end(self._identity)
+        self._start = self.position
+        if not paused:  # a copy was made before the cut: it is there now or never; else all was read by the handle
+            self._waits_since = time.monotonic() - self._archive_wait_s
         self._handle.close()
         self._handle, self._reader, self._held = None, None, b""
+
+    def _note_end(self, identity: str) -> None:
+        self._ended = [*self._ended, identity][-ENDED_KEPT:]
 
     def _finish_line(self) -> Iterator[Batch]:
         """Give the last line of a log that ended without a newline."""
@@ -240,7 +251,8 @@ class Follower:
     def _missed(self, start: Position, current: str) -> Generator[Batch, None, bool]:
         """Read the rest of the log that was current when we stopped, and every one since; False: not yet whole."""
         chain = self._since(start, current)
-        if not any(identity == start.identity for _, identity in chain) and self._may_wait():
+        known = start.identity in self._ended or any(identity == start.identity for _, identity in chain)
+        if not known and self._may_wait():
             return False
         for entry, identity in chain:
             same = identity == start.identity
@@ -255,7 +267,8 @@ class Follower:
                 self.given_up += 1
                 log.warning("left to the nightly ledger", extra={"sensor": self._sensor.name, "file": entry.name, "reason": problem})
             yield from self._finish_line()
-        if not chain:
+            self._note_end(identity)
+        if not chain and start.identity not in self._ended:
             self.given_up += 1
             log.warning("the log read before is nowhere: its rest is left to the ledger", extra={"sensor": self._sensor.name})
         self._waits_since = None
@@ -295,8 +308,8 @@ class Follower:
                 if path == self._path or not self._is_rotated(entry.name) or entry.mtime < read.timestamp() - 2.0:
                     continue
                 with self._place.open(path) as handle:
-                    identity = _identity_of(next(iter(ByteStream(handle, path)), b""))  # type: ignore[arg-type]
-                if identity and identity != current:
+                    identity = _identity_of(_head(ByteStream(handle, path)))  # type: ignore[arg-type]
+                if identity and identity != current and identity not in self._ended:
                     found[identity] = Entry(path, entry.size, entry.mtime)  # beside the log it is whole: the last one wins
         latest = max((e.mtime for e in found.values()), default=0.0)
         fresh = {i: e for i, e in found.items() if e.mtime >= latest - CATCH_UP.total_seconds()}
@@ -308,7 +321,8 @@ class Follower:
 
     def _is_rotated(self, name: str) -> bool:
         """Say whether a name is one of this log's rotated ones: `conn.08:00:00-…`, `conn-26-11-06_…`, `conn.log.1`."""
-        return name.startswith((f"{self._log}.", f"{self._log}-")) and not name.startswith(f"{self._log}-summary")
+        ours = name.startswith((f"{self._log}.", f"{self._log}-")) and not name.startswith(f"{self._log}-summary")
+        return ours and ".log" in name
 
     def close(self) -> None:
         """Let go of the log and the place."""
@@ -325,13 +339,24 @@ def _identity(handle: IO[bytes]) -> str:
     return _identity_of(handle.read(IDENTITY_BYTES))
 
 
+def _head(stream: ByteStream) -> bytes:
+    head = b""
+    for piece in stream:
+        head += piece
+        if len(head) >= IDENTITY_BYTES:
+            break
+    return head[:IDENTITY_BYTES]
+
+
 def _identity_of(head: bytes) -> str:
-    """Return the hash of the `#open` line, or of the first row; empty while neither is complete."""
+    """Return the hash of the `#open` line and the first row; empty while there is no row, so that nothing can be missed."""
+    found = hashlib.sha256()
     for line in head[:IDENTITY_BYTES].lstrip(b"\0").splitlines(keepends=True):
-        if not line.endswith(b"\n"):
-            return ""
-        if line.startswith(b"#open") or (line.strip() and not line.startswith(b"#")):
-            return hashlib.sha256(line).hexdigest()[:24]
+        if line.startswith(b"#open"):
+            found.update(line)
+        elif line.strip() and not line.startswith(b"#"):
+            found.update(line)
+            return found.hexdigest()[:24] if line.endswith(b"\n") or len(head) >= IDENTITY_BYTES else ""
     return ""
 
 

@@ -6,6 +6,8 @@ import contextlib
 import os
 import socket
 import threading
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import paramiko
@@ -28,23 +30,43 @@ class _Server(paramiko.ServerInterface):
 
 
 class _Handle(paramiko.SFTPHandle):
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, faults: Faults) -> None:
         super().__init__(_FLAGS)
+        self._faults = faults
         self.readfile = path.open("rb")  # paramiko's own names: it reads and closes it
 
     def stat(self) -> paramiko.SFTPAttributes:
         return paramiko.SFTPAttributes.from_stat(os.fstat(self.readfile.fileno()))
+
+    def read(self, offset: int, length: int) -> bytes | int:
+        self._faults.flow.wait()
+        if self._faults.bytes_per_s:
+            length = min(length, 4_096)
+            time.sleep(length / self._faults.bytes_per_s)
+        return super().read(offset, length)
+
+
+@dataclass
+class Faults:
+    """What is wrong with the sensor at the moment."""
+
+    denied: set[str] = field(default_factory=set)  # file names that may not be read
+    bytes_per_s: float = 0.0  # of a slow link; 0: as fast as it goes
+    flow: threading.Event = field(default_factory=threading.Event)  # cleared: reads get no answer
 
 
 class _Files(paramiko.SFTPServerInterface):
     """Read-only view of a folder; nothing above it can be reached."""
 
     root: Path
+    faults: Faults
 
     def _real(self, path: str) -> Path:
         found = (self.root / self.canonicalize(path).lstrip("/")).resolve()
         if not found.is_relative_to(self.root):
             raise PermissionError(13, "outside of the tree")
+        if found.name in self.faults.denied:
+            raise PermissionError(13, "no longer readable")
         return found
 
     def list_folder(self, path: str) -> list[paramiko.SFTPAttributes] | int:
@@ -66,7 +88,7 @@ class _Files(paramiko.SFTPServerInterface):
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC):
             return paramiko.SFTP_PERMISSION_DENIED
         try:
-            return _Handle(self._real(path))
+            return _Handle(self._real(path), self.faults)
         except OSError as error:
             return paramiko.SFTPServer.convert_errno(error.errno or 5)
 
@@ -78,9 +100,14 @@ class SimulatedSensor:
         self.root = root.resolve()
         self._host_key = _key(host_key)
         self._client = _key(client_key).asbytes()
+        self.faults = Faults()
+        self.faults.flow.set()
+        self._transports: list[paramiko.Transport] = []
+        self._listen(port)
+
+    def _listen(self, port: int) -> None:
         self._socket = socket.create_server(("127.0.0.1", port))
         self.port: int = self._socket.getsockname()[1]
-        self._transports: list[paramiko.Transport] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._accept, name="simulated-sensor", daemon=True)
 
@@ -88,6 +115,15 @@ class SimulatedSensor:
         """Begin to accept connections."""
         self._thread.start()
         return self
+
+    def reboot(self, down_s: float, host_key: Path | None = None) -> None:
+        """Be away for a while and come back on the same port, with another host key where one is given."""
+        self.stop()
+        time.sleep(down_s)
+        if host_key is not None:
+            self._host_key = _key(host_key)
+        self._listen(self.port)
+        self.start()
 
     def known_hosts_line(self) -> str:
         """Return the line that makes this server known."""
@@ -102,12 +138,15 @@ class SimulatedSensor:
     def stop(self) -> None:
         """Stop listening and drop every connection."""
         self._stop.set()
+        self.faults.flow.set()
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self._socket.close()
         self.cut()
         self._thread.join(timeout=5)
 
     def _accept(self) -> None:
-        files = type("_Rooted", (_Files,), {"root": self.root})
+        files = type("_Rooted", (_Files,), {"root": self.root, "faults": self.faults})
         while not self._stop.is_set():
             try:
                 client, _ = self._socket.accept()

@@ -27,13 +27,15 @@ def to_time(value: Any) -> datetime | None:
     if not _NUMBER.match(text):
         try:
             stamp = datetime.fromisoformat(text)
-        except ValueError:
+            return stamp.replace(tzinfo=UTC) if stamp.tzinfo is None else stamp.astimezone(UTC)
+        except (ValueError, OverflowError):
             raise ValueError(f"{text[:40]!r} is not a time") from None
-        return stamp.replace(tzinfo=UTC) if stamp.tzinfo is None else stamp.astimezone(UTC)
     try:
         seconds = Decimal(text)
     except InvalidOperation:
         raise ValueError(f"{text[:40]!r} is not a time") from None
+    if abs(seconds.adjusted()) > 30:  # 1e999999999: no arithmetic with such
+        raise ValueError(f"{text[:40]!r} lies outside the years that a clock can show")
     if abs(seconds) >= _MILLIS_FROM:
         seconds /= 1000
     if not -_MILLIS_FROM < seconds < _MAX_SECONDS:

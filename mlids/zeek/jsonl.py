@@ -124,7 +124,7 @@ def _slow(data: bytes, first_line: int) -> Parsed:
     lines: list[int] = []
     rejects: list[Reject] = []
     for offset, raw in enumerate(data.split(b"\n")):
-        text = raw.decode("utf-8", errors="replace").strip()
+        text = raw.strip().decode("utf-8", errors="replace")
         if not text:
             continue
         try:
@@ -142,6 +142,8 @@ def _row(text: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         hint = "; is the file still being written?" if error.pos >= len(text) - 1 else ""
         raise ValueError(f"not JSON: {error.msg} at column {error.pos + 1}{hint}") from None
+    if "\\ud" in text.lower() and not _is_text(found):
+        raise ValueError("half a surrogate pair is no text")
     if not isinstance(found, dict):
         raise ValueError("a JSON line must be one object")
     row: dict[str, Any] = {}
@@ -158,6 +160,14 @@ def _row(text: str) -> dict[str, Any]:
     if len(row) > _MAX_COLUMNS:
         raise ValueError(f"{len(row)} keys in one object; {_MAX_COLUMNS} at most")
     return row
+
+
+def _is_text(found: Any) -> bool:
+    try:
+        json.dumps(found, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refuse_constant(name: str) -> None:

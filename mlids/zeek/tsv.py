@@ -161,7 +161,7 @@ def _slow(data: bytes, header: Header, first_line: int) -> Parsed:
     for offset, raw in enumerate(_split_lines(data)):
         number = first_line + offset
         text = raw.decode("utf-8", errors="replace").rstrip("\r")
-        if not text.strip():
+        if not raw.strip():
             continue
         try:
             row = _row(_cells(text, header), header)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,14 @@ from mlids.features.context import FAILED_STATES, Context
 from mlids.features.extract import Extractor, conn_columns
 from mlids.features.spec import FEATURES, NAMES, POSITION
 from mlids.zeek.reader import LogReader
+
+
+def stored(context: Context) -> io.BytesIO:
+    """Return a context as it lies on a disk."""
+    out = io.BytesIO()
+    context.dump(out)
+    out.seek(0)
+    return out
 
 
 def conns_of(*paths: Path) -> pl.DataFrame:
@@ -86,7 +95,7 @@ def test_batches_and_restarts_change_nothing(real_conns: pl.DataFrame, seed: int
         parts.append(live.features(real_conns.slice(at, n)))
         at += n
         if rng.random() < 0.5:
-            live = Extractor(context=Context.load(live.context.dump()))
+            live = Extractor(context=Context.load(stored(live.context)))
     assert np.array_equal(whole, np.concatenate(parts))
 
 
@@ -159,7 +168,7 @@ def test_no_address_port_or_clock_is_a_feature() -> None:
 
 
 def test_state_of_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    stored = Context().dump()
+    held = stored(Context())
     monkeypatch.setattr(module, "_STATE_VERSION", 99)
     with pytest.raises(ModelError, match="another version"):
-        Context.load(stored)
+        Context.load(held)

@@ -1,0 +1,34 @@
+"""### Is live scoring well?
+
+Every five minutes: fails, and so is seen, when a sensor is not followed, when scoring is behind by more than
+`MLIDS_LAG_BOUND_S`, when a sink or a sensor is down, or when the newest model was refused. The message names
+each sensor and what is wrong with it.
+"""
+
+import pendulum
+from airflow.sdk import Param, dag, task
+
+
+@dag(
+    schedule="*/5 * * * *",
+    start_date=pendulum.datetime(2025, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"owner": "mlids", "retries": 0},
+    params={
+        "max_lag_s": Param(None, type=["null", "number"], exclusiveMinimum=0, description="Bound instead of MLIDS_LAG_BOUND_S."),
+    },
+    doc_md=__doc__,
+    tags=["mlids", "live"],
+)
+def live_watch():
+    @task
+    def watch(params) -> list[dict]:
+        from mlids import pipeline
+
+        return pipeline.watch_live(params["max_lag_s"])
+
+    watch()
+
+
+live_watch()

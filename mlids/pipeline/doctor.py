@@ -1,0 +1,73 @@
+"""`mlids doctor`: looks at every part that the line needs, and says what to do about each that is not well."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from mlids.errors import MlidsError, ModelError, StoreError
+from mlids.pipeline.live import watch_live
+from mlids.pipeline.stores import open_archive, open_database, open_registry, sensor_names
+from mlids.settings import Sensor, Settings, load_settings
+
+_LOW_BYTES = 5 << 30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One part: whether it is well, and what was seen."""
+
+    part: str
+    well: bool
+    text: str
+
+
+def doctor() -> Iterator[Finding]:
+    """Yield one finding a part. Raises SettingsError when the settings themselves are wrong."""
+    settings = load_settings()
+    sensors = settings.sensors()
+    yield _look("home", lambda: _home(settings))
+    yield _look("database", lambda: f"{len(open_database(settings).ledger())} sensor days in the ledger")
+    yield _look("model", lambda: _model(settings))
+    yield _look("sensors", lambda: ", ".join(sensor_names(settings)))
+    for sensor in sensors:
+        yield _look(f"sensor {sensor.name}", lambda sensor=sensor: _sensor(settings, sensor))  # type: ignore[misc]
+    if sensors:
+        yield _look("live scoring", lambda: ", ".join(f"{s['sensor']}: {s['state']}, {s['rows']:,} conns" for s in watch_live()))
+
+
+def _look(part: str, see: Callable[[], str]) -> Finding:
+    try:
+        return Finding(part, True, see())
+    except MlidsError as error:
+        return Finding(part, False, str(error))
+
+
+def _home(settings: Settings) -> str:
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(settings.home).free
+    except OSError as error:
+        raise StoreError(f"{settings.home}: {error.strerror}") from error
+    if free < _LOW_BYTES:
+        raise StoreError(f"{settings.home}: only {free / 2**30:.1f} GiB are free; a day of six million conns needs about one")
+    return f"{settings.home.resolve()}, {free / 2**30:,.0f} GiB free"
+
+
+def _model(settings: Settings) -> str:
+    registry = open_registry(settings)
+    found = registry.version("production")
+    if found is None:
+        raise ModelError("no model is in production yet: run train_weekly or `mlids train`")
+    registry.load("production")
+    return f"version {found.version} is in production and passes its own test"
+
+
+def _sensor(settings: Settings, sensor: Sensor) -> str:
+    archive = open_archive(settings, sensor)
+    try:
+        days = archive.days()
+    finally:
+        archive.close()  # type: ignore[attr-defined]
+    return f"reachable; days {days[0]} to {days[-1]}" if days else f"reachable; no day folder in {sensor.logs} yet"

@@ -1,0 +1,58 @@
+"""Fixtures of the fault table; MLIDS_FAULT_TABLE names the document whose table the run writes anew."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.field import Field, Outcome, hold, make_field
+
+# `make test-faults` lasts longer at each fault than `make test` has the time for.
+LONG = os.environ.get("MLIDS_FAULTS") == "long"
+_MARK = "<!-- faults -->"
+
+
+@pytest.fixture
+def place(trained_home: Path, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Field]:
+    """A sensor with an empty log, and a home whose model is in production."""
+    made = make_field(trained_home, tmp_path / "field", monkeypatch)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def outcomes() -> Iterator[list[Outcome]]:
+    """All rows of the table; written into the document at the end of the run."""
+    gathered: list[Outcome] = []
+    yield gathered
+    target = os.environ.get("MLIDS_FAULT_TABLE")
+    if target and gathered:
+        _write(Path(target), gathered)
+
+
+@pytest.fixture
+def tell(outcomes: list[Outcome]) -> Callable[[Outcome], None]:
+    """Hold an outcome against the promise and put it into the table."""
+
+    def told(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        hold(outcome)
+
+    return told
+
+
+def _write(document: Path, outcomes: list[Outcome]) -> None:
+    lines = [
+        "| fault | rows written | scored live | scored late | refused | alerts lost | documents twice |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for o in outcomes:
+        lines.append(f"| {o.fault} | {o.written:,} | {o.live:,} | {o.late:,} | {o.rejected:,} | {o.lost} | {o.doubled} |")
+    lines.append(f"\n{len(outcomes)} faults, {'long' if LONG else 'short'} form, Python {platform.python_version()}.")
+    before, _, rest = document.read_text(encoding="utf-8").partition(_MARK)
+    after = rest.partition(_MARK)[2]
+    document.write_text(f"{before}{_MARK}\n" + "\n".join(lines) + f"\n{_MARK}{after}", encoding="utf-8")

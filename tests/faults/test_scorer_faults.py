@@ -1,0 +1,430 @@
+"""Faults of the scorer, its model, its disk and its sinks: rows written = scored live + scored late, no alert lost, none twice."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mlids import checkpoint, pipeline
+from mlids.alerts.database import Database
+from mlids.errors import StoreError
+from mlids.synth.growing import replay
+from tests.conftest import free_port
+from tests.es_node import ElasticsearchNode
+from tests.faults.conftest import LONG
+from tests.faults.field import SENSOR, Field, Outcome, hold
+from tests.faults.proxy import BrokenProxy
+
+Tell = Callable[[Outcome], None]
+
+_DIE = "import os, signal\ndef die(): os.kill(os.getpid(), signal.SIGKILL)\n"
+KILLS = {
+    "kill -9 before the sink's ack": _DIE + """
+from mlids.alerts.database import Database
+put, n = Database.put_alerts, [0]
+def put_alerts(self, alerts, part):
+    n[0] += 1
+    return die() if n[0] == 2 else put(self, alerts, part)
+Database.put_alerts = put_alerts
+""",
+    "kill -9 between ack and checkpoint": _DIE + """
+from mlids.alerts.delivery import Delivery
+send, n = Delivery.send, [0]
+def sent(self, alerts, again):
+    send(self, alerts, again)
+    n[0] += bool(alerts)
+    if n[0] == 2: die()
+Delivery.send = sent
+""",
+    "kill -9 during checkpoint write": _DIE + """
+import mlids.files as files
+sync, n = os.fsync, [0]
+class Os:
+    def __getattr__(self, name): return getattr(os, name)
+    def fsync(self, handle):
+        n[0] += 1
+        if n[0] == 4: os.ftruncate(handle, os.fstat(handle).st_size // 2); die()
+        return sync(handle)
+files.os = Os()
+""",
+    "kill -9 between the record of scored rows and the checkpoint": _DIE + """
+from mlids.reconcile import ScoredRecord
+store, n = ScoredRecord.store, [0]
+def stored(self):
+    full = bool(self._pending)
+    store(self)
+    n[0] += full
+    if n[0] == 2: die()
+ScoredRecord.store = stored
+""",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", KILLS)
+def test_kill(place: Field, tell: Tell, fault: str) -> None:
+    child = place.child(KILLS[fault])
+    try:
+        for _ in range(200):
+            if child.poll() is not None:
+                break
+            place.write(0.02)
+            time.sleep(0.25)
+        assert child.poll() == -signal.SIGKILL, "the fault did not come"
+    finally:
+        child.kill()
+    place.write_rest()
+    place.start()
+    assert place.caught_up()
+    outcome = place.settle(fault)
+    assert outcome.late == 0 and place.found() == place.expected()
+    tell(outcome)
+
+
+def test_kill_at_random_moments(place: Field, tell: Tell) -> None:
+    rng = np.random.default_rng()
+    place.write(0.05)
+    for _ in range(8 if LONG else 3):
+        child = place.child()
+        assert place.until(lambda: bool(place.checkpointed()), 30.0)
+        for _ in range(int(rng.integers(2, 12))):
+            place.write(0.01)
+            time.sleep(0.1)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    place.write_rest()
+    place.start()
+    assert place.caught_up()
+    outcome = place.settle("kill -9 at random moments, again and again")
+    assert outcome.late == 0 and place.found() == place.expected()
+    tell(outcome)
+
+
+def test_sink_down(place: Field, tell: Tell) -> None:
+    """The database cannot be written: nothing is read, and all of it is read afterwards."""
+    scorer = place.start()
+    place.write(0.2)
+    assert place.caught_up()
+    home = place.home / "mlids.db"
+    hidden = home.with_suffix(".away")
+    for suffix in ("", "-wal", "-shm"):
+        if Path(f"{home}{suffix}").exists():
+            shutil.move(f"{home}{suffix}", f"{hidden}{suffix}")
+    home.mkdir()  # a folder where the file was
+    place.write(0.3)
+    assert place.until(lambda: scorer.status.state == "waiting for a sink")
+    seconds = 600.0 if LONG else 4.0
+    parts = 10
+    for part in range(parts):
+        place.write(0.3 / parts)
+        if part in (3, 7):
+            place.log.rotate()
+        time.sleep(seconds / parts)
+    home.rmdir()
+    for suffix in ("", "-wal", "-shm"):
+        if Path(f"{hidden}{suffix}").exists():
+            shutil.move(f"{hidden}{suffix}", f"{home}{suffix}")
+    place.write_rest()
+    assert place.caught_up(90.0)
+    outcome = place.settle(f"sink down for {seconds:.0f} s, two rotations meanwhile")
+    assert place.found() == place.expected()
+    tell(outcome)
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[ElasticsearchNode]:
+    running = ElasticsearchNode().start()
+    yield running
+    running.stop()
+
+
+def test_elasticsearch_429_503_and_timeouts_after_commit(
+    place: Field, tell: Tell, node: ElasticsearchNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from elasticsearch import Elasticsearch
+
+    monkeypatch.setattr("mlids.alerts.sinks.TIMEOUT_S", 1.0)
+    proxy = BrokenProxy(node.url).start()
+    monkeypatch.setenv("MLIDS_SINKS", "sqlite,jsonl,elasticsearch")
+    monkeypatch.setenv("MLIDS_ELASTIC_URL", proxy.url)
+    monkeypatch.setenv("MLIDS_ELASTIC_PREFIX", f"faults-{free_port()}")
+    index = f"{place.settings.elastic_prefix}-*"
+    try:
+        scorer = place.start()
+        for fault in ("", "429", "503", "timeout after commit", "cut after commit", ""):
+            proxy.fault = fault
+            place.write(0.15)
+            if fault:
+                assert place.until(lambda: proxy.hits[fault] >= 1, 20.0), f"{fault} was never seen"  # noqa: B023
+            proxy.fault = ""
+        place.write_rest()
+        assert place.caught_up(60.0) and scorer.status.errors >= 4
+        outcome = place.settle("sink answers 429, 503, then times out and is cut after it committed")
+        client = Elasticsearch(node.url)
+        client.indices.refresh(index=index)
+        hits = client.search(index=index, size=10_000)["hits"]["hits"]
+        client.close()
+        assert {h["_id"]: h["_source"]["mlids"]["count"] for h in hits} == place.found() == place.expected()
+        assert outcome.late == 0
+        tell(outcome)
+    finally:
+        proxy.stop()
+
+
+def test_poisoned_alert_goes_to_the_dead_letters(
+    place: Field, tell: Tell, node: ElasticsearchNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mapping that refuses one kind of alert: the others arrive, and the refused ones lie beside with the reason."""
+    import json
+
+    from elasticsearch import Elasticsearch
+
+    prefix = f"poison-{free_port()}"
+    client = Elasticsearch(node.url)
+    client.indices.put_index_template(
+        name=prefix, index_patterns=[f"{prefix}-*"], priority=500,
+        template={"mappings": {"properties": {"source": {"properties": {"address": {"type": "ip"}}}, "rule": {"properties": {"name": {"type": "keyword", "ignore_above": 8191}}}, "mlids": {"properties": {"count": {"type": "byte"}}}}}},
+    )  # fmt: skip
+    monkeypatch.setenv("MLIDS_SINKS", "jsonl,elasticsearch")
+    monkeypatch.setenv("MLIDS_ELASTIC_URL", node.url)
+    monkeypatch.setenv("MLIDS_ELASTIC_PREFIX", prefix)
+    monkeypatch.setattr("mlids.alerts.sinks.ElasticSink.install", lambda self: None)
+    scorer = place.start()
+    place.write_rest()
+    assert place.caught_up()
+    outcome = place.settle("a sink refuses some alerts for good (mapping)")
+    dead = [json.loads(line) for line in (place.home / "alerts" / "dead-letters.jsonl").read_text().splitlines()]
+    assert scorer.status.dead_letters == len(dead) > 0 and all("byte" in d["reason"] and d["sink"] == "elasticsearch" for d in dead)
+    client.indices.refresh(index=f"{prefix}-*")
+    taken = {h["_id"] for h in client.search(index=f"{prefix}-*", size=1_000)["hits"]["hits"]}
+    client.close()
+    assert taken | {d["alert"]["event"]["id"] for d in dead} == set(place.found())
+    tell(outcome)
+
+
+def _second_version(place: Field) -> str:
+    """Register the production model once more, trained with another seed."""
+    registry = pipeline.open_registry(place.settings)
+    first = registry.version("production")
+    assert first is not None
+    client = registry._client
+    source = client.get_model_version(registry.name, first.version).source
+    return str(client.create_model_version(registry.name, source, run_id=first.run_id).version)
+
+
+def test_alias_moved_in_mid_batch(place: Field, tell: Tell) -> None:
+    scorer = place.start()
+    registry = pipeline.open_registry(place.settings)
+    place.write(0.3)
+    assert place.caught_up()
+    second = _second_version(place)
+    began = time.monotonic()
+    registry.set_alias("production", second)
+    moved = False
+    for _ in range(30):
+        place.write(0.02)
+        time.sleep(0.1)
+        moved = moved or scorer.status.model_version == second
+    assert moved and time.monotonic() - began < 5.0
+    place.write_rest()
+    assert place.caught_up()
+    versions = {a["mlids"]["model_version"] for a in pipeline.open_database(place.settings).alerts()}
+    assert versions == {"1", second} or versions == {second} or versions == {"1"}
+    outcome = place.settle("alias moved in mid-batch")
+    assert outcome.late == 0
+    tell(outcome)
+
+
+def test_bad_bundle_promoted(place: Field, tell: Tell, tmp_path: Path) -> None:
+    scorer = place.start()
+    place.write(0.3)
+    assert place.caught_up()
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    (bad / "model.onnx").write_bytes(b"this is not a model")
+    registry = pipeline.open_registry(place.settings)
+    version = str(registry._client.create_model_version(registry.name, bad.as_uri()).version)
+    registry.set_alias("production", version)
+    place.write(0.3)
+    assert place.until(lambda: f"version {version} is refused" in str(scorer.status.model_error)), scorer.status
+    assert "version 1 goes on" in str(scorer.status.model_error) and scorer.status.model_version == "1"
+    place.write_rest()
+    assert place.caught_up()
+    place.stop()
+    registry.set_alias("production", "1")
+    outcome = place.settle("bad bundle promoted")
+    assert outcome.late == 0 and place.found() == place.expected()
+    tell(outcome)
+
+
+def test_mlflow_down_at_start(place: Field, tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.start()
+    place.write(0.3)
+    assert place.caught_up()
+    place.stop()
+    with monkeypatch.context() as patch:
+        patch.setenv("MLIDS_MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+        scorer = place.start()
+        place.write_rest()
+        assert place.caught_up(40.0) and scorer.status.model_version == "1"
+        assert place.until(lambda: "does not answer" in str(scorer.status.model_error), 30.0)
+        place.stop()
+    outcome = place.settle("MLflow down at start: the kept bundle scores")
+    assert outcome.late == 0 and place.found() == place.expected()
+    tell(outcome)
+
+
+def test_no_model_yet(place: Field, tell: Tell) -> None:
+    registry = pipeline.open_registry(place.settings)
+    registry._client.delete_registered_model_alias(registry.name, "production")
+    scorer = place.start()
+    place.write(0.5)
+    assert place.until(lambda: "no model in production yet" in str(scorer.status.last_error)) and scorer.status.rows == 0
+    registry.set_alias("production", "1")
+    place.write_rest()
+    assert place.caught_up(30.0)
+    outcome = place.settle("no model in production at first")
+    assert outcome.late == 0
+    tell(outcome)
+
+
+def test_disk_full_for_checkpoint(place: Field, tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
+    scorer = place.start()
+    place.write(0.3)
+    assert place.caught_up() and place.until(lambda: place.checkpointed().get("rows") == scorer.status.rows)
+    before = place.checkpointed()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write_aside", full)
+        place.write(0.4)
+        assert place.caught_up(), "scoring goes on"
+        assert place.until(lambda: "No space left" in str(scorer.status.last_error))
+        place.stop()  # what it has done since is on no disk
+    assert place.checkpointed() == before
+    place.write_rest()
+    place.start()
+    assert place.caught_up()
+    outcome = place.settle("disk full for checkpoint, then a restart")
+    assert outcome.late == 0 and place.found() == place.expected()
+    tell(outcome)
+
+
+@pytest.mark.parametrize("damage", ["context", "checkpoint"])
+def test_damaged_state(place: Field, tell: Tell, damage: str) -> None:
+    place.start()
+    place.write(0.5)
+    assert place.caught_up()
+    place.stop()
+    folder = place.home / "state" / SENSOR
+    path = next(folder.glob("context-*.npz")) if damage == "context" else folder / "checkpoint.json"
+    path.write_bytes(path.read_bytes()[:100])
+    place.start()
+    place.write_rest()
+    assert place.caught_up() or damage == "checkpoint"
+    assert place.until(lambda: place.taken() >= place.log.rows)
+    outcome = place.settle(f"the stored {damage} is damaged")
+    assert outcome.late == 0 and place.found() == place.expected()
+    tell(outcome)
+
+
+def test_two_scorers_for_one_sensor(place: Field, tell: Tell) -> None:
+    place.start()
+    place.write(0.3)
+    assert place.caught_up()
+    with pytest.raises(StoreError, match="another scorer"):
+        pipeline.score_live(SENSOR, 1)
+    child = place.child()
+    assert child.wait(timeout=30) != 0
+    place.write_rest()
+    assert place.caught_up()
+    outcome = place.settle("two scorers started for one sensor (the second refuses)")
+    assert outcome.late == 0 and place.found() == place.expected()
+    tell(outcome)
+
+
+def _peak_mb(pid: int) -> float:
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(text.split("VmHWM:")[1].split()[0]) / 1e3
+
+
+def _to_the_end(place: Field, child: subprocess.Popen[bytes], seconds: float) -> float:
+    """Wait until a scorer of its own process has checkpointed every row; return its peak memory in MB."""
+    assert place.until(lambda: place.checkpointed().get("rows", 0) >= place.log.rows, seconds), place.checkpointed().get("rows")
+    peak = _peak_mb(child.pid)
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(timeout=10) == 0
+    return peak
+
+
+def test_burst(place: Field, tell: Tell) -> None:
+    """Ten times the usual 500 rows a second."""
+    seconds = 120 if LONG else 5
+    many = [place.rows.with_columns(uid=pl.col("uid") + f"{n:04d}") for n in range(seconds * 5_000 // place.rows.height + 1)]
+    place.rows = pl.concat(many)[: seconds * 5_000]
+    child = place.child(seconds=600)
+    try:
+        for done in replay(place.rows, place.log, rate=5_000, sleep=time.sleep):
+            place.at = done
+        behind = time.monotonic()
+        peak = _to_the_end(place, child, 120.0)
+        behind = time.monotonic() - behind
+    finally:
+        child.kill()
+    assert behind < 30.0 and peak < 500, (behind, peak)
+    outcome = place.settle(f"10 × burst for {seconds} s (caught up {behind:.1f} s after it, peak {peak:.0f} MB)")
+    assert outcome.late == 0
+    tell(outcome)
+
+
+def test_flood_of_spoofed_sources(place: Field, tell: Tell) -> None:
+    rows = 1_000_000 if LONG else 40_000
+    rng = np.random.default_rng(5)
+    start = place.rows["ts"][-1]
+    flood = place.rows[:1].select(pl.all().repeat_by(rows).explode()).with_columns(
+        pl.Series("id.orig_h", [f"{a}.{b}.{c}.{d}" for a, b, c, d in rng.integers(1, 224, (rows, 4)).tolist()]),
+        pl.Series("uid", [f"F{n:017d}" for n in range(rows)]), pl.lit("S0").alias("conn_state"), pl.lit(None, pl.Float64).alias("duration"),
+        ts=pl.lit(start) + pl.duration(microseconds=pl.int_range(rows, dtype=pl.Int64)),
+    )  # fmt: skip
+    place.rows = pl.concat([place.rows, flood])
+    child = place.child(seconds=900)
+    try:
+        for done in replay(place.rows, place.log, rate=20_000, sleep=time.sleep):
+            place.at = done
+        peak = _to_the_end(place, child, 300.0)
+    finally:
+        child.kill()
+    assert peak < 500, peak
+    outcome = place.settle(f"flood of {rows:,} spoofed sources (peak {peak:.0f} MB)")
+    assert outcome.late == 0
+    tell(outcome)
+
+
+def test_a_promise_that_is_broken_is_seen() -> None:
+    """The table itself: each figure that is off fails."""
+    hold(Outcome("none", 10, 8, 1, 1, 0, 0, 0))
+    good = {"fault": "x", "written": 10, "live": 8, "late": 1, "rejected": 1, "missing": 0, "lost": 0, "doubled": 0}
+    for off in ({"live": 7}, {"missing": 1}, {"lost": 1}, {"doubled": 1}):
+        with pytest.raises(AssertionError):
+            hold(Outcome(**(good | off)))
+
+
+def test_database_of_an_older_version_gets_its_new_columns(tmp_path: Path) -> None:
+    import sqlite3
+
+    path = tmp_path / "mlids.db"
+    Database(f"sqlite:///{path}").close()
+    with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE alerts DROP COLUMN parts")
+    Database(f"sqlite:///{path}").close()
+    with sqlite3.connect(path) as db:
+        assert "parts" in [row[1] for row in db.execute("PRAGMA table_info(alerts)")]
