@@ -60,8 +60,11 @@ class Bench:
         print(f"{'ok  ' if ok else 'MISS'} {name:42} {value:12.3f} {unit:10} goal {sign} {goal:<10g} {peer}", flush=True)
 
     def save(self) -> None:
+        """Put the results into the file; those of stages that did not run stay."""
         path = ROOT / "benchmarks" / "latest.json"
-        path.write_text(json.dumps([asdict(r) for r in self.results], indent=1) + "\n")
+        held = {r["name"]: r for r in json.loads(path.read_text())} if path.exists() else {}
+        held |= {r.name: asdict(r) for r in self.results}
+        path.write_text(json.dumps(list(held.values()), indent=1) + "\n")
 
 
 _SYNTH = "import sys; from pathlib import Path; from datetime import date; from mlids.synth.archive import write_days; from mlids.synth.site import Site\nfor d, n, p in write_days(Path(sys.argv[1]), Site(7), [date(2026, 11, 4)], flows=int(sys.argv[2]), form=sys.argv[3], dns=False, suffix='.log.gz'): print(n)"
@@ -193,9 +196,25 @@ def detect(bench: Bench) -> None:
         bench.add(name, value, unit, goal, note, better)
 
 
+def live(bench: Bench) -> None:
+    """The whole live path over a real sshd: rate, latency, CPU."""
+    from benchmarks.live import speeds
+
+    for name, value, unit, goal, note, better in speeds(bench.folder):
+        bench.add(name, value, unit, goal, note, better)
+
+
+def soak(bench: Bench) -> None:
+    """Half an hour at twice the rate that must be held."""
+    from benchmarks.live import soak as run
+
+    for name, value, unit, goal, note, better in run(bench.folder, float(os.environ.get("MLIDS_SOAK_MINUTES", "30"))):
+        bench.add(name, value, unit, goal, note, better)
+
+
 def stages() -> Iterator[str]:
-    """Yield the stages asked for on the command line; all without one."""
-    yield from sys.argv[1:] or ("ingest", "score", "detect", "download")
+    """Yield the stages asked for on the command line; all but the soak without one."""
+    yield from sys.argv[1:] or ("ingest", "score", "detect", "download", "live")
 
 
 def main() -> None:
@@ -203,7 +222,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mlids-bench-") as folder:
         bench = Bench(Path(folder))
         for stage in stages():
-            {"ingest": ingest, "score": score, "detect": detect, "download": download}[stage](bench)
+            {"ingest": ingest, "score": score, "detect": detect, "download": download, "live": live, "soak": soak}[stage](bench)
         bench.save()
     sys.exit(not all(r.ok for r in bench.results))
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
-import socket
 import subprocess
 import time
 from datetime import date
 from pathlib import Path
+
+from tests.sshd import start_sshd
 
 DAY = date(2026, 11, 4)
 SIZE = 400 << 20
@@ -27,27 +28,12 @@ def speeds(folder: Path) -> list[tuple[str, float, str, float, str]]:
     with (day / "conn.00:00:00-01:00:00.log").open("wb") as out:
         for _ in range(SIZE >> 20):
             out.write(os.urandom(1 << 20))
-    for name in ("host", "client"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", work / name], check=True)
-    shutil.copy(work / "client.pub", work / "authorized")
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    (work / "config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {work}/host\nAuthorizedKeysFile {work}/authorized\nStrictModes no\n"
-        "PermitRootLogin yes\nUsePAM no\nPidFile none\nSubsystem sftp internal-sftp\n"
-    )
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)
-    server = subprocess.Popen([sshd, "-D", "-f", work / "config"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = start_sshd(work, sshd)
     try:
-        time.sleep(1)
-        kind, key = (work / "host.pub").read_text().split()[:2]
-        (work / "known_hosts").write_text(f"[127.0.0.1]:{port} {kind} {key}\n")
         ours, theirs = [], []
         for _ in range(3):
-            theirs.append(_sftp(work, port, day))
-            ours.append(_pull(work, port))
+            theirs.append(_sftp(work, server.port, day))
+            ours.append(_pull(work, server.port))
         return [
             (
                 "sftp-pull-vs-openssh",
@@ -58,8 +44,7 @@ def speeds(folder: Path) -> list[tuple[str, float, str, float, str]]:
             )
         ]
     finally:
-        server.terminate()
-        server.wait()
+        server.stop()
 
 
 def _sftp(work: Path, port: int, day: Path) -> float:

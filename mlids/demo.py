@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -12,23 +11,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import polars as pl
-
 from mlids.alerts.database import Database
+from mlids.demo_sensor import NAME as SENSOR
+from mlids.demo_sensor import DemoSensor
 from mlids.errors import StackError
 from mlids.files import write_aside
 from mlids.settings import load_settings
-from mlids.sources.simulated import SimulatedSensor
 from mlids.stack import USER, Stack, task_log_tail
-from mlids.synth.archive import Planted, attack_rows, load_labels, save_labels, write_days
-from mlids.synth.draft import CONN_NAMES
-from mlids.synth.site import Site
-from mlids.window import Window
-from mlids.zeek.types import CONN
-from mlids.zeek.writer import header_lines, tsv_rows
+from mlids.synth.archive import Planted
 
-SENSOR = "hq"
 DAYS = 14
 LIVE_ATTACKS = ("horizontal_scan", "brute_force")
 LIVE_S = 25.0
@@ -40,18 +31,11 @@ class Demo:
     def __init__(self, home: Path, *, flows: int = 20_000, seed: int = 7, say: Callable[[str], None]) -> None:
         self.home = home.resolve()
         self._say_line = say
-        self._flows = flows
         self._began = time.monotonic()
-        self._site = Site(seed, name=SENSOR)
+        self._sensor = DemoSensor(self.home, flows=flows, seed=seed)
         # A day is ingested from 02:05 on: before that, yesterday is not over for the schedule either.
         self._today = (datetime.now(UTC) - timedelta(hours=2, minutes=6)).date()
         self._days = [self._today - timedelta(days=n) for n in range(DAYS, 0, -1)]
-        self._logs = self.home / "sensor" / "logs"
-        self._labels = self.home / "sensor-labels.jsonl"
-        self._sensor: SimulatedSensor | None = None
-        self._trickle_stop = threading.Event()
-        self._trickle: threading.Thread | None = None
-        self._busy = threading.Lock()
         self.stack: Stack | None = None
 
     def say(self, message: str) -> None:
@@ -61,7 +45,7 @@ class Demo:
     def run(self) -> dict[str, Any]:
         """Run every step and return the summary. Raises StackError at the step that failed, with its log's tail."""
         self._write_site()
-        self._start_sensor()
+        self._sensor.start(self._today)
         self.stack = Stack(self.home)
         self.stack.start(self.say)
         self.say(f"Airflow: {self.stack.airflow_url} (user {USER}, password {self.stack.password}), MLflow: {self.stack.mlflow_url}")
@@ -73,68 +57,23 @@ class Demo:
         self._unpause("score_live")
         self._trigger("drift_weekly", {"start": start, "end": end})
         live = self._replay_attack()
+        ledger = self._close_day()
         self._trigger("report_weekly", {"start": start, "end": end})
-        return self._summary(live)
+        return self._summary(live, ledger)
 
     def stop(self) -> None:
         """Stop the sensor and the stack; nothing stays behind."""
-        self._trickle_stop.set()
-        if self._trickle is not None:
-            self._trickle.join(timeout=5)
         if self.stack is not None:
             self.stack.stop()
-        if self._sensor is not None:
-            self._sensor.stop()
+        self._sensor.stop()
 
     def _write_site(self) -> None:
-        have = all((self._logs / d.isoformat()).is_dir() for d in self._days) and self._labels.exists()
-        self.say(
-            f"writing {DAYS} days of a made-up site behind a simulated sensor" if not have else "the site of an earlier run is still good"
-        )
-        if have:
+        if self._sensor.has(self._days):
+            self.say("the site of an earlier run is still good")
             return
-        self._labels.unlink(missing_ok=True)
-        total = 0
-        for _, rows, planted in write_days(self._logs, self._site, self._days, flows=self._flows, attacks_per_day=1.3):
-            save_labels(self._labels, planted)
-            total += rows
-        self.say(f"{total:,} conns written, {len(load_labels(self._labels))} attacks planted, labels kept aside")
-
-    def _start_sensor(self) -> None:
-        current = self._logs / "current"
-        current.mkdir(parents=True, exist_ok=True)
-        self._sensor = SimulatedSensor(self._logs, self.home / "sensor" / "client_key", self.home / "sensor" / "host_key").start()
-        (self.home / "known_hosts").write_text(self._sensor.known_hosts_line() + "\n", encoding="utf-8")
-        entry = (
-            f'[[sensor]]\nname = "{SENSOR}"\nkind = "sftp"\nhost = "127.0.0.1"\nport = {self._sensor.port}\nuser = "zeek"\n'
-            f'key_file = {json.dumps(str(self.home / "sensor" / "client_key"))}\nlogs = "/"\ncurrent = "/current"\ntypes = ["conn", "dns"]\n'
-        )
-        write_aside(self.home / "sensors.toml", entry)
-        self._live_log = current / "conn.log"
-        with self._live_log.open("wb") as out:
-            out.write(header_lines("conn", CONN, datetime.now(UTC)))
-        self._trickle = threading.Thread(target=self._trickle_on, name="live-log", daemon=True)
-        self._trickle.start()
-
-    def _trickle_on(self) -> None:
-        """Write ordinary traffic with today's stamps into the growing log, a little every second."""
-        day = self._site.day(self._today, self._flows)
-        at = 0
-        while not self._trickle_stop.wait(1.0):
-            rows = day[np.arange(at, at + 8) % day.height]
-            at += 8
-            self._append(rows)
-
-    def _append(self, rows: pl.DataFrame) -> None:
-        """Append rows as if they had just ended."""
-        span = rows["duration"].fill_null(0.0).clip(0.0, 30.0)
-        now = datetime.now(UTC)
-        stamped = rows.with_columns(
-            ts=pl.lit(now).dt.cast_time_unit("us") - pl.Series((span * 1e6).cast(pl.Int64)).cast(pl.Duration("us")),
-            duration=pl.when(pl.col("duration").is_not_null()).then(span),
-        )
-        with self._busy, self._live_log.open("ab") as out:
-            out.write(tsv_rows(stamped.select(CONN_NAMES)))
+        self.say(f"writing {DAYS} days of a made-up site behind a simulated sensor")
+        total = self._sensor.write(self._days)
+        self.say(f"{total:,} conns written, {len(self._sensor.planted())} attacks planted, labels kept aside")
 
     def _unpause(self, *dags: str) -> None:
         assert self.stack is not None
@@ -198,31 +137,54 @@ class Demo:
         self.say(f"{dag}: done")
 
     def _replay_attack(self) -> list[Planted]:
-        """Let the sensor see attacks now, and wait until the live scorer has alerted."""
+        """Let the sensor see attacks now, and show alerts as they arrive; in between, the connection is cut."""
         self._wait_for_scorer()
-        now = datetime.now(UTC)
-        rng = np.random.default_rng(int(now.timestamp()))
-        planted = []
-        for frame, what in attack_rows(self._site, LIVE_ATTACKS, Window(now, now + timedelta(hours=6)), rng):
-            self.say(f"the sensor sees a live {what.attack.replace('_', ' ')}: {frame.height} conns")
-            what = Planted(what.attack, now.isoformat(timespec="seconds"), what.sources, what.uids)
-            planted.append(what)
-            steps = 25
-            for part in range(steps):
-                some = frame[part * frame.height // steps : (part + 1) * frame.height // steps]
-                if some.height:
-                    self._append(some)
-                time.sleep(LIVE_S / len(LIVE_ATTACKS) / steps)
-        end = time.monotonic() + 60
+        planted: list[Planted] = []
+        told: set[str] = set()
         database = Database(self._settings().database)
-        while time.monotonic() < end:
-            alerts = database.alerts(since=now - timedelta(hours=1))
-            if len(_found(planted, alerts)) == len(planted):
-                break
+        for what, conns, begins in self._sensor.attack(LIVE_ATTACKS, LIVE_S):
+            if begins:
+                if planted:
+                    self.say("the network between sensor and scorer is cut for a moment")
+                    self._sensor.cut()
+                self.say(f"the sensor sees a live {what.attack.replace('_', ' ')}: {conns} conns")
+                planted.append(what)
+            self._tell_new(database, told)
+        end = time.monotonic() + 120
+        while time.monotonic() < end and len(_found(planted, database.alerts(since=self._live_from()))) < len(planted):
+            self._tell_new(database, told)
             time.sleep(0.5)
-        for alert in alerts[:4]:
-            self.say(f"live alert, risk {alert['score']:.0f}: {alert['message'][:140]}")
+        self._tell_new(database, told)
         return planted
+
+    def _live_from(self) -> datetime:
+        return datetime.now(UTC) - timedelta(hours=1)
+
+    def _tell_new(self, database: Database, told: set[str]) -> None:
+        """Print the live alerts that came since the last look."""
+        for alert in reversed(database.alerts(since=self._live_from())):
+            if alert["origin"] == "live" and alert["id"] not in told:
+                told.add(alert["id"])
+                age = (datetime.now(UTC) - datetime.fromisoformat(alert["event"]["end"])).total_seconds()
+                self.say(f"live alert, risk {alert['score']:.0f}, {max(age, 0.0):.1f} s after its conn: {alert['message'][:130]}")
+
+    def _close_day(self) -> dict[str, Any]:
+        """Rotate the live log, let the night's work run over it, and return the ledger of that day."""
+        rotated = time.time()
+        day = self._sensor.rotate()
+        self.say("the live log is rotated; zeek_ingest holds its day against what was scored live")
+        held = self.home / "state" / SENSOR / "checkpoint.json"
+        end = time.monotonic() + 60
+        while time.monotonic() < end and not (held.exists() and held.stat().st_mtime > rotated + 2.0):
+            time.sleep(0.5)  # what was scored is on the disk from then on
+        self._trigger("zeek_ingest", {"day": day})
+        database = Database(self._settings().database)
+        row = next((r for r in database.ledger() if r["day"] == day and r["sensor"] == SENSOR), None)
+        if row is None or row["missing"] is None:
+            raise StackError(f"the ledger of {day} was not closed; see {self.home / 'airflow' / 'logs'}")
+        found = {k: row[k] for k in ("archived", "live", "late", "missing", "rejected")}
+        self.say("ledger of that day: " + ", ".join(f"{v:,} {k}" for k, v in found.items()))
+        return found
 
     def _wait_for_scorer(self) -> None:
         assert self.stack is not None
@@ -242,7 +204,7 @@ class Demo:
     def _settings(self) -> Any:
         return load_settings(home=self.home, mlflow_tracking_uri=self.stack.mlflow_url if self.stack else "")
 
-    def _summary(self, live: Sequence[Planted]) -> dict[str, Any]:
+    def _summary(self, live: Sequence[Planted], live_ledger: dict[str, Any]) -> dict[str, Any]:
         assert self.stack is not None
         from mlids import pipeline
 
@@ -250,7 +212,7 @@ class Demo:
         database = Database(settings.database)
         ledger = database.ledger(self._days[0], self._today)
         alerts = database.alerts(limit=100_000)
-        planted = [*load_labels(self._labels), *live]
+        planted = [*self._sensor.planted(), *live]
         reports = sorted(p for p in settings.reports.glob("weekly-*") if p.suffix in {".html", ".pdf"})
         lake = pipeline.open_lake(settings)
         in_lake = sum(m.rows for log in ("conn", "dns") for d in self._days if (m := lake.manifest(log, SENSOR, d)))
@@ -261,7 +223,7 @@ class Demo:
             "model_version": model["version"] if model else None, "metrics": model["metrics"] if model else {},
             "alerts": len(alerts), "attacks_planted": len(planted), "attacks_found": len(found),
             "attacks_missed": sorted({p.attack for p in planted if id(p) not in {id(f) for f in found}}),
-            "report": [str(p) for p in reports], "seconds": round(time.monotonic() - self._began, 1),
+            "live_ledger": live_ledger, "report": [str(p) for p in reports], "seconds": round(time.monotonic() - self._began, 1),
             "memory_mb": round(self.stack.memory_bytes() / 1e6),
             "airflow": self.stack.airflow_url, "mlflow": self.stack.mlflow_url,
         }  # fmt: skip
@@ -285,6 +247,7 @@ def show_summary(summary: dict[str, Any], password: str, out: Any = sys.stdout) 
         f"  model version      {summary['model_version']:>12}   PR-AUC at 1 % {figures.get('hybrid_pr_auc_at_1pct', float('nan')):.3f}, recall at 1 % FPR {figures.get('hybrid_recall_at_fpr_1pct', float('nan')):.3f} (held-out rows)",
         f"  attacks found      {summary['attacks_found']:>5} of {summary['attacks_planted']:<4}   in {summary['alerts']:,} alerts"
         + (f"; missed: {', '.join(summary['attacks_missed'])}" if summary["attacks_missed"] else ""),
+        f"  ledger of today    {summary['live_ledger']['live']:>12,}   scored live, {summary['live_ledger']['late']:,} late, {summary['live_ledger']['missing']:,} missing",
         *(f"  report             {path}" for path in summary["report"][-2:]),
         f"  Airflow            {summary['airflow']}   (user {USER}, password {password})",
         f"  MLflow             {summary['mlflow']}",

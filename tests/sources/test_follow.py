@@ -13,7 +13,7 @@ from mlids.settings import Sensor
 from mlids.sources.follow import Follower, Position
 from mlids.sources.place import LocalPlace, Place, SftpPlace
 from tests.conftest import CONN_HEADER, conn_line
-from tests.sources.conftest import Sshd
+from tests.sshd import Sshd
 
 
 @pytest.fixture(params=["local", "sftp"])

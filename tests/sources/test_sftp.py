@@ -19,7 +19,7 @@ from mlids.sources.folder import FolderArchive
 from mlids.sources.pull import Pulled, pull_day, read_manifest
 from mlids.sources.sftp import SftpArchive
 from tests.conftest import CONN_HEADER, conn_line, free_port, missing, need_program
-from tests.sources.conftest import Sshd
+from tests.sshd import Sshd
 
 DAY = date(2026, 11, 2)
 
