@@ -20,7 +20,8 @@ from typing import Protocol
 import polars as pl
 
 from mlids.alerts.delivery import Delivery
-from mlids.alerts.gather import Gatherer
+from mlids.alerts.document import Alert
+from mlids.alerts.gather import STRONGER, Gatherer
 from mlids.checkpoint import Checkpoint
 from mlids.detectors.bundle import Bundle
 from mlids.detectors.verdict import judge
@@ -36,7 +37,9 @@ from mlids.zeek.reader import is_conn
 log = logging.getLogger(__name__)
 
 BATCH_ROWS = 2_048
+FEW_ROWS = 64
 PUBLISH_S = 1.0
+FLUSH_S = 2.0
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 # Hosts, pairs and services that a live scorer remembers, and conns of the last hour: about 170 MB at the most.
 LIVE_ENTITIES, LIVE_EVENTS = 1 << 19, 1 << 20
@@ -87,6 +90,8 @@ class Scorer:
         self._rebuild = False
         self._extractor, self._gatherer = self._fresh()
         self._rejected = 0  # before this follower
+        self._grown: dict[str, Alert] = {}  # alerts whose count the sinks do not know yet
+        self._flushed = 0.0
         self._published = 0.0
         self._counted = (time.monotonic(), 0)
         self._stop = threading.Event()
@@ -110,8 +115,7 @@ class Scorer:
         try:
             self._restore()
             self._follow(None if seconds is None else time.monotonic() + seconds)
-            self._save(force=True)
-            self._publish("stopped")
+            self._finish()
         except HostKeyError as error:
             self._note(error)
             self._publish("refused", force=True)
@@ -121,11 +125,20 @@ class Scorer:
             self._checkpoint.unlock()
         return self.status
 
+    def _finish(self) -> None:
+        try:
+            self._save(force=True)
+        except StoreError as error:  # a sink is down: the checkpoint before stays, and its rows are read again
+            self._note(error)
+            self._restore()
+        self._publish("stopped")
+
     def _follow(self, until: float | None) -> None:
         failures = 0
         while not self._stop.is_set() and (until is None or time.monotonic() < until):
             try:
                 took = self._round()
+                self._save(force=False)
                 failures = 0
             except HostKeyError:
                 raise
@@ -144,24 +157,24 @@ class Scorer:
                 self._wait(self._backoff(failures), until)
                 failures += 1
                 continue
-            self._save(force=False)
-            if not took:
-                self._wait(self._poll_s, until)
+            if took < BATCH_ROWS:  # caught up; a look costs the same however few rows it brings
+                self._wait(self._poll_s * (2 if took < FEW_ROWS else 1), until)
 
-    def _round(self) -> bool:
+    def _round(self) -> int:
+        """Take what is there, score it, and return how many conns it was."""
         if self._models.current() is None:
             raise ModelError(self._models.error or "there is no model in production yet; run train_weekly")
         if self._follower is None:
             self._follower = Follower(self._open_place(), self._sensor, start=self._start, rebuild=self._rebuild)
             self._rejected = self.status.rejected
         follower = self._follower
-        took = False
+        took = 0
         for batch in follower.poll():
             if is_conn(batch):
                 conns = conn_columns(batch.frame).with_columns(sensor=pl.lit(self._sensor.name))
                 for start in range(0, conns.height, BATCH_ROWS):
                     self._score(conns.slice(start, BATCH_ROWS), follower.warming)
-                took = True
+                took += conns.height
         self._rebuild = False
         self.status.rejected = self._rejected + follower.rejected
         self.status.left_to_ledger = follower.given_up
@@ -177,18 +190,30 @@ class Scorer:
         if warming or model is None:
             return
         self.status.model_version, self.status.model_error = model.version, self._models.error
-        known = set(self._gatherer.open)
+        known = {i: a.score for i, a in self._gatherer.open.items()}
         alerts = self._gatherer.add(model, conns, x, judge(model, x, self._threshold))
-        self._delivery.send(alerts, self._again)
+        # What is new or stronger goes out at once; a count that only grows, every few seconds.
+        urgent = [a for a in alerts if a.score > known.get(a.id, -STRONGER) + STRONGER]
+        self._delivery.send(urgent, self._again)
+        self._grown |= {a.id: a for a in alerts}
+        for alert in urgent:
+            del self._grown[alert.id]
         self._checkpoint.scored.add(conns)
         self.status.rows += conns.height
-        self.status.alerts += sum(a.id not in known for a in alerts)
+        self.status.alerts += sum(a.id not in known for a in urgent)
         self.status.dead_letters = self._delivery.buried
         ended = conns.select(pl.col("ts") + pl.duration(seconds=pl.col("duration").fill_null(0.0))).to_series().max()
         if isinstance(ended, datetime):
             self.status.last_row_ts = ended.isoformat(timespec="milliseconds")
             self.status.lag_s = round(max((datetime.now(UTC) - ended).total_seconds(), 0.0), 3)
         self._publish("following")
+
+    def _flush(self) -> None:
+        """Bring the sinks up to date with counts that have grown."""
+        self._delivery.send(list(self._grown.values()), self._again)
+        self._grown.clear()
+        self._flushed = time.monotonic()
+        self.status.dead_letters = self._delivery.buried
 
     def _again(self, error: StoreError, attempt: int) -> bool:
         """Wait for a sink that is down; the sensor's log is the queue meanwhile."""
@@ -219,6 +244,8 @@ class Scorer:
     def _save(self, *, force: bool) -> None:
         """Store position and state where it is time. A disk that refuses is noted: the checkpoint before stays good."""
         position = self._follower.position if self._follower is not None else None
+        if time.monotonic() - self._flushed > FLUSH_S or force or self._checkpoint.due:
+            self._flush()
         if position is None or self._rebuild or not (force or self._checkpoint.due):
             return
         try:
@@ -231,6 +258,7 @@ class Scorer:
         """Take position, past and open alerts from the last checkpoint, which belong together."""
         self._extractor, self._gatherer = self._fresh()
         self._start, self._rebuild = None, False
+        self._grown.clear()
         held = self._checkpoint.load()
         self.status.rows, self.status.rejected = (held.rows, held.rejected) if held is not None else (0, 0)
         if held is None:

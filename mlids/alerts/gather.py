@@ -15,6 +15,7 @@ from mlids.detectors.bundle import Model
 from mlids.detectors.verdict import Verdicts, explain
 
 MAX_OPEN = 20_000
+STRONGER = 5.0  # an alert whose risk rises by more is news, and is explained anew
 
 
 class Gatherer:
@@ -46,7 +47,7 @@ class Gatherer:
                 alert.count += 1
                 when = conn["ts"] or alert.last_ts
                 alert.ts, alert.last_ts = min(alert.ts, when), max(alert.last_ts, when)
-                if risk > alert.score + 5.0:
+                if risk > alert.score + STRONGER:
                     fresh.append((alert, row))
                 alert.score = max(alert.score, risk)
                 if len(alert.uids) < UIDS_KEPT and conn["uid"]:

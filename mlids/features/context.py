@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -181,10 +182,7 @@ def _hashing() -> str:
 
 def context_columns(conns: pl.DataFrame) -> Columns:
     """Return what the kernel needs of each row: its keys, begin, end, whether it failed, and bytes sent. Needs no past."""
-    src = conns["id.orig_h"].fill_null("").hash(7).to_numpy()
-    dst = conns["id.resp_h"].fill_null("").hash(7).to_numpy()
-    port = conns["id.resp_p"].fill_null(0).cast(pl.UInt64).to_numpy()
-    proto = conns["proto"].fill_null("").hash(11).to_numpy()
+    src, dst, port, proto, micros, lasted, failed, size = (column.to_numpy() for column in conns.select(_columns()))
     service = mix(port, proto)
     keys = np.empty((conns.height, k.ENTITIES), np.uint64)
     with np.errstate(over="ignore"):
@@ -194,16 +192,23 @@ def context_columns(conns: pl.DataFrame) -> Columns:
         keys[:, k.SRC_PORT] = mix(mix(src, np.uint64(4)), service)
         keys[:, k.TRIPLE] = mix(mix(keys[:, k.PAIR], np.uint64(5)), service)
         keys[:, k.SERVICE] = mix(service, np.uint64(6))
-    began = conns["ts"].dt.epoch("us").cast(pl.Float64).to_numpy() / 1e6
-    lasted = conns["duration"].fill_null(0.0).clip(0.0, 7 * 86400.0).to_numpy()
-    failed = conns["conn_state"].is_in(FAILED_STATES).fill_null(False).cast(pl.UInt8).to_numpy()
-    size = sent_bytes(conns).to_numpy()
+    began = micros / 1e6
     return keys, began, began + lasted, failed, size
 
 
-def sent_bytes(conns: pl.DataFrame) -> pl.Series:
-    """Return bytes from the originator: IP bytes, else payload, else 0; absurd counters clipped to 1 TB."""
-    return conns.select(pl.coalesce("orig_ip_bytes", "orig_bytes", pl.lit(0)).cast(pl.Float64).clip(0, 1e12)).to_series()
+@lru_cache(maxsize=1)
+def _columns() -> list[pl.Expr]:
+    """Return what `context_columns` takes from a frame, in one go. Bytes sent are clipped to 1 TB: counters can be absurd."""
+    return [
+        pl.col("id.orig_h").fill_null("").hash(7).alias("src"),
+        pl.col("id.resp_h").fill_null("").hash(7).alias("dst"),
+        pl.col("id.resp_p").fill_null(0).cast(pl.UInt64).alias("port"),
+        pl.col("proto").fill_null("").hash(11).alias("hashed"),
+        pl.col("ts").dt.epoch("us").cast(pl.Float64).alias("micros"),
+        pl.col("duration").fill_null(0.0).clip(0.0, 7 * 86400.0).alias("lasted"),
+        pl.col("conn_state").is_in(FAILED_STATES).fill_null(False).cast(pl.UInt8).alias("failed"),
+        pl.coalesce("orig_ip_bytes", "orig_bytes", pl.lit(0)).cast(pl.Float64).clip(0, 1e12).alias("size"),
+    ]
 
 
 def mix(a: np.ndarray, b: np.ndarray | np.uint64) -> np.ndarray:

@@ -21,6 +21,8 @@ INFRA_PORTS = [53, 67, 68, 123, 137, 138, 161, 546, 547, 1900, 5353, 5355]
 USUAL_SERVICES = r"^(?:dns|http|ssl|quic|ssh|ntp|dhcp|smb|gssapi|krb|krb_tcp|ntlm|dce_rpc|ldap|ldap_tcp|ldap_udp|smtp|imap|pop3|ftp|ftp-data|snmp|syslog|rdp|mysql|postgresql|sip|radius|websocket|spicy_[a-z_]+|ayiya|teredo|stun)$"
 # Counters past this are capture faults (1.96 GB in 2 packets: zeek/zeek#3313).
 MAX_BYTES = 1e12
+# A live batch: so few rows that asking for each is faster than gathering what is distinct.
+_FEW = 128
 _MIDSTREAM = ["OTH"]
 _REJECTED = ["REJ", "RSTRH", "RSTOS0"]
 _RESET = ["RSTO", "RSTR", "RSTOS0", "RSTRH"]
@@ -29,8 +31,10 @@ _SILENT = ["S0", "SH"]
 
 def local_hosts(addresses: pl.Series, networks: Sequence[str]) -> pl.Series:
     """Say of each address whether it lies in one of `networks`; null or unreadable addresses do not."""
-    known = addresses.unique().drop_nulls()
     is_inside = _membership(tuple(networks))
+    if len(addresses) <= _FEW:
+        return pl.Series([a is not None and is_inside(a) for a in addresses], dtype=pl.Boolean)
+    known = addresses.unique().drop_nulls()
     inside = pl.Series([is_inside(a) for a in known], dtype=pl.Boolean)
     if not len(known):
         return pl.Series([False], dtype=pl.Boolean).new_from_index(0, len(addresses))
@@ -79,7 +83,15 @@ def flow_features(conns: pl.DataFrame, networks: Sequence[str] = PRIVATE_NETWORK
     Byte counts are IP bytes where Zeek wrote them, payload otherwise. Null counts give 0 beside
     `no_duration` = 1: Zeek leaves both unset together.
     """
-    if conns["orig_ip_bytes"].null_count() == 0:
+    frame = conns.select(_expressions(conns["orig_ip_bytes"].null_count() == 0))
+    orig_local, resp_local = local_ends(conns, networks)
+    return frame.with_columns(orig_local=orig_local.cast(pl.Float32), resp_local=resp_local.cast(pl.Float32))
+
+
+@lru_cache(maxsize=2)
+def _expressions(ip_bytes: bool) -> list[pl.Expr]:
+    """Return the features of `flow_features` that need no network; building them costs as much as a small batch."""
+    if ip_bytes:
         orig, resp = pl.col("orig_ip_bytes").cast(pl.Float64), pl.col("resp_ip_bytes").cast(pl.Float64)
     else:
         orig = pl.coalesce("orig_ip_bytes", "orig_bytes").cast(pl.Float64)
@@ -124,9 +136,7 @@ def flow_features(conns: pl.DataFrame, networks: Sequence[str] = PRIVATE_NETWORK
         "missed_bytes": _log(pl.col("missed_bytes")),
         "history_length": _log(history.str.len_bytes()),
     }
-    frame = conns.select(
+    return [
         *(e.fill_null(False).cast(pl.Float32).alias(n) for n, e in flags.items()),
         *(e.cast(pl.Float32).alias(n) for n, e in numbers.items()),
-    )
-    orig_local, resp_local = local_ends(conns, networks)
-    return frame.with_columns(orig_local=orig_local.cast(pl.Float32), resp_local=resp_local.cast(pl.Float32))
+    ]
