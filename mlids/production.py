@@ -24,7 +24,7 @@ from mlids.files import write_aside
 log = logging.getLogger(__name__)
 
 ALIAS = "production"
-POLL_S = 1.0
+POLL_S = 2.0
 _LOOK_S = 0.25
 _FIRST_ANSWER_S = 20.0
 _RESTART_S = 5.0

@@ -69,7 +69,9 @@ class Settings(BaseSettings):
     elastic_api_key: SecretStr | None = Field(None, description="API key with create_doc on mlids-*.")
     elastic_ca_file: Path | None = Field(None, description="CA certificate that signed the server's.")
     elastic_prefix: Name = Field("mlids", description="Index prefix: PREFIX-YYYY.MM.DD.")
-    poll_interval_s: float = Field(0.25, gt=0, le=60, description="Seconds between two looks at a growing log; twice that while it is calm.")
+    poll_interval_s: float = Field(
+        0.25, gt=0, le=60, description="Seconds between two looks at a growing log; twice that while it is calm."
+    )
 
     lag_bound_s: float = Field(300.0, gt=0, le=86_400, description="Seconds that live scoring may be behind before the watch task fails.")
     metrics_host: str = Field("127.0.0.1", description="Address that `mlids serve` gives metrics and health on.")

@@ -110,6 +110,7 @@ class Bundle:
         options.intra_op_num_threads = 2
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a live scorer mostly waits
         try:
             self._session = rt.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
             meta = self._session.get_modelmeta().custom_metadata_map
