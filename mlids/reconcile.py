@@ -124,6 +124,10 @@ class ScoredRecord:
             return np.zeros(0, np.uint64)
         return np.unique(np.frombuffer(data[: len(data) - len(data) % _KEY.itemsize], _KEY))
 
+    def any(self) -> bool:
+        """Say whether anything was ever scored live."""
+        return next(self._folder.glob("*.keys"), None) is not None
+
     def prune(self, before: datetime) -> None:
         """Remove hours that ended before a moment: their days have been reconciled long ago."""
         for path in self._folder.glob("*.keys"):

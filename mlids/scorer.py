@@ -60,6 +60,7 @@ class Status:
 
     sensor: str
     state: str = "starting"
+    state_since: str = ""
     model_version: str | None = None
     model_error: str | None = None
     rows: int = 0
@@ -234,7 +235,11 @@ class Scorer:
         self._publish("waiting", force=True)
 
     def _wait(self, seconds: float, until: float | None) -> None:
-        self._stop.wait(seconds if until is None else max(min(seconds, until - time.monotonic()), 0.0))
+        end = time.monotonic() + seconds
+        if until is not None:
+            end = min(end, until)
+        while (left := end - time.monotonic()) > 0 and not self._stop.wait(min(left, PUBLISH_S)):
+            self._publish(self.status.state)  # a long wait is no silence
 
     def _close(self) -> None:
         if self._follower is not None:
@@ -278,6 +283,8 @@ class Scorer:
             self.status.rows_per_s = round(max(self.status.rows - rows, 0) / (now - before), 1)
             self._counted = (now, self.status.rows)
         self._published = now
+        if state != self.status.state or not self.status.state_since:
+            self.status.state_since = datetime.now(UTC).isoformat(timespec="seconds")
         self.status.state = state
         self.status.model_error = self._models.error
         self.status.updated_at = datetime.now(UTC).isoformat(timespec="milliseconds")

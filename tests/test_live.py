@@ -56,7 +56,7 @@ def test_a_sensor_that_is_down_holds_up_no_other(two: list[GrowingLog], capsys: 
     def look() -> None:
         seen.extend([_get(port, "/metrics"), _get(port, "/healthz"), _get(port, "/x")])
         try:
-            pipeline.watch_live()
+            pipeline.watch_live(2.0)  # a wait shorter than the bound is no fault
         except SourceError as error:
             faults.append(str(error))
 

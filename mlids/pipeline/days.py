@@ -222,10 +222,20 @@ def _with_rejected(hours: Sequence[Hour], manifest: DayManifest | None, window: 
 
 
 def reconcile_days(sensor_name: str, days: Sequence[str]) -> dict[str, Any]:
-    """Reconcile lake days of a sensor, and forget the live record of days long past."""
+    """Reconcile lake days of a sensor, and forget the live record of days long past.
+
+    A day before them that had late or missing conns is counted again: a scorer that was behind at night has
+    scored them live since, and then they are not late any more.
+    """
     from mlids.reconcile import ScoredRecord
 
-    done = [reconcile(sensor_name, day) for day in days]
+    database = open_database(load_settings())
+    first = min(parse_day(d) for d in days)
+    before = [
+        r["day"] for r in database.ledger(first - timedelta(days=1), first) if r["sensor"] == sensor_name and (r["late"] or r["missing"])
+    ]
+    live = ScoredRecord(load_settings().state / sensor_name / "scored")
+    done = [reconcile(sensor_name, day) for day in [*(before if live.any() else []), *days]]
     oldest = day_window(min(parse_day(d) for d in days), "UTC").start - timedelta(days=KEEP_DAYS)
     ScoredRecord(load_settings().state / sensor_name / "scored").prune(oldest)
     return {"sensor": sensor_name, "days": done, "alerts": sum(d["alerts"] for d in done)}

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mlids.errors import InputError, MlidsError, SourceError
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# A sensor or sink that is away for a moment is no fault yet.
+GRACE_S = 60.0
 # After this long a stop does not wait for a sink that hangs: whatever happens is safe, as after a kill.
 STOP_S = 4.0
 
@@ -149,15 +152,19 @@ def watch_live(max_lag_s: float | None = None) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _fault(status: dict[str, Any] | None, bound: float) -> str | None:
-    from datetime import UTC, datetime
+def _age(stamp: str) -> float:
+    """Return the seconds since a time in ISO 8601."""
+    return time.time() - datetime.fromisoformat(stamp).timestamp()
 
+
+def _fault(status: dict[str, Any] | None, bound: float) -> str | None:
     if status is None:
         return "no scorer has ever followed it; start `mlids serve` or unpause score_live"
-    age = time.time() - datetime.fromisoformat(status["updated_at"]).astimezone(UTC).timestamp()
+    age = _age(status["updated_at"])
     if age > bound:
         return f"its scorer has said nothing for {age:,.0f} s (state {status['state']})"
-    if status["state"].startswith(("waiting", "refused")) and not status["state"].startswith("waiting for the "):
+    waits = status["state"] in {"waiting", "waiting for a sink"} and _age(status["state_since"]) > min(GRACE_S, bound)
+    if waits or status["state"] == "refused":
         return f"{status['state']}: {status['last_error']}"
     if status["lag_s"] > bound:
         return f"{status['lag_s']:,.0f} s behind (bound {bound:,.0f} s)"
