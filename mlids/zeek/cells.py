@@ -57,7 +57,10 @@ def _to_integer(value: Any, low: int, high: int, word: str) -> int:
     text = str(value)
     if isinstance(value, bool) or len(text) > 40 or not _NUMBER.match(text):
         raise ValueError(f"{text[:40]!r} is not a {word}")
-    number = Decimal(text)
+    try:
+        number = Decimal(text)
+    except InvalidOperation:  # an exponent of 24 digits
+        raise ValueError(f"{text[:40]!r} is not a {word}") from None
     if abs(number.adjusted()) > 30 or number != number.to_integral_value() or not low <= number <= high:
         raise ValueError(f"{text[:40]!r} is not a {word}")
     return int(number)

@@ -139,6 +139,8 @@ def _slow(data: bytes, first_line: int) -> Parsed:
 def _row(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
+    except ArithmeticError:
+        raise ValueError("a number that no computer holds") from None
     except json.JSONDecodeError as error:
         hint = "; is the file still being written?" if error.pos >= len(text) - 1 else ""
         raise ValueError(f"not JSON: {error.msg} at column {error.pos + 1}{hint}") from None
@@ -221,6 +223,6 @@ def _series(name: str, values: list[Any]) -> pl.Series:
         if kinds and kinds <= allowed:
             try:
                 return pl.Series(name, [None if v is None else cast(v) for v in values], dtype=dtype)
-            except (OverflowError, pl.exceptions.PolarsError):
+            except (OverflowError, TypeError, pl.exceptions.PolarsError):
                 break
     return pl.Series(name, [None if v is None else _plain(v) for v in values], dtype=pl.String)

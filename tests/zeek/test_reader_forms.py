@@ -85,7 +85,7 @@ def test_short_long_and_wrong_rows_are_refused_with_line_and_reason() -> None:
     "cells",
     [
         {"duration": "nan"}, {"duration": "inf"}, {"orig_bytes": "-5"}, {"orig_bytes": "99999999999999999999"}, {"id__resp_p": "70000"},
-        {"local_orig": "maybe"}, {"ts": "yesterday"}, {"ts": "1e300"}, {"orig_pkts": "1.5"}, {"orig_bytes": "1e999999999"},
+        {"local_orig": "maybe"}, {"ts": "yesterday"}, {"ts": "1e300"}, {"ts": "1e999999999"}, {"id__orig_p": "1e400999999999999999999999"}, {"orig_pkts": "1.5"}, {"orig_bytes": "1e999999999"},
     ],
 )  # fmt: skip
 def test_a_cell_that_does_not_fit_refuses_its_row_only(cells: dict[str, str]) -> None:
@@ -198,6 +198,25 @@ def test_bad_json_lines_do_not_stop_the_rest() -> None:
     good = '{"ts":1.5,"uid":"C1","id.orig_h":"10.0.0.1","conn_state":"SF"}\n'
     frame, report = read(good + "{nonsense\n" + good + "[1,2]\n" + '{"ts":NaN,"uid":"C"}\n' + "{" * 3_000 + "\n" + good)
     assert frame.height == 3 and report.rejected == 4 and [r.line for r in report.rejects] == [2, 4, 5, 6]
+
+
+def test_half_a_surrogate_pair_is_no_crash() -> None:
+    good = '{"ts":1.5,"uid":"C1","id.orig_h":"10.0.0.1","conn_state":"SF"}\n'
+    _, report = read(good + '{"uid":"\\ud800","id.orig_h":"10.0.0.1"}\n{nonsense\n')
+    assert report.rows + report.rejected == 3
+
+
+@pytest.mark.parametrize("cell", ['"ts":1e999999999999999999999', '"ts":9' + "9" * 500 + ".5"])
+def test_absurd_json_values_refuse_their_row_only(cell: str) -> None:
+    good = '{"ts":1.5,"uid":"C1","id.orig_h":"10.0.0.1","conn_state":"SF"}\n'
+    frame, report = read(good + "{" + cell + ',"id.orig_h":"10.0.0.1"}\n' + good)
+    assert frame.height == 2 and report.rejected == 1
+
+
+def test_a_number_too_large_for_a_column_of_numbers_becomes_text() -> None:
+    good = '{"ts":1.5,"uid":"C1","id.orig_h":"10.0.0.1","conn_state":"SF","extra":7}\n'
+    frame, _ = read(good + good.replace("7", "9" * 30) + "{nonsense\n")
+    assert frame["extra"].to_list() == ["7", "9" * 30]
 
 
 def test_several_logs_in_one_json_stream() -> None:
