@@ -80,7 +80,7 @@ def _fast(data: bytes, header: Header, rows: int) -> pl.DataFrame | None:
         # So does a carriage return. Scans of the bytes themselves would hold the interpreter lock.
         if frame.height != rows or (frame[last] == "").any() or frame[last].str.ends_with("\r").any():
             return None
-        return _typed(frame, header, escapes=b"\\x" in data)
+        return _typed(frame, header, escapes=b"\\" in data)
     except pl.exceptions.PolarsError:
         return None  # a cell of another type, a row of another length, bytes that are not UTF-8
 
