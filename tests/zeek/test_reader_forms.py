@@ -93,6 +93,13 @@ def test_a_cell_that_does_not_fit_refuses_its_row_only(cells: dict[str, str]) ->
     assert frame["uid"].to_list() == ["CGood1", "CGood2"] and report.rejected == 1
 
 
+def test_values_full_of_hashes_hide_no_header() -> None:
+    rows = "".join(conn_line(f"C#{n}", service="#a#b#") for n in range(1_000))
+    short = CONN_HEADER.replace("\ttunnel_parents", "").replace("\tset[string]", "")
+    frame, report = read(CONN_HEADER + rows + short + conn_line("CLast").rpartition("\t")[0] + "\n")
+    assert frame.height == 1_001 and report.rejected == 0 and frame["uid"][-1] == "CLast" and frame["service"][0] == "#a#b#"
+
+
 def test_largest_count_is_kept() -> None:
     frame, _ = read(CONN_HEADER + conn_line(orig_bytes="18446744073709551615"))
     assert frame["orig_bytes"][0] == 2**64 - 1
