@@ -51,6 +51,11 @@ class Alert:
             return f"{name} by {self.src}"
         return f"{name} against {self.dst}" if self.key.target else name
 
+    @property
+    def _why(self) -> str:
+        """The reasons without the name of the behaviour, which the title has said."""
+        return self.reasons.removeprefix(f"{_TITLES.get(self.key.kind, '')}: ")
+
     def document(self) -> dict[str, Any]:
         """Return the document as plain JSON values; absent facts are left out."""
         technique = _TECHNIQUES.get(self.key.kind)
@@ -60,7 +65,7 @@ class Alert:
             "score": round(self.score, 1),
             "src": self.src,
             "dst": self.dst,
-            "message": f"{self.title}: {self.reasons}" if self.reasons else self.title,
+            "message": f"{self.title}: {self._why}" if self.reasons else self.title,
             "event": {
                 "kind": "alert", "module": "mlids", "dataset": "zeek.conn", "risk_score": round(self.score, 1),
                 "start": _stamp(self.ts), "end": _stamp(self.last_ts), "id": self.id,
