@@ -205,7 +205,7 @@ def live(bench: Bench) -> None:
 
 
 def soak(bench: Bench) -> None:
-    """Half an hour at twice the rate that must be held."""
+    """Half an hour at twice the rate that the scorer can hold."""
     from benchmarks.live import soak as run
 
     for name, value, unit, goal, note, better in run(bench.folder, float(os.environ.get("MLIDS_SOAK_MINUTES", "30"))):

@@ -30,6 +30,7 @@ from mlids.sources.follow import Position
 
 log = logging.getLogger(__name__)
 
+SCORED = "scored"  # folder of the record, below the sensor's
 EVERY_S = 5.0
 # A past of a million hosts takes long to write: checkpoints may take this share of the time.
 SHARE = 0.02
@@ -52,7 +53,7 @@ class Checkpoint:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.scored = ScoredRecord(folder / "scored")
+        self.scored = ScoredRecord(folder / SCORED)
         self._lock: int | None = None
         self._next = time.monotonic() + EVERY_S
 

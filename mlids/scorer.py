@@ -143,18 +143,15 @@ class Scorer:
                 failures = 0
             except HostKeyError:
                 raise
-            except SourceError as error:
-                # Every row that the log gave was scored: state and position fit each other.
+            except (SourceError, StoreError) as error:
                 self._note(error)
-                self._start = self._follower.position if self._follower is not None else self._start
+                # Where the log broke, every row that it gave was scored: state and position fit each other.
+                broke = isinstance(error, SourceError)
+                if broke and self._follower is not None:
+                    self._start = self._follower.position
                 self._close()
-                self._wait(self._backoff(failures), until)
-                failures += 1
-                continue
-            except StoreError as error:
-                self._note(error)
-                self._close()
-                self._restore()
+                if not broke:
+                    self._restore()
                 self._wait(self._backoff(failures), until)
                 failures += 1
                 continue

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlids.errors import InputError, NoRowsError, SourceError
-from mlids.pipeline.stores import open_archive, open_database, open_delivery, open_lake, open_registry, sensor_names
+from mlids.pipeline.stores import open_archive, open_database, open_delivery, open_lake, open_record, open_registry, sensor_names
 from mlids.settings import Settings, load_settings
 from mlids.window import Window, day_window, days_between, parse_day, zone
 from mlids.zeek.types import CONN
@@ -177,7 +177,6 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
 
     A second run leaves the same. Without a production model nothing is scored, and the ledger says what is missing.
     """
-    from mlids.reconcile import ScoredRecord
     from mlids.reconcile import reconcile as run
 
     settings = load_settings()
@@ -186,7 +185,7 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
     window = day_window(when, _zone(settings, sensor_name))
     columns = [c.name for c in CONN]
     done = run(
-        lambda: lake.batches("conn", sensor_name, [when], columns=columns), ScoredRecord(settings.state / sensor_name / "scored"), model,
+        lambda: lake.batches("conn", sensor_name, [when], columns=columns), open_record(settings, sensor_name), model,
         before=lake.last_rows("conn", sensor_name, when - timedelta(days=1), window.start - timedelta(hours=1), columns=columns),
         networks=settings.networks, threshold=settings.threshold, progress=progress,
     )  # fmt: skip
@@ -227,17 +226,15 @@ def reconcile_days(sensor_name: str, days: Sequence[str]) -> dict[str, Any]:
     A day before them that had late or missing conns is counted again: a scorer that was behind at night has
     scored them live since, and then they are not late any more.
     """
-    from mlids.reconcile import ScoredRecord
-
-    database = open_database(load_settings())
+    settings = load_settings()
+    database = open_database(settings)
     first = min(parse_day(d) for d in days)
     before = [
         r["day"] for r in database.ledger(first - timedelta(days=1), first) if r["sensor"] == sensor_name and (r["late"] or r["missing"])
     ]
-    live = ScoredRecord(load_settings().state / sensor_name / "scored")
+    live = open_record(settings, sensor_name)
     done = [reconcile(sensor_name, day) for day in [*(before if live.any() else []), *days]]
-    oldest = day_window(min(parse_day(d) for d in days), "UTC").start - timedelta(days=KEEP_DAYS)
-    ScoredRecord(load_settings().state / sensor_name / "scored").prune(oldest)
+    live.prune(day_window(first, "UTC").start - timedelta(days=KEEP_DAYS))
     return {"sensor": sensor_name, "days": done, "alerts": sum(d["alerts"] for d in done)}
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlids.alerts.sinks import Sink
     from mlids.detectors.bundle import Model
     from mlids.lake import Lake
+    from mlids.reconcile import ScoredRecord
     from mlids.registry import Registry
     from mlids.sources.archive import Archive
 
@@ -60,6 +61,14 @@ def open_archive(settings: Settings, sensor: Sensor) -> Archive:
     from mlids.sources.sftp import SftpArchive
 
     return SftpArchive(sensor, settings.known_hosts)
+
+
+def open_record(settings: Settings, sensor_name: str) -> ScoredRecord:
+    """Return the record of what was scored live at a sensor, as its scorer's checkpoint writes it."""
+    from mlids.checkpoint import SCORED
+    from mlids.reconcile import ScoredRecord
+
+    return ScoredRecord(settings.state / sensor_name / SCORED)
 
 
 def open_delivery(settings: Settings, part: str) -> Delivery:

@@ -64,14 +64,18 @@ class GrowingLog:
             out.write(data)
         self.rows += rows
 
+    def _target(self) -> tuple[Path, datetime]:
+        """Return where the log at hand belongs in the archive when it ends now, and its end in the sensor's zone."""
+        start, end = self._opened.astimezone(self._zone), self._clock().astimezone(self._zone)
+        return self._logs / f"{start:%Y-%m-%d}" / f"{self._log}.{start:%H:%M:%S}-{end:%H:%M:%S}.log.gz", end
+
     def rotate(self, *, archive: str = "at once", reopen: bool = True) -> Path:
         """Rename the log beside itself, archive it, and begin a new one; return where the archive will be.
 
         `archive` is `at once`, `later` (see `archive_waiting`), or `half`: the gzip is there, but its end is not.
         """
-        start, end = self._opened.astimezone(self._zone), self._clock().astimezone(self._zone)
         aside = self.path.with_name(f"{self._log}-{self._opened:%y-%m-%d_%H.%M.%S}.log")
-        target = self._logs / f"{start:%Y-%m-%d}" / f"{self._log}.{start:%H:%M:%S}-{end:%H:%M:%S}.log.gz"
+        target, end = self._target()
         self.path.rename(aside)
         if reopen:
             self.open()
@@ -105,8 +109,7 @@ class GrowingLog:
         """Copy the log beside itself and cut it to nothing, as logrotate's copytruncate does: no header follows."""
         copy = self.path.with_name(f"{self.path.name}.1")
         shutil.copyfile(self.path, copy)
-        start, end = self._opened.astimezone(self._zone), self._clock().astimezone(self._zone)
-        self._waiting.append((copy, self._logs / f"{start:%Y-%m-%d}" / f"{self._log}.{start:%H:%M:%S}-{end:%H:%M:%S}.log.gz"))
+        self._waiting.append((copy, self._target()[0]))
         with self.path.open("r+b") as out:
             out.truncate(0)
         self._opened = max(self._clock(), self._opened + timedelta(seconds=1))

@@ -118,6 +118,13 @@ class Field:
         self.thread.start()
         return scorer
 
+    def begin(self, share: float) -> Scorer:
+        """Start a scorer, write a share of the rows, and see them scored."""
+        scorer = self.start()
+        self.write(share)
+        assert self.caught_up()
+        return scorer
+
     def stop(self) -> None:
         """Stop it as a person would."""
         if self.scorer is not None and self.thread is not None and self.model is not None:

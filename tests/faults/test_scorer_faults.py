@@ -1,12 +1,11 @@
-"""Faults of the scorer, its model, its disk and its sinks: rows written = scored live + scored late, no alert lost, none twice."""
+"""Faults of the scorer, its model and its disk: rows written = scored live + scored late, no alert lost, none twice."""
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +17,8 @@ from mlids.alerts.database import Database
 from mlids.errors import StoreError
 from mlids.synth.growing import replay
 from tests.conftest import free_port
-from tests.es_node import ElasticsearchNode
 from tests.faults.conftest import LONG
 from tests.faults.field import SENSOR, Field, Outcome, hold
-from tests.faults.proxy import BrokenProxy
 
 Tell = Callable[[Outcome], None]
 
@@ -107,108 +104,6 @@ def test_kill_at_random_moments(place: Field, tell: Tell) -> None:
     tell(outcome)
 
 
-def test_sink_down(place: Field, tell: Tell) -> None:
-    """The database cannot be written: nothing is read, and all of it is read afterwards."""
-    scorer = place.start()
-    place.write(0.2)
-    assert place.caught_up()
-    home = place.home / "mlids.db"
-    hidden = home.with_suffix(".away")
-    for suffix in ("", "-wal", "-shm"):
-        if Path(f"{home}{suffix}").exists():
-            shutil.move(f"{home}{suffix}", f"{hidden}{suffix}")
-    home.mkdir()  # a folder where the file was
-    place.write(0.3)
-    assert place.until(lambda: scorer.status.state == "waiting for a sink")
-    seconds = 600.0 if LONG else 4.0
-    parts = 10
-    for part in range(parts):
-        place.write(0.3 / parts)
-        if part in (3, 7):
-            place.log.rotate()
-        time.sleep(seconds / parts)
-    home.rmdir()
-    for suffix in ("", "-wal", "-shm"):
-        if Path(f"{hidden}{suffix}").exists():
-            shutil.move(f"{hidden}{suffix}", f"{home}{suffix}")
-    place.write_rest()
-    assert place.caught_up(90.0)
-    outcome = place.settle(f"sink down for {seconds:.0f} s, two rotations meanwhile")
-    assert place.found() == place.expected()
-    tell(outcome)
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[ElasticsearchNode]:
-    running = ElasticsearchNode().start()
-    yield running
-    running.stop()
-
-
-def test_elasticsearch_429_503_and_timeouts_after_commit(
-    place: Field, tell: Tell, node: ElasticsearchNode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from elasticsearch import Elasticsearch
-
-    monkeypatch.setattr("mlids.alerts.sinks.TIMEOUT_S", 1.0)
-    proxy = BrokenProxy(node.url).start()
-    monkeypatch.setenv("MLIDS_SINKS", "sqlite,jsonl,elasticsearch")
-    monkeypatch.setenv("MLIDS_ELASTIC_URL", proxy.url)
-    monkeypatch.setenv("MLIDS_ELASTIC_PREFIX", f"faults-{free_port()}")
-    index = f"{place.settings.elastic_prefix}-*"
-    try:
-        scorer = place.start()
-        for fault in ("", "429", "503", "timeout after commit", "cut after commit", ""):
-            proxy.fault = fault
-            place.write(0.15)
-            if fault:
-                assert place.until(lambda: proxy.hits[fault] >= 1, 20.0), f"{fault} was never seen"  # noqa: B023
-            proxy.fault = ""
-        place.write_rest()
-        assert place.caught_up(60.0) and scorer.status.errors >= 4
-        outcome = place.settle("sink answers 429, 503, then times out and is cut after it committed")
-        client = Elasticsearch(node.url)
-        client.indices.refresh(index=index)
-        hits = client.search(index=index, size=10_000)["hits"]["hits"]
-        client.close()
-        assert {h["_id"]: h["_source"]["mlids"]["count"] for h in hits} == place.found() == place.expected()
-        assert outcome.late == 0
-        tell(outcome)
-    finally:
-        proxy.stop()
-
-
-def test_poisoned_alert_goes_to_the_dead_letters(
-    place: Field, tell: Tell, node: ElasticsearchNode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A mapping that refuses one kind of alert: the others arrive, and the refused ones lie beside with the reason."""
-    import json
-
-    from elasticsearch import Elasticsearch
-
-    prefix = f"poison-{free_port()}"
-    client = Elasticsearch(node.url)
-    client.indices.put_index_template(
-        name=prefix, index_patterns=[f"{prefix}-*"], priority=500,
-        template={"mappings": {"properties": {"source": {"properties": {"address": {"type": "ip"}}}, "rule": {"properties": {"name": {"type": "keyword", "ignore_above": 8191}}}, "mlids": {"properties": {"count": {"type": "byte"}}}}}},
-    )  # fmt: skip
-    monkeypatch.setenv("MLIDS_SINKS", "jsonl,elasticsearch")
-    monkeypatch.setenv("MLIDS_ELASTIC_URL", node.url)
-    monkeypatch.setenv("MLIDS_ELASTIC_PREFIX", prefix)
-    monkeypatch.setattr("mlids.alerts.sinks.ElasticSink.install", lambda self: None)
-    scorer = place.start()
-    place.write_rest()
-    assert place.caught_up()
-    outcome = place.settle("a sink refuses some alerts for good (mapping)")
-    dead = [json.loads(line) for line in (place.home / "alerts" / "dead-letters.jsonl").read_text().splitlines()]
-    assert scorer.status.dead_letters == len(dead) > 0 and all("byte" in d["reason"] and d["sink"] == "elasticsearch" for d in dead)
-    client.indices.refresh(index=f"{prefix}-*")
-    taken = {h["_id"] for h in client.search(index=f"{prefix}-*", size=1_000)["hits"]["hits"]}
-    client.close()
-    assert taken | {d["alert"]["event"]["id"] for d in dead} == set(place.found())
-    tell(outcome)
-
-
 def _second_version(place: Field) -> str:
     """Register the production model once more, trained with another seed."""
     registry = pipeline.open_registry(place.settings)
@@ -243,9 +138,7 @@ def test_alias_moved_in_mid_batch(place: Field, tell: Tell) -> None:
 
 
 def test_bad_bundle_promoted(place: Field, tell: Tell, tmp_path: Path) -> None:
-    scorer = place.start()
-    place.write(0.3)
-    assert place.caught_up()
+    scorer = place.begin(0.3)
     bad = tmp_path / "bad"
     bad.mkdir()
     (bad / "model.onnx").write_bytes(b"this is not a model")
@@ -265,9 +158,7 @@ def test_bad_bundle_promoted(place: Field, tell: Tell, tmp_path: Path) -> None:
 
 
 def test_mlflow_down_at_start(place: Field, tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
-    place.start()
-    place.write(0.3)
-    assert place.caught_up()
+    place.begin(0.3)
     place.stop()
     with monkeypatch.context() as patch:
         patch.setenv("MLIDS_MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
@@ -321,9 +212,7 @@ def test_disk_full_for_checkpoint(place: Field, tell: Tell, monkeypatch: pytest.
 
 @pytest.mark.parametrize("damage", ["context", "checkpoint"])
 def test_damaged_state(place: Field, tell: Tell, damage: str) -> None:
-    place.start()
-    place.write(0.5)
-    assert place.caught_up()
+    place.begin(0.5)
     place.stop()
     folder = place.home / "state" / SENSOR
     path = next(folder.glob("context-*.npz")) if damage == "context" else folder / "checkpoint.json"
@@ -338,9 +227,7 @@ def test_damaged_state(place: Field, tell: Tell, damage: str) -> None:
 
 
 def test_two_scorers_for_one_sensor(place: Field, tell: Tell) -> None:
-    place.start()
-    place.write(0.3)
-    assert place.caught_up()
+    place.begin(0.3)
     with pytest.raises(StoreError, match="another scorer"):
         pipeline.score_live(SENSOR, 1)
     child = place.child()

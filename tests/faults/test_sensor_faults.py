@@ -36,9 +36,7 @@ def test_nothing_wrong(place: Field, tell: Tell) -> None:
 
 
 def test_cut_in_mid_line(place: Field, tell: Tell) -> None:
-    scorer = place.start()
-    place.write(0.4)
-    assert place.caught_up()
+    scorer = place.begin(0.4)
     line = place.log.text(place.rows[place.at : place.at + 1])
     place.log.append_bytes(line[:40])
     time.sleep(0.5)
@@ -54,9 +52,7 @@ def test_cut_in_mid_line(place: Field, tell: Tell) -> None:
 
 @pytest.mark.parametrize("rotations", [1, 2])
 def test_rotation_while_disconnected(place: Field, tell: Tell, rotations: int) -> None:
-    place.start()
-    place.write(0.3)
-    assert place.caught_up()
+    place.begin(0.3)
     place.sensor.faults.denied.add("conn.log")
     place.sensor.cut()
     for _ in range(rotations):
@@ -72,9 +68,7 @@ def test_rotation_while_disconnected(place: Field, tell: Tell, rotations: int) -
 
 
 def test_inode_reused_at_once(place: Field, tell: Tell) -> None:
-    place.start()
-    place.write(0.3)
-    assert place.caught_up()
+    place.begin(0.3)
     place.stop()
     inode = place.log.path.stat().st_ino
     place.write(0.1)
@@ -95,9 +89,7 @@ def test_inode_reused_at_once(place: Field, tell: Tell) -> None:
 
 
 def test_copy_truncate(place: Field, tell: Tell) -> None:
-    place.start()
-    place.write(0.5)
-    assert place.caught_up()
+    place.begin(0.5)
     place.sensor.faults.flow.clear()  # what is written now is read by nobody before the cut
     place.write(0.1)
     place.log.copy_truncate()
@@ -118,9 +110,7 @@ def test_copy_truncate(place: Field, tell: Tell) -> None:
 
 
 def test_half_a_line_at_rotation(place: Field, tell: Tell) -> None:
-    place.start()
-    place.write(0.5)
-    assert place.caught_up()
+    place.begin(0.5)
     line = place.log.text(place.rows[place.at : place.at + 1])
     place.log.append_bytes(line[:-1], 1)  # Zeek was killed before the newline
     place.at += 1
@@ -139,9 +129,7 @@ def _archive(place: Field, name: str) -> Path:
 
 
 def test_incomplete_gzip(place: Field, tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
-    place.start()
-    place.write(0.3)
-    assert place.caught_up()
+    place.begin(0.3)
     place.stop()
     place.write(0.3)
     place.log.rotate(archive="half")
@@ -159,9 +147,7 @@ def test_incomplete_gzip(place: Field, tell: Tell, monkeypatch: pytest.MonkeyPat
 
 def test_gzip_that_stays_incomplete_is_left_to_the_ledger(place: Field, tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follow.Follower.__init__, "__kwdefaults__", follow.Follower.__init__.__kwdefaults__ | {"archive_wait_s": 1.0})
-    place.start()
-    place.write(0.3)
-    assert place.caught_up()
+    place.begin(0.3)
     place.stop()
     place.write(0.3)
     place.log.rotate(archive="half")
@@ -175,9 +161,7 @@ def test_gzip_that_stays_incomplete_is_left_to_the_ledger(place: Field, tell: Te
 
 def test_an_hour_that_arrives_a_day_late(place: Field, tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follow.Follower.__init__, "__kwdefaults__", follow.Follower.__init__.__kwdefaults__ | {"archive_wait_s": 0.5})
-    place.start()
-    place.write(0.3)
-    assert place.caught_up()
+    place.begin(0.3)
     place.stop()
     place.write(0.4)
     target = place.log.rotate(reopen=False)
@@ -220,9 +204,7 @@ def test_dst(trained_home: Path, tmp_path: Path, home: Path, monkeypatch: pytest
 
 
 def test_column_added_at_rotation(place: Field, tell: Tell) -> None:
-    place.start()
-    place.write(0.5)
-    assert place.caught_up()
+    place.begin(0.5)
     place.log.columns = (*place.log.columns[:8], Column("vlan", "count"), *place.log.columns[8:])
     place.log.rotate()
     place.write_rest()
@@ -233,9 +215,7 @@ def test_column_added_at_rotation(place: Field, tell: Tell) -> None:
 
 
 def test_tsv_turns_json(place: Field, tell: Tell) -> None:
-    place.start()
-    place.write(0.5)
-    assert place.caught_up()
+    place.begin(0.5)
     place.log.form = "json"
     place.log.rotate()
     place.write_rest()
@@ -246,9 +226,7 @@ def test_tsv_turns_json(place: Field, tell: Tell) -> None:
 
 
 def test_sensor_reboots_and_stalls(place: Field, tell: Tell) -> None:
-    scorer = place.start()
-    place.write(0.3)
-    assert place.caught_up()
+    scorer = place.begin(0.3)
     place.sensor.reboot(4.0 if LONG else 1.0)
     place.write(0.3)
     assert place.caught_up(40.0)
@@ -275,9 +253,7 @@ def test_slow_link(place: Field, tell: Tell) -> None:
 
 
 def test_permission_taken_away_for_a_while(place: Field, tell: Tell) -> None:
-    scorer = place.start()
-    place.write(0.3)
-    assert place.caught_up()
+    scorer = place.begin(0.3)
     place.sensor.faults.denied.add("conn.log")
     place.write(0.3)
     place.log.rotate()
@@ -295,9 +271,7 @@ def test_clock_steps_back(trained_home: Path, tmp_path: Path, home: Path, monkey
     now = [datetime.now(UTC)]
     place = make_field(trained_home, tmp_path / "field", monkeypatch, clock=lambda: now[0])
     try:
-        place.start()
-        place.write(0.4)
-        assert place.caught_up()
+        place.begin(0.4)
         now[0] -= timedelta(minutes=20)
         place.log.rotate()
         place.write(0.3)
@@ -328,9 +302,7 @@ def test_log_that_comes_late_and_says_nothing(place: Field, tell: Tell) -> None:
 
 
 def test_changed_host_key_stops_with_a_clear_error(place: Field, tmp_path: Path) -> None:
-    scorer = place.start()
-    place.write(0.3)
-    assert place.caught_up()
+    scorer = place.begin(0.3)
     place.sensor.reboot(0.5, host_key=tmp_path / "another-host-key")
     assert place.until(lambda: bool(place.failure), 30.0)
     assert isinstance(place.failure[0], HostKeyError) and "HAS CHANGED" in str(place.failure[0])
