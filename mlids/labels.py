@@ -29,6 +29,8 @@ _FAMILIES = (
     (r"c&c|c2|^cc$|^cc[-_]|heartbeat|torii|mirai|botnet|command", "command_and_control"),
 )
 
+FAMILIES = tuple(to for _, to in _FAMILIES)
+
 
 def family(name: str) -> str:
     """Return the family of an attack's name; an unknown name is its own family, in lower case."""

@@ -174,12 +174,14 @@ class Reconciled:
 
 def reconcile(
     batches: Callable[[], Iterable[pl.DataFrame]], record: ScoredRecord, model: Model | None, *, before: Iterable[pl.DataFrame] = (),
-    networks: tuple[str, ...] = (), threshold: float | None = None, progress: Callable[[str], None] = lambda _: None,
+    gatherer: Gatherer | None = None, networks: tuple[str, ...] = (), threshold: float | None = None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Reconciled:  # fmt: skip
     """Hold a day's conns against the record and score what is missing; memory is bounded by a batch.
 
     `batches` is called twice: once to count, and, where rows are missing, once to score them. `before`
-    gives the last hour of the day before, for its past alone. Without a model nothing is scored.
+    gives the last hour of the day before, for its past alone. Without a model nothing is scored. `gatherer`
+    knows the rules that hold alerts back.
     """
     hours: dict[int, Hour] = {}
     rows = 0
@@ -194,15 +196,15 @@ def reconcile(
         progress(f"{rows:,} conns counted")
     out = Reconciled([hours[h] for h in sorted(hours)], [], model.version if model else None)
     if model is not None and any(h.missing for h in out.hours):
-        out.alerts = _score_missing(batches, before, record, model, hours, networks, threshold, progress)
+        out.alerts = _score_missing(batches, before, record, model, hours, gatherer or Gatherer(), networks, threshold, progress)
     return out
 
 
 def _score_missing(
     batches: Callable[[], Iterable[pl.DataFrame]], before: Iterable[pl.DataFrame], record: ScoredRecord, model: Model,
-    hours: dict[int, Hour], networks: tuple[str, ...], threshold: float | None, progress: Callable[[str], None],
+    hours: dict[int, Hour], gatherer: Gatherer, networks: tuple[str, ...], threshold: float | None, progress: Callable[[str], None],
 ) -> list[Alert]:  # fmt: skip
-    extractor, gatherer = Extractor(networks), Gatherer()
+    extractor = Extractor(networks)
     for conns in _slices(before):
         extractor.features(conns)
     alerts: dict[str, Alert] = {}

@@ -13,6 +13,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -22,6 +23,7 @@ import polars as pl
 from mlids.alerts.delivery import Delivery
 from mlids.alerts.document import Alert
 from mlids.alerts.gather import STRONGER, Gatherer
+from mlids.alerts.suppression import Rule
 from mlids.checkpoint import Checkpoint
 from mlids.detectors.bundle import Bundle
 from mlids.detectors.verdict import judge
@@ -40,6 +42,7 @@ BATCH_ROWS = 2_048
 FEW_ROWS = 64
 PUBLISH_S = 1.0
 FLUSH_S = 2.0
+RULES_S = 5.0
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 # Hosts, pairs and services that a live scorer remembers, and conns of the last hour: about 170 MB at the most.
 LIVE_ENTITIES, LIVE_EVENTS = 1 << 19, 1 << 20
@@ -89,6 +92,8 @@ class Scorer:
         self._follower: Follower | None = None
         self._start: Position | None = None
         self._rebuild = False
+        self._rules: list[Rule] | None = None  # None: not read yet
+        self._rules_read = 0.0
         self._extractor, self._gatherer = self._fresh()
         self._rejected = 0  # before this follower
         self._grown: dict[str, Alert] = {}  # alerts whose count the sinks do not know yet
@@ -100,11 +105,21 @@ class Scorer:
 
     def _fresh(self) -> tuple[Extractor, Gatherer]:
         context = Context(max_entities=LIVE_ENTITIES, max_events=LIVE_EVENTS)
-        return Extractor(self._networks, context), Gatherer()
+        return Extractor(self._networks, context), Gatherer(self._rules or ())
 
     def stop(self) -> None:
         """Ask the loop to end after the batch at hand."""
         self._stop.set()
+
+    def failed(self, error: Exception, seconds: float) -> bool:
+        """Note a fault of our own that ended `run`, and wait a while; return True when asked to stop meanwhile.
+
+        `run` may be called again then: it goes on from the last checkpoint.
+        """
+        self.status.errors += 1
+        self.status.last_error = f"{type(error).__name__}: {error}"
+        self._publish("failed; starts again", force=True)
+        return self._stop.wait(seconds)
 
     def run(self, seconds: float | None = None) -> Status:
         """Follow and score for `seconds`, or until `stop`.
@@ -162,6 +177,7 @@ class Scorer:
         """Take what is there, score it, and return how many conns it was."""
         if self._models.current() is None:
             raise ModelError(self._models.error or "there is no model in production yet; run train_weekly")
+        self._refresh_rules()
         if self._follower is None:
             self._follower = Follower(self._open_place(), self._sensor, start=self._start, rebuild=self._rebuild)
             self._rejected = self.status.rejected
@@ -206,10 +222,23 @@ class Scorer:
             self.status.lag_s = round(max((datetime.now(UTC) - ended).total_seconds(), 0.0), 3)
         self._publish("following")
 
+    def _refresh_rules(self) -> None:
+        """Take up the rules that hold alerts back; while the database is away, those at hand stay."""
+        if self._rules is not None and time.monotonic() - self._rules_read < RULES_S:
+            return
+        try:
+            self._rules = self._gatherer.rules = self._delivery.rules()
+        except StoreError:
+            if self._rules is None:
+                raise
+        self._rules_read = time.monotonic()
+
     def _flush(self) -> None:
         """Bring the sinks up to date with counts that have grown."""
         self._delivery.send(list(self._grown.values()), self._again)
         self._grown.clear()
+        with suppress(StoreError):  # they are counted the next time
+            self._delivery.count_held_back(self._gatherer)
         self._flushed = time.monotonic()
         self.status.dead_letters = self._delivery.buried
 

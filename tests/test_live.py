@@ -14,8 +14,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mlids import pipeline
+from mlids.detectors.bundle import Bundle
 from mlids.errors import SourceError, StackError
 from mlids.metrics import MetricsServer, is_well, notify
+from mlids.pipeline import live
+from mlids.production import ProductionModel
 from mlids.scorer import Status
 from mlids.settings import load_settings
 from mlids.synth.growing import GrowingLog
@@ -123,3 +126,31 @@ def test_systemd_is_notified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("NOTIFY_SOCKET")
     notify("WATCHDOG=1")
     assert "NOTIFY_SOCKET" not in os.environ
+
+
+def test_a_fault_of_our_own_ends_no_sensor(two: list[GrowingLog], monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = traffic(datetime.now(UTC))
+    two[0].append(rows)
+    settings = load_settings()
+    name = settings.sensors()[0].name
+    monkeypatch.setattr(live, "AGAIN_S", 0.2)
+    with ProductionModel(settings.tracking_uri, settings.model_name, settings.state / "model") as model:
+        scorer = live.make_scorer(settings, name, FailsOnce(model))  # type: ignore[arg-type]
+        assert live._run_all([scorer], 8.0, lambda _: None) == []
+    assert scorer.status.rows == rows.height and scorer.status.state == "stopped"
+    assert scorer.status.errors >= 1 and scorer.status.last_error == "ZeroDivisionError: once"
+
+
+class FailsOnce:
+    """A source of models that breaks once in the middle, as nobody has foreseen."""
+
+    def __init__(self, model: ProductionModel) -> None:
+        self._model, self._asked = model, 0
+
+    error = None
+
+    def current(self) -> Bundle | None:
+        self._asked += 1
+        if self._asked == 6:
+            raise ZeroDivisionError("once")
+        return self._model.current()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import polars as pl
@@ -89,3 +91,43 @@ def test_serve_stops_at_once_when_asked(live) -> None:  # type: ignore[no-untype
     child.send_signal(signal.SIGTERM)
     out, _ = child.communicate(timeout=10)
     assert child.returncode == 0 and time.monotonic() - began < 5 and json.loads(out)[0]["rows"] == 200
+
+
+def test_a_rule_holds_back_what_a_running_scorer_would_tell(live) -> None:  # type: ignore[no-untyped-def]
+    log, name, _ = live
+    mlids = Path(sys.executable).with_name("mlids")
+
+    def told(*words: str) -> str:
+        return subprocess.run(
+            [mlids, "alerts", *words], check=True, capture_output=True, text=True, timeout=60, env=os.environ | {"COLUMNS": "400"}
+        ).stdout
+
+    rows = traffic()
+    scorer = Thread(target=lambda: done.append(pipeline.score_live(name, 25)))
+    done: list[dict[str, object]] = []
+    scorer.start()
+    append(log, rows)
+    alerts = _until(
+        lambda: json.loads(told("--json", "--limit", "1000")), lambda found: any(a["mlids"]["kind"] == "brute_force" for a in found)
+    )
+    one = next(a for a in alerts if a["mlids"]["kind"] == "brute_force")
+    assert "rule 1" in told("suppress", "--alert", one["id"][:10], "--why", "our own password audit")
+    time.sleep(6)  # the scorer reads the rules every five seconds
+    append(log, rows)
+    rule = _until(lambda: json.loads(told("rules", "--json"))[0], lambda r: r["conns"] > 0)
+    scorer.join()
+    assert rule["why"] == "our own password audit" and done[0]["rows"] == 2 * rows.height, "held back, not left out"
+    assert one["id"] not in {a["id"] for a in json.loads(told("--json", "--limit", "1000"))}
+    assert "were held back by rules" in told() and "our own password audit" in told("rules")
+    assert json.loads(told("show", one["id"], "--json"))["mlids"]["count"] == one["mlids"]["count"], "and the alert grew no more"
+    told("verdict", one["id"], "false-positive")
+    told("unsuppress", "1")
+    assert "[false positive]" in told("--limit", "1000")
+
+
+def _until(look, good, seconds: float = 15.0):  # type: ignore[no-untyped-def]
+    end = time.monotonic() + seconds
+    while not good(found := look()):
+        assert time.monotonic() < end, found
+        time.sleep(0.3)
+    return found

@@ -11,68 +11,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from mlids.alerts.document import Alert, merged
+from mlids.alerts.suppression import Rule, key_of
+from mlids.alerts.tables import ALERTS, AUDIT, HOURS, LEDGER, SUPPRESSIONS, VERDICTS, create
 from mlids.errors import StoreError
-
-META = sa.MetaData()
-ALERTS = sa.Table(
-    "alerts", META,
-    sa.Column("id", sa.String(64), primary_key=True),
-    sa.Column("ts", sa.String(32), index=True, nullable=False),
-    sa.Column("sensor", sa.String(64), nullable=False),
-    sa.Column("kind", sa.String(64), nullable=False),
-    sa.Column("src", sa.String(64), index=True, nullable=False),
-    sa.Column("dst", sa.String(64), nullable=False),
-    sa.Column("score", sa.Float, nullable=False),
-    sa.Column("count", sa.Integer, nullable=False),
-    sa.Column("model_version", sa.String(32)),
-    sa.Column("origin", sa.String(16), nullable=False),
-    sa.Column("document", sa.Text, nullable=False),
-    sa.Column("parts", sa.Text),  # the document of each scoring that had a share in it
-    sa.Column("updated_at", sa.String(32), nullable=False),
-)  # fmt: skip
-VERDICTS = sa.Table(
-    "verdicts", META,
-    sa.Column("alert_id", sa.String(64), primary_key=True),
-    sa.Column("verdict", sa.String(16), nullable=False),
-    sa.Column("who", sa.String(128), nullable=False),
-    sa.Column("note", sa.Text),
-    sa.Column("at", sa.String(32), nullable=False),
-)  # fmt: skip
-AUDIT = sa.Table(
-    "audit", META,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("at", sa.String(32), nullable=False),
-    sa.Column("who", sa.String(128), nullable=False),
-    sa.Column("action", sa.String(32), nullable=False),
-    sa.Column("from_version", sa.String(32)),
-    sa.Column("to_version", sa.String(32)),
-    sa.Column("why", sa.Text, nullable=False),
-    sa.Column("gate", sa.Text),
-)  # fmt: skip
-LEDGER = sa.Table(
-    "ledger", META,
-    sa.Column("sensor", sa.String(64), primary_key=True),
-    sa.Column("day", sa.String(10), primary_key=True),
-    sa.Column("archived", sa.Integer, nullable=False),
-    sa.Column("rejected", sa.Integer, nullable=False),
-    sa.Column("files", sa.Integer, nullable=False),
-    sa.Column("problems", sa.Text, nullable=False),
-    sa.Column("scored", sa.Integer),
-    sa.Column("alerts", sa.Integer),
-    sa.Column("at", sa.String(32), nullable=False),
-)  # fmt: skip
-
-
-HOURS = sa.Table(
-    "hours", META,
-    sa.Column("sensor", sa.String(64), primary_key=True),
-    sa.Column("day", sa.String(10), primary_key=True),  # of the archive, in the sensor's zone
-    sa.Column("hour", sa.String(20), primary_key=True),  # ISO 8601, UTC: no hour is twice
-    sa.Column("archived", sa.Integer, nullable=False),
-    sa.Column("live", sa.Integer, nullable=False),
-    sa.Column("late", sa.Integer, nullable=False),
-    sa.Column("rejected", sa.Integer, nullable=False),
-)  # fmt: skip
 
 
 def now() -> str:
@@ -93,8 +34,7 @@ class Database:
             with self._engine.begin() as db:
                 if url.startswith("sqlite"):
                     db.exec_driver_sql("PRAGMA journal_mode=WAL")
-                META.create_all(db)
-                _add_columns(db)
+                create(db)
         except sa.exc.SQLAlchemyError as error:
             shown = sa.engine.make_url(url).render_as_string(hide_password=True)
             raise StoreError(f"database {shown}: {_short(error)}") from error
@@ -113,7 +53,7 @@ class Database:
             raise StoreError(f"table {table.name} could not be written: {_short(error)}") from error
 
     def _statement(self, table: sa.Table) -> Any:
-        """Return the insert that replaces rows of the same key."""
+        """Return the insert that replaces rows of the same key; what hides an alert stays."""
         dialect = self._engine.dialect.name
         if dialect == "postgresql":
             from sqlalchemy.dialects.postgresql import insert
@@ -121,7 +61,7 @@ class Database:
             from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
         statement = insert(table)
         keys = [c.name for c in table.primary_key]
-        changed = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
+        changed = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in {*keys, "suppressed_by"}}
         return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
     def put_alerts(self, alerts: Sequence[Alert], part: str) -> list[dict[str, Any]]:
@@ -157,9 +97,19 @@ class Database:
         found = db.execute(sa.select(ALERTS.c.id, ALERTS.c.parts, ALERTS.c.origin, ALERTS.c.document).where(chosen))
         return {i: json.loads(parts) if parts else {origin: json.loads(document)} for i, parts, origin, document in found}
 
-    def alerts(self, *, since: datetime | None = None, until: datetime | None = None, limit: int = 1_000) -> list[dict[str, Any]]:
-        """Return alert documents, newest first, each with its `id`, `origin` and verdict."""
+    def alerts(
+        self, *, since: datetime | None = None, until: datetime | None = None, limit: int = 1_000,
+        suppressed: bool = False, starting_with: str = "",
+    ) -> list[dict[str, Any]]:  # fmt: skip
+        """Return alert documents, newest first, each with its `id`, `origin`, verdict and the rule that hides it.
+
+        Those that a rule hides are left out, save when `suppressed`, or when asked for by the beginning of an id.
+        """
         query = sa.select(ALERTS, VERDICTS.c.verdict).join(VERDICTS, VERDICTS.c.alert_id == ALERTS.c.id, isouter=True)
+        if starting_with:
+            query = query.where(ALERTS.c.id.startswith(starting_with, autoescape=True))
+        elif not suppressed:
+            query = query.where(ALERTS.c.suppressed_by.is_(None))
         if since is not None:
             query = query.where(ALERTS.c.ts >= _stamp(since))
         if until is not None:
@@ -167,10 +117,12 @@ class Database:
         query = query.order_by(ALERTS.c.ts.desc(), ALERTS.c.id).limit(limit)
         with self._engine.connect() as db:
             found = db.execute(query).mappings().all()
-        return [
-            json.loads(r["document"]) | {"id": r["id"], "origin": r["origin"], "updated_at": r["updated_at"], "verdict": r["verdict"]}
-            for r in found
-        ]
+        return [json.loads(r["document"]) | {n: r[n] for n in ("id", "origin", "updated_at", "verdict", "suppressed_by")} for r in found]
+
+    def kinds(self) -> list[str]:
+        """Return the kinds that stored alerts are of."""
+        with self._engine.connect() as db:
+            return [kind for (kind,) in db.execute(sa.select(ALERTS.c.kind).distinct())]
 
     def judged_alerts(self, limit: int = 10_000) -> list[dict[str, Any]]:
         """Return the alert documents that have a verdict, with it, newest first."""
@@ -198,6 +150,63 @@ class Database:
             if db.execute(sa.select(ALERTS.c.id).where(ALERTS.c.id == alert_id)).first() is None:
                 raise StoreError(f"there is no alert {alert_id}")
         self._upsert(VERDICTS, [{"alert_id": alert_id, "verdict": verdict, "who": who, "note": note, "at": now()}])
+
+    def add_rule(self, rule: Rule, why: str, who: str) -> int:
+        """Store a rule that holds alerts back, hide what it covers, and return its id."""
+        row = {
+            "kind": rule.kind, "sensor": rule.sensor, "src": rule.src, "dst": rule.dst, "port": rule.port, "why": why, "who": who,
+            "at": now(), "expires_at": _stamp(rule.expires_at) if rule.expires_at else None,
+        }  # fmt: skip
+        with self._engine.begin() as db:
+            key = db.execute(sa.insert(SUPPRESSIONS).values(row)).inserted_primary_key
+        self.hide_covered()
+        return int(key[0]) if key else 0
+
+    def end_rule(self, rule_id: int) -> None:
+        """Take a rule back; what only it hid is shown again. Raises StoreError when there is none of that id."""
+        chosen = (SUPPRESSIONS.c.id == rule_id) & SUPPRESSIONS.c.ended_at.is_(None)
+        with self._engine.begin() as db:
+            if not db.execute(sa.update(SUPPRESSIONS).where(chosen).values(ended_at=now())).rowcount:
+                raise StoreError(f"no rule {rule_id} is in force")
+        self.hide_covered()
+
+    def rules(self) -> list[Rule]:
+        """Return the rules in force. Raises StoreError when the database does not answer."""
+        return [_rule(r) for r in self.rules_in_force()]
+
+    def rules_in_force(self) -> list[dict[str, Any]]:
+        """Return the same as rows, with why, who, and how many conns each held back."""
+        return [r for r in self.rule_rows() if not r["ended_at"] and _rule(r).active()]
+
+    def rule_rows(self) -> list[dict[str, Any]]:
+        """Return all rules, newest first, with why, who, and how many conns each held back."""
+        try:
+            with self._engine.connect() as db:
+                found = db.execute(sa.select(SUPPRESSIONS).order_by(SUPPRESSIONS.c.id.desc())).mappings().all()
+        except sa.exc.SQLAlchemyError as error:
+            raise StoreError(f"the rules could not be read: {_short(error)}") from error
+        return [dict(r) for r in found]
+
+    def count_held_back(self, conns: Mapping[int, int]) -> None:
+        """Add to the number of conns that rules have held back. Raises StoreError when it cannot be stored."""
+        try:
+            with self._engine.begin() as db:
+                for rule, n in conns.items():
+                    chosen = sa.update(SUPPRESSIONS).where(SUPPRESSIONS.c.id == rule)
+                    db.execute(chosen.values(conns=SUPPRESSIONS.c.conns + n, last_at=now()))
+        except sa.exc.SQLAlchemyError as error:
+            raise StoreError(f"the rules' counts could not be written: {_short(error)}") from error
+
+    def hide_covered(self) -> None:
+        """Hide every stored alert that a rule covers, one that has run out too when it held then; show the others."""
+        rules = [_rule(r) for r in self.rule_rows() if not r["ended_at"]]
+        with self._engine.begin() as db:
+            for alert_id, text, before in db.execute(sa.select(ALERTS.c.id, ALERTS.c.document, ALERTS.c.suppressed_by)).all():
+                document = json.loads(text)
+                key, began = key_of(document), datetime.fromisoformat(document["ts"])
+                rule = next((r.id for r in rules if key is not None and r.active(began) and r.covers(key)), None)
+                if rule != before:
+                    db.execute(sa.update(ALERTS).where(ALERTS.c.id == alert_id).values(suppressed_by=rule))
 
     def audit(self, who: str, action: str, from_version: str | None, to_version: str | None, why: str, gate: str | None = None) -> None:
         """Write one row for a move of an alias, or for a refusal."""
@@ -256,17 +265,6 @@ class Database:
         return [dict(r) | {"missing": r["archived"] - r["live"] - r["late"]} for r in found]
 
 
-def _add_columns(db: sa.Connection) -> None:
-    """Give tables of an older version the columns that came since."""
-    seen = sa.inspect(db)
-    for table in META.sorted_tables:
-        have = {c["name"] for c in seen.get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in have:
-                kind = column.type.compile(db.dialect)
-                db.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
-
-
 def _row(alert_id: str, parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
     document = merged(parts)
     origin = "live" if "live" in parts else "late"
@@ -276,6 +274,11 @@ def _row(alert_id: str, parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "count": document["mlids"]["count"], "model_version": document["mlids"]["model_version"], "origin": origin,
         "document": json.dumps(document), "parts": json.dumps(parts), "updated_at": now(),
     }  # fmt: skip
+
+
+def _rule(row: Mapping[str, Any]) -> Rule:
+    expires = datetime.fromisoformat(row["expires_at"]) if row["expires_at"] else None
+    return Rule(row["id"], row["kind"], row["sensor"], row["src"], row["dst"], row["port"], expires)
 
 
 def _storable(text: str) -> str:

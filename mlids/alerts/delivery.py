@@ -9,7 +9,9 @@ from pathlib import Path
 
 from mlids.alerts.database import Database
 from mlids.alerts.document import Alert
+from mlids.alerts.gather import Gatherer
 from mlids.alerts.sinks import Refused, Sink
+from mlids.alerts.suppression import Rule
 from mlids.errors import StoreError
 
 # Says whether to try again, given what failed and how often it has in a row; it waits in between.
@@ -54,6 +56,16 @@ class Delivery:
             if not again(failure, attempt):
                 raise failure
             attempt += 1
+
+    def rules(self) -> list[Rule]:
+        """Return the rules in force that hold conns back. Raises StoreError when they cannot be read."""
+        return self._database.rules()
+
+    def count_held_back(self, gatherer: Gatherer) -> None:
+        """Store how many conns rules have held back since the last time. Raises StoreError; then they are counted later."""
+        if gatherer.held_back:
+            self._database.count_held_back(gatherer.held_back)
+            gatherer.held_back.clear()
 
     def _bury(self, sink: str, refused: Sequence[Refused]) -> None:
         """Put documents that a sink refuses for good into a file, with the reason: they must not stop the rest."""

@@ -79,7 +79,7 @@ class Alert:
                 "kind": self.key.kind, "count": self.count, "uids": self.uids, "reasons": self.reasons,
                 "anomaly_score": round(self.anomaly_score, 4), "model_version": self.model_version,
                 "attack_probability": None if self.attack_probability is None else round(self.attack_probability, 4),
-                "attack_class": self.attack_class,
+                "attack_class": self.attack_class, "group": {"source": self.key.source, "target": self.key.target},
             },
         }  # fmt: skip
         if technique:

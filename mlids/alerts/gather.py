@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 import polars as pl
 
 from mlids.alerts.document import UIDS_KEPT, Alert
-from mlids.alerts.grouping import STORM_FROM, WINDOW_S, GroupKey, group_keys, storm_key
+from mlids.alerts.grouping import STORM_FROM, WINDOW_S, GroupKey, alert_kinds, group_keys, storm_key
+from mlids.alerts.suppression import Rule, held_back
 from mlids.detectors.bundle import Model
 from mlids.detectors.verdict import Verdicts, explain
 
@@ -19,15 +21,20 @@ STRONGER = 5.0  # an alert whose risk rises by more is news, and is explained an
 
 
 class Gatherer:
-    """The alerts that are still open. State is plain and can be stored beside a checkpoint."""
+    """The alerts that are still open. State is plain and can be stored beside a checkpoint.
 
-    def __init__(self) -> None:
+    `rules` hold conns back; `held_back` counts them by the rule's id until someone takes the count away.
+    """
+
+    def __init__(self, rules: Sequence[Rule] = ()) -> None:
         self.open: dict[str, Alert] = {}
+        self.rules = rules
+        self.held_back: Counter[int] = Counter()
         self._kinds: Counter[tuple[str, str, int]] = Counter()
 
     def add(self, model: Model, conns: pl.DataFrame, x: np.ndarray, verdicts: Verdicts) -> list[Alert]:
         """Take a judged batch; return the alerts that are new or grew, each once."""
-        rows = np.flatnonzero(verdicts.alert)
+        rows = self._wanted(model, conns, verdicts, np.flatnonzero(verdicts.alert))
         if not len(rows):
             return []
         hits = conns[rows.tolist()]
@@ -58,6 +65,14 @@ class Gatherer:
             alert.reasons = reasons
         self._close_old()
         return list(touched.values())
+
+    def _wanted(self, model: Model, conns: pl.DataFrame, verdicts: Verdicts, rows: np.ndarray) -> np.ndarray:
+        """Return the alerting rows that no rule holds back."""
+        if not self.rules or not len(rows):
+            return rows
+        rule = held_back(self.rules, alert_kinds(model, verdicts, rows), conns[rows.tolist()])
+        self.held_back.update(rule[rule >= 0].tolist())
+        return rows[rule < 0]
 
     def _begin(self, model: Model, key: GroupKey, conn: dict[str, Any], verdicts: Verdicts, row: int) -> Alert:
         scores = verdicts.scores

@@ -35,6 +35,17 @@ class GroupKey:
     target: str
     window: int  # epoch seconds of its start
 
+    @property
+    def host_and_port(self) -> tuple[str | None, int | None]:
+        """The destination address and service port that all rows share; None where they may differ."""
+        if self.target == STORM:
+            return None, None
+        service, slash, _ = self.target.rpartition("/")
+        if not slash:
+            return self.target or None, None
+        host, _, port = service.rpartition(":")
+        return host or None, int(port) if port.isdigit() else None
+
 
 def group_keys(model: Model, conns: pl.DataFrame, verdicts: Verdicts, rows: np.ndarray) -> list[GroupKey]:
     """Return the key of each alerting row; `conns` holds just those rows, `rows` are their places in `verdicts`."""

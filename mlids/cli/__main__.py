@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from mlids.cli.alerts import app as alerts
 from mlids.cli.demo import demo
 from mlids.cli.evaluate import evaluate, spread_out
 from mlids.cli.line import COMMANDS
@@ -23,6 +24,7 @@ app.command()(demo)
 app.command()(evaluate)
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(alerts, name="alerts")
 
 
 def _version(value: bool) -> None:

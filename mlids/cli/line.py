@@ -192,39 +192,6 @@ def status(as_json: Json = False) -> None:
     show(shown, as_json)
 
 
-def alerts(
-    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 20,
-    as_json: Json = False,
-) -> None:
-    """List the latest alerts."""
-    from mlids import pipeline
-    from mlids.settings import load_settings
-
-    found = pipeline.open_database(load_settings()).alerts(limit=limit)
-    if as_json:
-        show(found, True)
-        return
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("risk", "when (UTC)", "sensor", "from", "to", "conns", "why"):
-        table.add_column(column, overflow="fold", justify="right" if column in {"risk", "conns"} else "left")
-    for a in found:
-        cells = (
-            f"{a['score']:.0f}",
-            a["ts"][:19],
-            a["observer"]["name"],
-            a["src"],
-            a["dst"],
-            f"{a['mlids']['count']:,}",
-            a["mlids"]["reasons"],
-        )
-        table.add_row(*(Text(safe(c)) for c in cells))
-    console().print(table if found else "no alerts yet")
-
-
 def synth(
     out: Annotated[Path, typer.Argument(help="Folder for the log archive (zeekctl's layout).")],
     days: Annotated[int, typer.Option(min=1, max=400)] = 1,
@@ -254,4 +221,4 @@ def synth(
         print(f"{day}: {rows:,} conns, {len(planted)} attacks ({', '.join(p.attack for p in planted) or 'none'})")
 
 
-COMMANDS = (pull, ingest, trust, snapshot, train, promote, rollback, drift, report, serve, reconcile, status, doctor, alerts, synth)
+COMMANDS = (pull, ingest, trust, snapshot, train, promote, rollback, drift, report, serve, reconcile, status, doctor, synth)

@@ -177,6 +177,7 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
 
     A second run leaves the same. Without a production model nothing is scored, and the ledger says what is missing.
     """
+    from mlids.alerts.gather import Gatherer
     from mlids.reconcile import reconcile as run
 
     settings = load_settings()
@@ -184,13 +185,16 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
     model = registry.load("production") if registry.version("production") is not None else None
     window = day_window(when, _zone(settings, sensor_name))
     columns = [c.name for c in CONN]
+    part = f"late {day}"
+    delivery = open_delivery(settings, part)
+    gatherer = Gatherer(delivery.rules())
     done = run(
         lambda: lake.batches("conn", sensor_name, [when], columns=columns), open_record(settings, sensor_name), model,
         before=lake.last_rows("conn", sensor_name, when - timedelta(days=1), window.start - timedelta(hours=1), columns=columns),
-        networks=settings.networks, threshold=settings.threshold, progress=progress,
+        gatherer=gatherer, networks=settings.networks, threshold=settings.threshold, progress=progress,
     )  # fmt: skip
-    part = f"late {day}"
-    open_delivery(settings, part).send(done.alerts, lambda error, attempt: False)
+    delivery.send(done.alerts, lambda error, attempt: False)
+    delivery.count_held_back(gatherer)
     database = open_database(settings)
     database.drop_part(sensor_name, part, {a.id for a in done.alerts})
     hours = _with_rejected(done.hours, lake.manifest("conn", sensor_name, when), window, _zone(settings, sensor_name))

@@ -30,6 +30,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of malloc.h
 GRACE_S = 60.0
 # After this long a stop does not wait for a sink that hangs: whatever happens is safe, as after a kill.
 STOP_S = 4.0
+AGAIN_S = 5.0
 
 
 def score_live(sensor_name: str, seconds: float | None = None) -> dict[str, Any]:
@@ -91,12 +92,20 @@ def _run_all(scorers: Sequence[Scorer], seconds: float | None, notify: Any) -> l
     failures: list[MlidsError] = []
 
     def run(scorer: Scorer) -> None:
-        try:
-            scorer.run(seconds)
-        except MlidsError as error:
-            log.error("sensor %s is not followed: %s", scorer.status.sensor, error)
-            scorer.status.state, scorer.status.last_error = "refused", str(error)
-            failures.append(error)
+        until = None if seconds is None else time.monotonic() + seconds
+        while True:
+            try:
+                scorer.run(None if until is None else until - time.monotonic())
+                return
+            except MlidsError as error:
+                log.error("sensor %s is not followed: %s", scorer.status.sensor, error)
+                scorer.status.state, scorer.status.last_error = "refused", str(error)
+                failures.append(error)
+                return
+            except Exception as error:  # a fault of ours must not end the watch over a sensor: once more, from the checkpoint
+                log.exception("the scorer of sensor %s failed; it starts again", scorer.status.sensor)
+                if scorer.failed(error, AGAIN_S) or (until is not None and time.monotonic() > until):
+                    return
 
     threads = [threading.Thread(target=run, args=(s,), name=f"scorer-{s.status.sensor}", daemon=True) for s in scorers]
     for thread in threads:

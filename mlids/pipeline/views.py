@@ -55,7 +55,8 @@ def report(start: str, end: str) -> dict[str, Any]:
     except (FileNotFoundError, ValueError):
         compared = None
     content = summarize(window, alerts, database.ledger(first, last), compared, production_facts(settings), database.audit_rows(10))
-    content |= {"evaluation": evaluation(settings), "detectors": DETECTORS, "warm_up": [warm_up(s) for s in open_lake(settings).sensors()]}
+    content |= {"rules": database.rules_in_force(), "evaluation": evaluation(settings), "detectors": DETECTORS}
+    content |= {"warm_up": [warm_up(s) for s in open_lake(settings).sensors()]}
     files = write_report(settings.reports, asset_folder("reports_templates"), content, f"weekly-{start}_{end}")
     return {
         "html": str(files.html), "pdf": str(files.pdf) if files.pdf else None, "why": files.why,
@@ -89,7 +90,7 @@ def overview(limit: int = 200) -> dict[str, Any]:
     return {
         "alerts": database.alerts(limit=limit), "model": model, "ledger": database.ledger()[:60], "audit": database.audit_rows(10),
         "warm_up": [warm_up(s) for s in open_lake(settings).sensors()], "scorers": statuses(settings), "reports": reports[:40],
-        "gaps": _gaps(database),
+        "gaps": _gaps(database), "rules": database.rules_in_force(),
     }  # fmt: skip
 
 

@@ -1,0 +1,106 @@
+"""Rules that hold alerts back: what they match, what of the past they hide, and that nothing vanishes uncounted."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mlids.alerts.database import Database
+from mlids.alerts.gather import Gatherer
+from mlids.alerts.grouping import STORM, GroupKey
+from mlids.alerts.suppression import Rule, checked, held_back, like
+from mlids.errors import InputError, StoreError
+from tests.alerts.test_delivery import Silent, _flood
+from tests.alerts.test_sinks import alert
+
+
+def conns(*rows: tuple[str | None, str | None, int | None]) -> pl.DataFrame:
+    columns = {n: [r[i] for r in rows] for i, n in enumerate(("id.orig_h", "id.resp_h", "id.resp_p"))}
+    return pl.DataFrame(columns, schema_overrides={"id.resp_p": pl.UInt16}).with_columns(sensor=pl.lit("hq"))
+
+
+def test_a_rule_matches_all_of_its_conditions() -> None:
+    rules = [Rule(1, kind="exfiltration", src="10.0.0.0/24", dst="192.0.2.7/32"), Rule(2, src="2001:db8::/32", port=22)]
+    rows = conns(
+        ("10.0.0.5", "192.0.2.7", 443), ("10.0.0.5", "192.0.2.8", 443), ("10.0.1.5", "192.0.2.7", 443), ("2001:db8::1", "::1", 22),
+        ("2001:db8::1", "::1", 23), (None, None, None), ("no address", "192.0.2.7", 443),
+    )  # fmt: skip
+    assert held_back(rules, ["exfiltration"] * rows.height, rows).tolist() == [1, -1, -1, 2, -1, -1, -1]
+    assert held_back(rules, ["beacon"] * rows.height, rows).tolist() == [-1, -1, -1, 2, -1, -1, -1]
+    gone = [Rule(3, kind="beacon", expires_at=datetime(2026, 1, 1, tzinfo=UTC))]
+    assert held_back(gone, ["beacon"], rows[:1]).tolist() == [-1]
+
+
+@pytest.mark.parametrize(
+    ("key", "rule", "covered"),
+    [
+        (("horizontal_scan", "10.0.0.9", "22/tcp"), Rule(1, src="10.0.0.9/32"), True),
+        (("horizontal_scan", "10.0.0.9", "22/tcp"), Rule(1, src="10.0.0.9/32", port=22), True),
+        (("horizontal_scan", "10.0.0.9", "22/tcp"), Rule(1, src="10.0.0.9/32", dst="192.0.2.1/32"), False),  # it scanned others too
+        (("brute_force", "10.0.0.9", "192.0.2.1:22/tcp"), Rule(1, dst="192.0.2.1/32", port=22), True),
+        (("brute_force", "10.0.0.9", "2001:db8::1:22/tcp"), Rule(1, dst="2001:db8::1/128"), True),
+        (("vertical_scan", "10.0.0.9", "192.0.2.1"), Rule(1, dst="192.0.2.0/24"), True),
+        (("vertical_scan", "10.0.0.9", "192.0.2.1"), Rule(1, dst="192.0.2.0/24", port=22), False),
+        (("flood", "", "192.0.2.1:80/tcp"), Rule(1, src="10.0.0.9/32"), False),  # many sources
+        (("anomaly", "", STORM), Rule(1, kind="anomaly"), True),
+        (("anomaly", "", STORM), Rule(1, dst="192.0.2.1/32"), False),
+        (("anomaly", "10.0.0.9", ""), Rule(1, sensor="branch"), False),
+    ],
+)
+def test_a_stored_alert_is_covered_only_when_all_its_conns_are(key: tuple[str, str, str], rule: Rule, covered: bool) -> None:
+    kind, source, target = key
+    assert rule.covers(GroupKey("x", "hq", kind, source, target, 0)) is covered
+
+
+def test_a_rule_that_silences_everything_or_cannot_match_is_refused() -> None:
+    with pytest.raises(InputError, match="silence everything"):
+        checked(None, None, None, None, None)
+    with pytest.raises(InputError, match=r"'10\.0\.0\.300' is no address and no network"):
+        checked(None, "10.0.0.300", None, None, None)
+    with pytest.raises(InputError, match="no alert is of kind 'becon'"):
+        checked("becon", None, None, None, None)
+    assert checked("beacon", "10.1.2.3/16", None, None, None).src == "10.1.0.0/16"
+
+
+def test_held_back_conns_take_no_part_in_any_alert_and_are_counted() -> None:
+    gatherer = Gatherer([Rule(7, src="10.0.0.0/24")])
+    gatherer.add(Silent(), *_flood(300))  # 10.0.0.0 to 10.0.0.249, then 10.1.0.0 to 10.1.0.49
+    assert len(gatherer.open) == 50 and gatherer.held_back == {7: 250}
+    everything = Gatherer([Rule(8, kind="anomaly")])
+    assert everything.add(Silent(), *_flood(300)) == [] and everything.held_back == {8: 300}
+
+
+def test_rules_hide_what_was_stored_and_show_it_again(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/mlids.db")
+    database.put_alerts([alert(1), alert(2)], "live")
+    first = database.add_rule(Rule(0, **like(alert(1).document())), "the backup server", "ann")
+    assert [a["src"] for a in database.alerts()] == ["10.0.0.2"]
+    assert {a["src"]: a["suppressed_by"] for a in database.alerts(suppressed=True)} == {"10.0.0.1": first, "10.0.0.2": None}
+    database.put_alerts([alert(1, count=9)], "live")  # a scorer that had it open brings its count up to date
+    assert [a["src"] for a in database.alerts()] == ["10.0.0.2"]
+    (one,) = database.alerts(starting_with=alert(1).id)
+    assert one["mlids"]["count"] == 9, "hidden is not lost"
+    database.count_held_back({first: 5})
+    database.count_held_back({first: 2})
+    (row,) = database.rule_rows()
+    assert (row["conns"], row["why"], row["who"]) == (7, "the backup server", "ann") and row["last_at"]
+    database.end_rule(first)
+    assert len(database.alerts()) == 2 and database.rules() == []
+    with pytest.raises(StoreError, match=f"no rule {first} is in force"):
+        database.end_rule(first)
+    second = database.add_rule(Rule(0, kind="brute_force", expires_at=datetime.now(UTC) - timedelta(seconds=1)), "over", "ann")
+    assert second > first and database.rules() == [], "a number is never used again, and an old rule does not act"
+
+
+def test_a_gatherer_that_learns_a_rule_later_keeps_other_alerts_of_the_same_source() -> None:
+    gatherer = Gatherer()
+    gatherer.add(Silent(), *_flood(3))
+    gatherer.rules = [Rule(1, src="10.0.0.1/32")]
+    touched = gatherer.add(Silent(), *_flood(3))
+    assert sorted(a.src for a in touched) == ["10.0.0.0", "10.0.0.2"]
+    assert {a.src: a.count for a in gatherer.open.values()} == {"10.0.0.0": 2, "10.0.0.1": 1, "10.0.0.2": 2}
+    assert np.all(held_back(gatherer.rules, ["anomaly"], _flood(1)[0]) == -1)
