@@ -44,6 +44,8 @@ PUBLISH_S = 1.0
 FLUSH_S = 2.0
 RULES_S = 5.0
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+# Rows scored and not recorded as such, because the disk refuses: then it goes back to the last checkpoint and waits.
+UNRECORDED_ROWS = 2_000_000
 # Hosts, pairs and services that a live scorer remembers, and conns of the last hour: about 170 MB at the most.
 LIVE_ENTITIES, LIVE_EVENTS = 1 << 19, 1 << 20
 
@@ -283,6 +285,8 @@ class Scorer:
             self._checkpoint.save(position, self._extractor.context, self._gatherer, self.status.rows, self.status.rejected)
             self._start = position
         except StoreError as error:
+            if self._checkpoint.scored.pending_rows > UNRECORDED_ROWS:
+                raise
             self._note(error)
 
     def _restore(self) -> None:

@@ -76,6 +76,25 @@ def test_alerts_arrive_and_a_second_run_goes_on(live) -> None:  # type: ignore[n
     assert status["rows"] == rows.height and status["rejected"] == 0
 
 
+def test_a_scorer_far_behind_keeps_its_time_and_its_place(live) -> None:  # type: ignore[no-untyped-def]
+    log, name, _ = live
+    rows = traffic()
+    for _ in range(250):
+        append(log, rows)
+    total = 250 * rows.height
+    began = time.monotonic()
+    first = pipeline.score_live(name, 3)
+    assert 0 < first["rows"] < total and time.monotonic() - began < 10, "it ended in time though there was more to read"
+    held = json.loads((load_settings().state / name / "checkpoint.json").read_text())
+    assert held["rows"] == first["rows"], "and knows how far it was"
+    done = first
+    while done["rows"] < total and time.monotonic() - began < 120:
+        done = pipeline.score_live(name, 5)
+    assert done["rows"] == total
+    keys = sum(p.stat().st_size for p in (load_settings().state / name / "scored").glob("*.keys")) // 8
+    assert keys == total, "every row is recorded as scored, and none of them twice"
+
+
 def test_serve_stops_at_once_when_asked(live) -> None:  # type: ignore[no-untyped-def]
     log, name, _ = live
     append(log, traffic()[:200])

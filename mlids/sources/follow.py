@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from mlids.errors import MlidsError, SourceError
 from mlids.settings import Sensor
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 READ_BYTES = 1 << 20
 IDENTITY_BYTES = 4_096
+# So many rows are given at one poll at the most: a reader that is behind must be able to store how far it is.
+POLL_ROWS = 65_536
 # Looks at the log's name cost two answers of the sensor; meanwhile the open handle loses nothing.
 CHECK_S = 1.0
 # After a pause this long (a sink was down), the log may have been rotated twice or truncated and grown again.
@@ -35,6 +37,10 @@ PAUSE_S = 5.0
 ARCHIVE_WAIT_S = 60.0
 CATCH_UP = timedelta(days=1)
 ENDED_KEPT = 32
+
+Result = TypeVar("Result")
+# Batches, and None wherever `position` is that of all rows given so far.
+Steps = Generator[Batch | None, None, Result]
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,7 @@ class Follower:
         self._start, self._rebuild = start, rebuild
         self._checked = time.monotonic()
         self._waits_since: float | None = None
+        self._work: Steps[None] | None = None  # the poll at hand, where more was there than it could give
         self._ended = list(start.ended) if start is not None else []
         self.warming = False
         self.rejected = 0  # rows that did not parse
@@ -89,30 +96,45 @@ class Follower:
     @property
     def state(self) -> str:
         """Return what it does, in words: it follows, or waits for the log or for what the archive owes it."""
-        if self._handle is not None:
+        if self._handle is not None or self._work is not None:
             return "following"
         return "waiting for the archive" if self._waits_since is not None else "waiting for the log"
 
     def poll(self) -> Iterator[Batch]:
-        """Yield what was written since the last poll; nothing when nothing was."""
+        """Yield what was written since the last poll, or the first rows of it; nothing when nothing was.
+
+        When it ends, `position` is that of all rows given.
+        """
+        rows = 0
+        if self._work is None:
+            self._work = self._look()
         try:
-            if self._handle is None and not (yield from self._find()):
-                return
-            took = yield from self._drain()
-            now = time.monotonic()
-            if took and now - self._checked < self._check_s:
-                return
-            paused = now - self._checked > PAUSE_S + self._check_s
-            self._checked = now
-            if self._moved_on(paused):
-                yield from self._drain()  # what was written between the last read and the rename
-                yield from self._leave(paused)
-                if (yield from self._find()):
-                    yield from self._drain()
+            for batch in self._work:
+                if batch is not None:
+                    rows += batch.frame.height
+                    yield batch
+                elif rows >= POLL_ROWS:
+                    return
         except self._place.faults as error:
             raise SourceError(f"sensor {self._sensor.name}: {self._path}: {error or 'the connection was cut'}") from error
+        self._work = None
 
-    def _find(self) -> Generator[Batch, None, bool]:
+    def _look(self) -> Steps[None]:
+        if self._handle is None and not (yield from self._find()):
+            return
+        took = yield from self._drain()
+        now = time.monotonic()
+        if took and now - self._checked < self._check_s:
+            return
+        paused = now - self._checked > PAUSE_S + self._check_s
+        self._checked = now
+        if self._moved_on(paused):
+            yield from self._drain()  # what was written between the last read and the rename
+            yield from self._leave(paused)
+            if (yield from self._find()):
+                yield from self._drain()
+
+    def _find(self) -> Steps[bool]:
         """Open the log, taking up an earlier one first. Returns (by `yield from`) whether it is open."""
         try:
             handle = self._place.open(self._path)
@@ -158,12 +180,13 @@ class Follower:
         finally:
             self.warming, self._reader = False, None
 
-    def _drain(self) -> Generator[Batch, None, bool]:
+    def _drain(self) -> Steps[bool]:
         assert self._handle is not None
         took = False
         while piece := self._handle.read(READ_BYTES):
             took = True
             yield from self._take(piece)
+            yield None
         self.behind = 0
         return took
 
@@ -248,7 +271,7 @@ class Follower:
         if held.lstrip()[:1] not in (b"", b"#"):
             yield from self._give(held + b"\n")
 
-    def _missed(self, start: Position, current: str) -> Generator[Batch, None, bool]:
+    def _missed(self, start: Position, current: str) -> Steps[bool]:
         """Read the rest of the log that was current when we stopped, and every one since; False: not yet whole."""
         chain = self._since(start, current)
         known = start.identity in self._ended or any(identity == start.identity for _, identity in chain)
@@ -274,7 +297,7 @@ class Follower:
         self._waits_since = None
         return True
 
-    def _unpack(self, path: str, offset: int) -> Generator[Batch, None, str | None]:
+    def _unpack(self, path: str, offset: int) -> Steps[str | None]:
         """Give a rotated log's rows from `offset` on; return why it broke off, None when it was whole."""
         assert self._reader is not None
         with self._place.open(path) as handle:
@@ -287,6 +310,7 @@ class Follower:
                 above -= passed
                 if passed < len(piece):
                     yield from self._take(piece[passed:])
+                    yield None
         return stream.problem.reason if stream.problem is not None else None
 
     def _may_wait(self) -> bool:
@@ -327,6 +351,8 @@ class Follower:
     def close(self) -> None:
         """Let go of the log and the place."""
         try:
+            if self._work is not None:
+                self._work.close()
             if self._handle is not None:
                 self._handle.close()
         except self._place.faults:

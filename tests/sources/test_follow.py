@@ -10,8 +10,10 @@ import pytest
 
 from mlids.errors import SourceError
 from mlids.settings import Sensor
+from mlids.sources import follow
 from mlids.sources.follow import Follower, Position
 from mlids.sources.place import LocalPlace, Place, SftpPlace
+from mlids.zeek import bytestream
 from tests.conftest import CONN_HEADER, conn_line
 from tests.sshd import Sshd
 
@@ -144,3 +146,32 @@ def test_a_cut_connection_is_an_error_and_the_position_stays(sshd: Sshd, log: Pa
     again = Follower(SftpPlace(sshd.sensor(tmp_path), sshd.known_hosts), sshd.sensor(tmp_path), start=position)
     assert take(again) == ["C2"]
     again.close()
+
+
+def test_a_long_backlog_comes_in_parts_each_with_its_place(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "READ_BYTES", 700)
+    monkeypatch.setattr(follow, "POLL_ROWS", 20)
+    monkeypatch.setattr(bytestream, "READ_SIZE", 900)
+    append(log, header("1") + conn_line("A0"))
+    follower = Follower(LocalPlace(), sensor(tmp_path), check_s=0)
+    assert take(follower) == ["A0"]
+    start = follower.position
+    follower.close()
+    names = [f"{log}{n}" for log in "ABC" for n in range(1 if log == "A" else 0, 100)]
+    append(log, "".join(conn_line(n) for n in names if n[0] == "A"))
+    day = tmp_path / datetime.now(UTC).date().isoformat()
+    day.mkdir()
+    with gzip.open(day / "conn.00:00:00-01:00:00.log.gz", "wt") as out:
+        out.write(log.read_text())
+    with gzip.open(day / "conn.01:00:00-02:00:00.log.gz", "wt") as out:
+        out.write(header("2") + "".join(conn_line(n) for n in names if n[0] == "B"))
+    log.write_text(header("3") + "".join(conn_line(n) for n in names if n[0] == "C"))
+    got: list[str] = []
+    for _ in range(60):  # every part by a follower of its own, made with the place that the one before left
+        follower = Follower(LocalPlace(), sensor(tmp_path), start=start, check_s=0)
+        some = take(follower)
+        assert len(some) < 100
+        got += some
+        start = follower.position
+        follower.close()
+    assert got == names and follower.given_up == 0
