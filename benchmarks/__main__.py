@@ -196,6 +196,14 @@ def detect(bench: Bench) -> None:
         bench.add(name, value, unit, goal, note, better)
 
 
+def training(bench: Bench) -> None:
+    """A week of big days, from the lake to a registered version."""
+    from benchmarks.training import speeds
+
+    for name, value, unit, goal, note, better in speeds(bench.folder, FLOWS):
+        bench.add(name, value, unit, goal, note, better)
+
+
 def live(bench: Bench) -> None:
     """The whole live path over a real sshd: rate, latency, CPU."""
     from benchmarks.live import speeds
@@ -212,9 +220,12 @@ def soak(bench: Bench) -> None:
         bench.add(name, value, unit, goal, note, better)
 
 
+STAGES = {f.__name__: f for f in (ingest, score, detect, training, download, live, soak)}
+
+
 def stages() -> Iterator[str]:
     """Yield the stages asked for on the command line; all but the soak without one."""
-    yield from sys.argv[1:] or ("ingest", "score", "detect", "download", "live")
+    yield from sys.argv[1:] or ("ingest", "score", "detect", "training", "download", "live")
 
 
 def main() -> None:
@@ -222,7 +233,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mlids-bench-") as folder:
         bench = Bench(Path(folder))
         for stage in stages():
-            {"ingest": ingest, "score": score, "detect": detect, "download": download, "live": live, "soak": soak}[stage](bench)
+            STAGES[stage](bench)
         bench.save()
     sys.exit(not all(r.ok for r in bench.results))
 

@@ -15,6 +15,7 @@ import polars as pl
 from mlids.errors import NoRowsError
 from mlids.features.context import FAILED_STATES
 from mlids.lake import Lake
+from mlids.zeek.types import lasted
 
 SAMPLE_ROWS = 20_000
 # Wasserstein distance in standard deviations of the reference: 0.1 is Evidently's own cut. P-values always
@@ -67,7 +68,7 @@ def host_hours(lake: Lake, sensors: Sequence[str], days: Sequence[date]) -> pl.D
                 failed_share=pl.col("conn_state").is_in(FAILED_STATES).mean(),
                 bytes_out=pl.col("orig_ip_bytes").sum().log1p(),
                 bytes_in=pl.col("resp_ip_bytes").sum().log1p(),
-                seconds=pl.col("duration").sum().log1p(),
+                seconds=lasted().sum().log1p(),
                 dns_share=(pl.col("service") == "dns").mean(),
             )
             parts.append(grouped.with_columns(pl.col(*MEASURES).cast(pl.Float64).fill_null(0.0)).collect())

@@ -62,12 +62,20 @@ class Gate:
 # A challenger may be this much worse in the noise of one week's held-out rows, no more.
 TOLERANCE = 0.01
 MINIMUM_PR_AUC = 0.5
+# Days with less than this share of the conns that production learned from tell of a sensor that is down.
+LEAST_SHARE = 0.1
 
 
-def gate(challenger: dict[str, float], production: dict[str, float] | None) -> Gate:
-    """Say whether a challenger may replace production; both were judged on the same held-out rows."""
+def gate(challenger: dict[str, float], production: dict[str, float] | None, *, conns_a_day: tuple[float, float] | None = None) -> Gate:
+    """Say whether a challenger may replace production; both were judged on the same held-out rows.
+
+    `conns_a_day` are those that the challenger and production learned from.
+    """
     name = "pr_auc_at_1pct"
     mine = challenger[name]
+    if production is not None and conns_a_day is not None and conns_a_day[0] < LEAST_SHARE * conns_a_day[1]:
+        why = f"the challenger learned from {conns_a_day[0]:,.0f} conns a day, production from {conns_a_day[1]:,.0f}: is a sensor down?"
+        return Gate(False, why, challenger, production)
     if not np.isfinite(mine):
         return Gate(False, "the challenger could not be judged: the held-out rows lack attacks or benign rows", challenger, production)
     if mine < MINIMUM_PR_AUC:

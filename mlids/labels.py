@@ -11,7 +11,7 @@ import polars as pl
 
 from mlids.features.flow import PRIVATE_NETWORKS, local_ends
 from mlids.synth.attacks import SCENARIOS, Cast
-from mlids.zeek.types import CONN
+from mlids.zeek.types import CONN, ended
 
 BENIGN = "benign"
 
@@ -115,7 +115,7 @@ def make_implants(cast: Cast, start: float, end: float, *, rounds: int, seed: in
     return out
 
 
-_END = pl.col("ts").dt.epoch("us") + (pl.col("duration").fill_null(0.0) * 1e6).cast(pl.Int64)
+_END = ended().dt.epoch("us")
 
 
 def with_implants(batches: Iterator[pl.DataFrame], implants: Sequence[Implant]) -> Iterator[pl.DataFrame]:

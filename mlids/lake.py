@@ -21,7 +21,7 @@ from mlids.window import parse_day
 from mlids.zeek.ahead import in_order
 from mlids.zeek.reader import Batch, LogReader, ReadReport
 from mlids.zeek.tsv import Reject
-from mlids.zeek.types import CONN, log_type_of
+from mlids.zeek.types import CONN, ended, log_type_of
 
 MANIFEST = "_manifest.json"
 QUARANTINE = "_quarantine.jsonl"
@@ -113,15 +113,14 @@ class Lake:
 
     def last_rows(self, log: str, sensor: str, day: date, since: datetime, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Yield the rows of a day that ended at `since` or later, in their order; only the last parts are read."""
-        ended = pl.col("ts") + pl.duration(microseconds=(pl.col("duration").fill_null(0.0) * 1e6).cast(pl.Int64))
         wanted: list[Path] = []
         for path in sorted(self.day_path(log, sensor, day).glob("part-*.parquet"), reverse=True):
             wanted.append(path)
-            latest = pl.scan_parquet(path, hive_partitioning=False).select(ended.max()).collect().item()
+            latest = pl.scan_parquet(path, hive_partitioning=False).select(ended().max()).collect().item()
             if latest is not None and latest < since:
                 break
         for path in reversed(wanted):
-            frame = pl.read_parquet(path, columns=list(columns), hive_partitioning=False).filter(ended >= since)
+            frame = pl.read_parquet(path, columns=list(columns), hive_partitioning=False).filter(ended() >= since)
             yield frame.with_columns(sensor=pl.lit(sensor))
 
     def ingest(self, sensor: str, day: date, files: Sequence[Path], digests: dict[str, str] | None = None) -> Ingested:

@@ -19,7 +19,7 @@ from mlids.alerts.grouping import WINDOW_S, group_keys
 from mlids.detectors.bundle import Model
 from mlids.detectors.verdict import Verdicts, judge
 from mlids.errors import InputError, NoRowsError
-from mlids.evaluate import DETECTORS, figures, pr_auc
+from mlids.evaluate import DETECTORS, figures, pr_auc, recall_at_fpr
 from mlids.examples import artefacts, gather, labelled, reference, true_attack, weights
 from mlids.features.extract import Extractor
 from mlids.features.spec import NAMES
@@ -53,6 +53,16 @@ class Capture:
     def benign(self) -> np.ndarray:
         """Which rows are benign."""
         return np.array([v == BENIGN for v in self.label])
+
+    def pairs(self, attack: np.ndarray, benign: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the number of each row's pair of hosts (-1: neither attack nor benign), and which pairs hold an attack."""
+        told = attack | benign
+        keys = self.conns.select("id.orig_h", "id.resp_h").filter(pl.Series(told))
+        number = np.full(len(told), -1)
+        number[told] = keys.select(pl.struct(pl.all()).rank("dense") - 1).to_series().to_numpy() if told.any() else 0
+        bad = np.zeros(int(number.max(initial=-1)) + 1, bool)
+        bad[number[attack]] = True
+        return number, bad
 
     @cached_property
     def digests(self) -> np.ndarray:
@@ -172,7 +182,11 @@ def _entry(tests: Sequence[_Tested], budget: float, wanted: str | None = None) -
     attack = np.concatenate([a[a | b] for a, b in masks])
     duplicates = sum(int(np.isin(t.capture.digests[a | b], t.seen).sum()) for t, (a, b) in zip(tests, masks, strict=True))
     entry: dict[str, Any] = {"n_attack": int(attack.sum()), "n_benign": int((~attack).sum()), "duplicates_with_train": duplicates}
+    pairs = [t.capture.pairs(a, b) for t, (a, b) in zip(tests, masks, strict=True)]
+    bad = np.concatenate([b for _, b in pairs])
+    entry |= {"n_attack_pairs": int(bad.sum()), "n_benign_pairs": int((~bad).sum())}
     for name in DETECTORS:
+        worst = [_highest(t.risks[name], number) for t, (number, _) in zip(tests, pairs, strict=True)]
         risk = np.concatenate([t.risks[name][a | b] for t, (a, b) in zip(tests, masks, strict=True)])
         over = np.concatenate([t.risks[name][a | b] > t.carried[name] for t, (a, b) in zip(tests, masks, strict=True)])
         later = np.concatenate([(np.arange(len(a)) >= t.site[name]["from"])[a | b] for t, (a, b) in zip(tests, masks, strict=True)])
@@ -181,14 +195,36 @@ def _entry(tests: Sequence[_Tested], budget: float, wanted: str | None = None) -
         k = max(int(budget * days), 1)
         top = np.argsort(-risk, kind="stable")[:k]
         entry[name] = figures(risk, attack) | {
+            "pair_recall_at_fpr_1pct": recall_at_fpr(np.concatenate(worst), bad, 0.01),
             "recall_carried_1pct": _share(over[attack]),
             "actual_fpr_carried_1pct": _share(over[~attack]),
             "recall_site": _share(found[attack & later]),
             "actual_fpr_site": _share(found[~attack & later]),
-            "alerts_per_day": sum(t.site[name]["alerts"] for t in tests) / days if days else float("nan"),
+            "alerts_per_day": _rate(sum(t.site[name]["alerts"] for t in tests), days),
             "precision_at_k": float(attack[top].mean()) if len(top) else float("nan"),
         }
     return entry
+
+
+def _highest(risk: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """Return the highest risk of each numbered pair."""
+    out = np.full(int(number.max(initial=-1)) + 1, -np.inf)
+    np.maximum.at(out, number[number >= 0], risk[number >= 0])
+    return out
+
+
+def _quiet(test: _Tested) -> dict[str, Any]:
+    """Return what the product's own cut costs on a capture without attacks: alerts a day after grouping, and the share of rows."""
+    later = test.capture.benign & (np.arange(len(test.capture.x)) >= len(test.capture.x) // 3)
+    figures = {
+        name: {"alerts_per_day": _rate(site["alerts"], site["days"]), "actual_fpr_site": _share(site["found"][later])}
+        for name, site in test.site.items()
+    }
+    return {"n_benign": int(test.capture.benign.sum()), "days": test.site["hybrid"]["days"]} | figures
+
+
+def _rate(n: int, days: float) -> float:
+    return n / days if days else float("nan")
 
 
 def _share(hits: np.ndarray) -> float:
@@ -199,7 +235,9 @@ def evaluate(
     train: Sequence[Capture], calibrate: Sequence[Capture], test: Sequence[Capture], *, leave_one_out: bool = False,
     seeds: Sequence[int] = range(5), budget: float = 20.0, progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Return the protocol's figures as plain values: `captures`, `pooled`, `macro`, `implanted_only`, `random_split`.
+    """Return the protocol's figures as plain values: `captures`, `pooled`, `macro`, `benign_days`, `implanted_only`, `random_split`.
+
+    `benign_days` holds the captures without a single attack: what the product's own cut costs there.
 
     `implanted_only` is the same with every true attack taken out of training: a site without a single label.
 
@@ -209,8 +247,8 @@ def evaluate(
     """
     everything = list({c.name: c for c in [*train, *calibrate, *test]}.values())
     short = _short_names([c.name for c in everything])
-    tested = [c for c in everything if c.attack.any() and c.benign.any()] if leave_one_out else list(test)
-    if not tested:
+    tested = [c for c in everything if c.benign.any()] if leave_one_out else list(test)
+    if not any(c.attack.any() and c.benign.any() for c in tested):
         raise NoRowsError("no capture to test holds both attacks and benign rows")
     runs = []
     for seed in seeds:
@@ -220,11 +258,14 @@ def evaluate(
         for capture in tested:
             others = [c for c in (everything if leave_one_out else train) if c is not capture]
             held = [c for c in calibrate if c is not capture and c.benign.any()]
-            if pair is None or bare is None or leave_one_out:
+            if pair is None or leave_one_out:
                 progress(f"seed {seed}: training without {short[capture.name]}" if leave_one_out else f"seed {seed}: training")
-                pair, bare = _fit(others, seed), _fit(others, seed, true_attacks=False)
+                pair = _fit(others, seed)
             results.append(_test(pair, capture, held, others, budget))
-            unlabelled.append(_test(bare, capture, held, others, budget))
+            if capture.attack.any():
+                if bare is None or leave_one_out:
+                    bare = _fit(others, seed, true_attacks=False)
+                unlabelled.append(_test(bare, capture, held, others, budget))
         runs.append(
             _run(results, budget, short) | {"implanted_only": _pooled(unlabelled, budget), "random_split": _random_split([*train], seed)}
         )
@@ -250,10 +291,12 @@ def _short_names(paths: Sequence[str]) -> dict[str, str]:
 
 def _run(results: Sequence[_Tested], budget: float, short: dict[str, str]) -> dict[str, Any]:
     captures: dict[str, Any] = {}
+    quiet = {short[t.capture.name]: _quiet(t) for t in results if not t.capture.attack.any()}
+    results = [t for t in results if t.capture.attack.any()]
     for t in results:
         names = sorted({v for v in t.capture.label if v is not None and v != BENIGN})
         captures[short[t.capture.name]] = {"all": _entry([t], budget)} | {n: _entry([t], budget, n) for n in names}
-    return {"captures": captures} | _pooled(results, budget)
+    return {"captures": captures, "benign_days": quiet} | _pooled(results, budget)
 
 
 def _pooled(results: Sequence[_Tested], budget: float) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from mlids.detectors.verdict import judge
 from mlids.errors import StoreError
 from mlids.features.context import mix
 from mlids.features.extract import Extractor, conn_columns
+from mlids.zeek.types import lasted
 
 HOUR_S = 3_600
 _SLICE_ROWS = 65_536
@@ -39,9 +40,9 @@ def row_keys(conns: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     every machine and with every version. A uid carries 95 bits or more; two rows of an hour of 300,000
     share a key with a chance of 2e-9.
     """
-    first, second, stamps, lasted = (column.to_numpy() for column in conns.select(_columns()))
+    first, second, stamps, spans = (column.to_numpy() for column in conns.select(_columns()))
     keys = mix(mix(first, second), stamps.astype(np.int64).view(np.uint64))
-    ended = (stamps + lasted) // 1_000_000
+    ended = (stamps + spans) // 1_000_000
     return keys, ended - ended % HOUR_S
 
 
@@ -50,8 +51,7 @@ def _columns() -> list[pl.Expr]:
     """Return two words of each uid, and begin and length in microseconds."""
     padded = pl.col("uid").fill_null("").str.pad_end(17, "\0").cast(pl.Binary)
     words = [padded.bin.slice(at, 8).bin.reinterpret(dtype=pl.UInt64, endianness="little").alias(f"word{at}") for at in (1, 9)]
-    lasted = (pl.col("duration").fill_null(0.0).clip(0.0, 7 * 86_400.0) * 1e6).cast(pl.Int64)
-    return [*words, pl.col("ts").dt.epoch("us").fill_null(0).alias("stamp"), lasted.alias("lasted")]
+    return [*words, pl.col("ts").dt.epoch("us").fill_null(0).alias("stamp"), (lasted() * 1e6).cast(pl.Int64).alias("lasted")]
 
 
 class ScoredRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import BinaryIO
 import numpy as np
 import polars as pl
 
+from mlids.alerts.grouping import in_common, kind_names
 from mlids.detectors.bundle import Fitted, Model, Spec
 from mlids.detectors.isolation import fit_isolation
 from mlids.detectors.verdict import Verdicts, explain, judge
@@ -25,7 +27,8 @@ from mlids.zeek.tsv import Reject
 
 IDENTITY = ["uid", "ts", "sensor", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto"]
 FIT_ROWS = 65_536
-CANDIDATES = 5_000
+CANDIDATES, MOST_CANDIDATES = 5_000, 320_000
+WORTH_A_LOOK = 40.0  # risk_score below which no more candidates are looked for
 # Reasons cost a hundred scorings a row: they are given to every alert and to the strangest rows.
 EXPLAINED_ROWS = 2_000
 
@@ -284,10 +287,16 @@ def _score(
         progress(f"{at:,} conns scored")
     cut = model.spec.threshold if threshold is None else threshold
     order = risk + anomaly * 1e-3
-    first = _largest(order, CANDIDATES if out is None else max(CANDIDATES, EXPLAINED_ROWS))
-    identity = spool.identity(first)
+    wanted = CANDIDATES
+    while True:
+        first = _largest(order, wanted)
+        identity = spool.identity(first)
+        kinds = kind_names(model.attack_classes, behaviour[first], probability[first], kind[first])
+        groups, sizes = _group(identity, kinds, top)
+        if len(groups) >= top or wanted >= min(MOST_CANDIDATES, len(order)) or risk[first[-1]] < WORTH_A_LOOK:
+            break
+        wanted *= 8  # one scan can fill many lines
     named = _class_names(model, kind[first])
-    groups, sizes = _group(identity, behaviour[first], named, top)
     told = _explain(model, spool, first[groups])
     findings = [
         Finding(
@@ -321,23 +330,14 @@ def _class_names(model: Model, kind: np.ndarray) -> list[str | None]:
     return [model.attack_classes[k] if k >= 0 else None for k in kind]
 
 
-def _group(identity: pl.DataFrame, behaviour: np.ndarray, named: list[str | None], top: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the strongest row of each group of like conns, and how many are alike among the candidates."""
-    whole = {"horizontal_scan", "slow_scan", "lateral_movement"}
-    pair = {"vertical_scan"}
-    names = [BEHAVIOURS[b].name if b >= 0 else None for b in behaviour]
-    # A flood may come from spoofed sources: its destination stands for it.
-    sources = [None if n == "flood" else s for n, s in zip(names, identity["id.orig_h"], strict=True)]
-    keys = pl.DataFrame(
-        {
-            "name": pl.Series(names, dtype=pl.String),
-            "src": pl.Series(sources, dtype=pl.String),
-            "dst": pl.Series([None if n in whole else d for n, d in zip(names, identity["id.resp_h"], strict=True)], dtype=pl.String),
-            "port": pl.Series([None if n in pair else p for n, p in zip(names, identity["id.resp_p"], strict=True)], dtype=pl.UInt32),
-        }
-    ).with_row_index("i")
-    groups = keys.group_by("name", "src", "dst", "port", maintain_order=True).agg(pl.col("i").first(), pl.len()).head(top)
-    return groups["i"].to_numpy().astype(np.int64), groups["len"].to_numpy()
+def _group(identity: pl.DataFrame, kinds: Sequence[str], top: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the strongest row of each group that would be one alert, and how many are alike among the candidates."""
+    columns = (identity[n].to_list() for n in ("sensor", "id.orig_h", "id.resp_h", "id.resp_p", "proto"))
+    keys = [(k, n, *in_common(k, s or "", t or "", f"{p}/{o}")) for k, n, s, t, p, o in zip(kinds, *columns, strict=True)]
+    sizes = Counter(keys)
+    first = {key: i for i, key in reversed(list(enumerate(keys)))}
+    groups = sorted(first.values())[:top]
+    return np.array(groups, np.int64), np.array([sizes[keys[i]] for i in groups], np.int64)
 
 
 def _explain(model: Model, spool: Spool, rows: np.ndarray) -> list[str]:

@@ -35,6 +35,7 @@ from mlids.settings import Sensor
 from mlids.sources.follow import Follower, Position
 from mlids.sources.place import Place
 from mlids.zeek.reader import is_conn
+from mlids.zeek.types import ended
 
 log = logging.getLogger(__name__)
 
@@ -218,10 +219,10 @@ class Scorer:
         self.status.rows += conns.height
         self.status.alerts += sum(a.id not in known for a in urgent)
         self.status.dead_letters = self._delivery.buried
-        ended = conns.select(pl.col("ts") + pl.duration(seconds=pl.col("duration").fill_null(0.0))).to_series().max()
-        if isinstance(ended, datetime):
-            self.status.last_row_ts = ended.isoformat(timespec="milliseconds")
-            self.status.lag_s = round(max((datetime.now(UTC) - ended).total_seconds(), 0.0), 3)
+        newest = conns.select(ended()).to_series().max()
+        if isinstance(newest, datetime):
+            self.status.last_row_ts = newest.isoformat(timespec="milliseconds")
+            self.status.lag_s = round(max((datetime.now(UTC) - newest).total_seconds(), 0.0), 3)
         self._publish("following")
 
     def _refresh_rules(self) -> None:

@@ -14,7 +14,7 @@ from mlids.detectors.bundle import Bundle, Fitted, Model, Spec
 from mlids.detectors.forest import BENIGN, fit_forest
 from mlids.detectors.isolation import SAMPLE_ROWS, anomaly_scores, fit_isolation
 from mlids.detectors.onnx_graph import build_graph
-from mlids.detectors.verdict import judge
+from mlids.detectors.verdict import judge, may_reach
 from mlids.errors import NoRowsError
 from mlids.evaluate import figures
 from mlids.features.extract import Extractor
@@ -89,8 +89,8 @@ class Trained:
     """A trained model: the graph, both scikit-learn forests, and figures on the held-out rows by detector."""
 
     graph: bytes
-    forest: object
-    isolation: object
+    forest: RandomForestClassifier
+    isolation: IsolationForest
     figures: dict[str, dict[str, float]]
     params: dict[str, object]
     spec: Spec
@@ -113,6 +113,7 @@ def train(snapshot: Snapshot, *, seed: int = 0, budget_per_day: float, threshold
     spec = replace(
         pair.spec, threshold=threshold, rows=int(fit.sum()), trained_from=snapshot.info.days[0],
         trained_to=snapshot.info.days[-1], budget_per_day=budget_per_day,
+        conns_a_day=snapshot.info.rows_seen / max(len(snapshot.info.days), 1),
     )  # fmt: skip
     spec = _with_example(forest, isolation, spec, snapshot.x[fit][0])
     graph = build_graph(forest, isolation, spec.as_dict())
@@ -146,16 +147,22 @@ def judge_held_out(model: Bundle, snapshot: Snapshot) -> dict[str, dict[str, flo
 
 
 def budget_threshold(
-    model: Model, batches: Iterable[pl.DataFrame], days: float, budget_per_day: float, networks: tuple[str, ...] = ()
-) -> tuple[float, float]:
+    model: Model, batches: Iterable[pl.DataFrame], days: float, budget_per_day: float, networks: tuple[str, ...] = (),
+    *, screen: Model | None = None,
+) -> tuple[float, float]:  # fmt: skip
     """Return the cut that keeps the site's own latest days within the budget, and the alerts a day at it.
 
-    Alerts are counted after grouping, as they will be sent.
+    Alerts are counted after grouping, as they will be sent. `screen` is the same model without its
+    RandomForest, which takes most of the time: rows that could not alert whatever it said are left out.
     """
     extractor = Extractor(networks)
     strongest: dict[str, float] = {}
     for conns in batches:
-        verdicts = judge(model, extractor.features(conns), THRESHOLD_LOW)
+        x = extractor.features(conns)
+        if screen is not None:
+            near = may_reach(judge(screen, x).risk_score, THRESHOLD_LOW)
+            x, conns = x[near], conns.filter(pl.Series(near))
+        verdicts = judge(model, x, THRESHOLD_LOW)
         rows = np.flatnonzero(verdicts.alert)
         if not len(rows):
             continue

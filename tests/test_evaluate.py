@@ -33,3 +33,10 @@ def test_recall_at_fpr_by_hand() -> None:
 def test_gate(mine: float, theirs: float | None, passed: bool) -> None:
     decision = gate({"pr_auc_at_1pct": mine}, None if theirs is None else {"pr_auc_at_1pct": theirs})
     assert decision.passed is passed and decision.why
+
+
+def test_gate_asks_for_a_full_week() -> None:
+    figures = {"pr_auc_at_1pct": 0.9}
+    assert not gate(figures, figures, conns_a_day=(99.0, 1_000.0)).passed
+    assert gate(figures, figures, conns_a_day=(101.0, 1_000.0)).passed
+    assert gate(figures, None, conns_a_day=(1.0, 1_000.0)).passed and gate(figures, figures, conns_a_day=(5.0, 0.0)).passed

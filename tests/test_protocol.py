@@ -16,7 +16,7 @@ from mlids.errors import NoRowsError
 from mlids.examples import artefacts, gather, labelled, reference, weights
 from mlids.features.spec import NAMES
 from mlids.labels import BENIGN, family
-from mlids.protocol import DETECTORS, contradictions, evaluate, load_capture
+from mlids.protocol import DETECTORS, Capture, _highest, contradictions, evaluate, load_capture
 from mlids.score import Reading, read_conns
 from mlids.synth.attacks import SCENARIOS
 
@@ -100,16 +100,30 @@ def test_unseen_captures_are_found(figures: dict) -> None:  # type: ignore[type-
 def test_every_promised_figure_is_there(figures: dict) -> None:  # type: ignore[type-arg]
     names = {
         "pr_auc", "pr_auc_at_1pct", "recall_at_fpr_1pct", "recall_at_fpr_0_1pct", "recall_carried_1pct", "actual_fpr_carried_1pct",
-        "recall_site", "actual_fpr_site", "alerts_per_day", "precision_at_k",
+        "recall_site", "actual_fpr_site", "alerts_per_day", "precision_at_k", "pair_recall_at_fpr_1pct",
     }  # fmt: skip
     entries = [c for capture in figures["captures"].values() for c in capture.values()] + [figures["pooled"]]
     for entry in entries:
         assert {"n_attack", "n_benign", "duplicates_with_train"} < set(entry)
         assert all(set(entry[d]) == names for d in DETECTORS)
+    # Counted apart from our code: pairs of addresses among the labelled rows, with an attack and without.
+    assert (figures["pooled"]["n_attack_pairs"], figures["pooled"]["n_benign_pairs"]) == (6 + 1_596 + 5, 43 + 139 + 1)
+    quiet = figures["benign_days"]["CTU-Honeypot-Capture-4-1.conn.log.labeled"]
+    assert quiet["n_benign"] == 452 and quiet["days"] > 0 and quiet["hybrid"]["alerts_per_day"] <= 20
     mirai = figures["captures"]["CTU-IoT-Malware-Capture-34-1.conn.log.labeled"]
     assert set(mirai) == {"all", "C&C", "DDoS", "PartOfAHorizontalPortScan"}
     assert mirai["all"]["n_attack"] == sum(e["n_attack"] for n, e in mirai.items() if n != "all")
     json.dumps(figures, allow_nan=False)
+
+
+def test_a_pair_is_as_risky_as_its_riskiest_row() -> None:
+    conns = pl.DataFrame({"id.orig_h": ["a", "b", "a", "c", "b"], "id.resp_h": ["x", "x", "x", "y", "x"]})
+    attack, benign = np.array([0, 1, 0, 0, 0], bool), np.array([1, 0, 1, 0, 1], bool)
+    capture = Capture("n", conns, np.zeros((5, 1)), np.array([BENIGN, "C&C", BENIGN, None, BENIGN], object), 0, pl.DataFrame())
+    number, bad = capture.pairs(attack, benign)
+    assert number[3] == -1 and number[0] == number[2] and number[1] == number[4] and sorted(bad) == [False, True]
+    risk = _highest(np.array([1.0, 2.0, 5.0, 9.0, 4.0]), number)
+    assert risk[number[0]] == 5.0 and risk[number[1]] == 4.0 and bad[number[1]]
 
 
 def test_contradicting_rows_are_counted(real_data: Path) -> None:

@@ -53,22 +53,22 @@ def group_keys(model: Model, conns: pl.DataFrame, verdicts: Verdicts, rows: np.n
     kinds = alert_kinds(model, verdicts, rows)
     columns = [conns[n].to_list() for n in ("sensor", "ts", "id.orig_h", "id.resp_h", "id.resp_p", "proto")]
     for kind, sensor, ts, source, target, port, proto in zip(kinds, *columns, strict=True):
-        source, target = source or "", target or ""
-        service = f"{port}/{proto}"
-        if kind == "inbound_probes":
-            parts = ("", "")  # the Internet's background reaches every address: one line for all of it
-        elif kind in _BY_TARGET:
-            parts = ("", f"{target}:{service}")
-        elif kind in _BY_SOURCE:
-            parts = (source, service if kind == "horizontal_scan" else "")
-        elif kind == "vertical_scan":
-            parts = (source, target)
-        else:
-            parts = (source, f"{target}:{service}")
+        parts = in_common(kind, source or "", target or "", f"{port}/{proto}")
         start = _window(ts)
         text = "\x1f".join((sensor, kind, *parts, str(start)))
         out.append(GroupKey(hashlib.sha256(text.encode()).hexdigest()[:32], sensor, kind, parts[0], parts[1], start))
     return out
+
+
+def in_common(kind: str, source: str, target: str, service: str) -> tuple[str, str]:
+    """Return the source and the target that rows of one alert share; empty where they may differ."""
+    if kind == "inbound_probes":
+        return "", ""  # the Internet's background reaches every address: one line for all of it
+    if kind in _BY_TARGET:
+        return "", f"{target}:{service}"
+    if kind in _BY_SOURCE:
+        return source, service if kind == "horizontal_scan" else ""
+    return source, target if kind == "vertical_scan" else f"{target}:{service}"
 
 
 def storm_key(key: GroupKey) -> GroupKey:
@@ -79,15 +79,18 @@ def storm_key(key: GroupKey) -> GroupKey:
 
 def alert_kinds(model: Model, verdicts: Verdicts, rows: Sequence[int] | np.ndarray) -> list[str]:
     """Return what each row is an alert of: the named behaviour, else the attack class, else `anomaly`."""
-    probability, kind = verdicts.scores.attack_probability, verdicts.scores.attack_class
+    scores = verdicts.scores
+    known = scores.attack_probability is not None and scores.attack_class is not None
+    probability = scores.attack_probability[rows] if known else np.zeros(len(rows))  # type: ignore[index]
+    classes = scores.attack_class[rows] if known else np.zeros(len(rows), int)  # type: ignore[index]
+    return kind_names(model.attack_classes, verdicts.behaviour[rows], probability, classes)
+
+
+def kind_names(attack_classes: Sequence[str], behaviour: np.ndarray, probability: np.ndarray, attack_class: np.ndarray) -> list[str]:
+    """Return the same from each row's behaviour (-1: none), attack probability and class."""
     out = []
-    for row in rows:
-        name = "anomaly"
-        if verdicts.behaviour[row] >= 0:
-            name = BEHAVIOURS[int(verdicts.behaviour[row])].name
-        elif probability is not None and kind is not None and probability[row] >= 0.5:
-            name = model.attack_classes[int(kind[row])]
-        out.append(name)
+    for named, likely, known in zip(behaviour.tolist(), (probability >= 0.5).tolist(), attack_class.tolist(), strict=True):
+        out.append(BEHAVIOURS[named].name if named >= 0 else attack_classes[known] if likely else "anomaly")
     return out
 
 

@@ -39,6 +39,7 @@ class Spec:
     trained_from: str | None = None  # ISO 8601, half-open window
     trained_to: str | None = None
     rows: int = 0
+    conns_a_day: float = 0.0  # of the site, in the days that it learned from; 0 when not known
     budget_per_day: float | None = None
     example: list[float] = field(default_factory=list)  # one feature row …
     example_scores: list[float] = field(default_factory=list)  # … and what this model must say to it

@@ -43,6 +43,12 @@ def judge(model: Model, x: np.ndarray, threshold: float | None = None) -> Verdic
     return Verdicts(scores, risk, risk >= cut, np.where(level >= 0.2, strongest, -1), level)
 
 
+def may_reach(risk_without_forest: np.ndarray, cut: float) -> np.ndarray:
+    """Say which rows could reach a cut if the RandomForest were sure of them: the others need not be asked about."""
+    most = 100.0 - (100.0 - risk_without_forest) * (1.0 - ATTACK_WEIGHT)
+    return most >= cut - 0.1  # rounding
+
+
 def explain(model: Model, x: np.ndarray, verdicts: Verdicts, rows: np.ndarray, top: int = 3) -> list[str]:
     """Return the reasons of chosen rows in words: the behaviour told, then the strongest contributions.
 

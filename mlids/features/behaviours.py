@@ -71,7 +71,8 @@ def _beacon(x: Matrix) -> np.ndarray:
     # Who else goes there tells something of a far server, nothing of the site's own: a beacon that comes in
     # may be a command server of somebody else's, standing here.
     rare = np.maximum(1.0 - _ramp(_count(x, "dst_sources_1h"), 1.5, 5), inward)
-    way = _value(x, "orig_local") * (1.0 - _value(x, "resp_local")) + 0.5 * inward
+    # A visitor who comes by the clock for most of a day is worth as much as a call to the outside.
+    way = _value(x, "orig_local") * (1.0 - _value(x, "resp_local")) + (0.5 + 0.5 * _ramp(_count(x, "pair_age") / 3600.0, 6, 18)) * inward
     outward = way * (1.0 - _value(x, "resp_multicast"))
     paced = _ramp(_count(x, "triple_gap_mean"), 4, 15)
     hourly = 1.0 - 0.5 * _ramp(_count(x, "triple_gap_mean"), 1_200, 3_600)

@@ -37,7 +37,7 @@ def train(snapshot_id: str, *, seed: int = 0) -> dict[str, Any]:
     from dataclasses import replace
 
     from mlids.card import model_card
-    from mlids.detectors.bundle import Bundle
+    from mlids.detectors.bundle import Bundle, Fitted
     from mlids.detectors.onnx_graph import with_spec
     from mlids.snapshot import load_snapshot
     from mlids.train import budget_threshold
@@ -51,7 +51,10 @@ def train(snapshot_id: str, *, seed: int = 0) -> dict[str, Any]:
     latest = [parse_day(d) for d in frozen.info.days[-3:]]
     columns = [c.name for c in CONN]
     batches = (b for sensor in frozen.info.sensors for b in lake.batches("conn", sensor, latest, columns))
-    cut, per_day = budget_threshold(Bundle(trained.graph), batches, len(latest), settings.alert_budget_per_day, settings.networks)
+    cut, per_day = budget_threshold(
+        Bundle(trained.graph), batches, len(latest), settings.alert_budget_per_day, settings.networks,
+        screen=Fitted(trained.isolation, trained.spec),
+    )  # fmt: skip
     spec = replace(trained.spec, threshold=cut)
     trained = replace(trained, spec=spec, graph=with_spec(trained.graph, spec.as_dict()))
     card = model_card(trained, asdict(frozen.info), per_day, evaluation(settings))
@@ -73,15 +76,18 @@ def evaluate_and_promote(version: str, snapshot_id: str, *, who: str = "airflow"
     settings = load_settings()
     registry, database = open_registry(settings), open_database(settings)
     frozen = load_snapshot(settings.home / "snapshots", snapshot_id)
-    mine = judge_held_out(registry.load(version), frozen)["hybrid"]
+    challenger = registry.load(version)
+    mine = judge_held_out(challenger, frozen)["hybrid"]
     current = registry.version("production")
-    theirs = None
+    theirs = conns_a_day = None
     if current is not None and current.version != version:
         try:
-            theirs = judge_held_out(registry.load("production"), frozen)["hybrid"]
+            production = registry.load("production")
+            theirs = judge_held_out(production, frozen)["hybrid"]
+            conns_a_day = (challenger.spec.conns_a_day, production.spec.conns_a_day)
         except ModelError:
             theirs = None  # of another feature version, or damaged: it cannot defend its place
-    decision = gate(mine, theirs)
+    decision = gate(mine, theirs, conns_a_day=conns_a_day)
     if decision.passed or force:
         why = decision.why if decision.passed else f"forced by {who}: {decision.why}"
         _move_production(registry, database, current, version, who=who, action="promote", why=why, gate=json.dumps(asdict(decision)))

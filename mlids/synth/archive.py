@@ -16,7 +16,7 @@ from mlids.synth.attacks import SCENARIOS, Cast
 from mlids.synth.draft import CONN_NAMES, written_order
 from mlids.synth.site import Site
 from mlids.window import Window, day_window
-from mlids.zeek.types import Column
+from mlids.zeek.types import Column, ended
 from mlids.zeek.writer import write_log
 
 DNS: tuple[Column, ...] = (
@@ -126,11 +126,11 @@ def _local(when: datetime, zone: str) -> str:
 
 
 def _hours(rows: pl.DataFrame, window: Window) -> Iterator[tuple[datetime, datetime, pl.DataFrame]]:
-    ended = rows.select(pl.col("ts") + pl.duration(microseconds=(pl.col("duration").fill_null(0.0) * 1e6).cast(pl.Int64))).to_series()
+    ends = rows.select(ended()).to_series()
     start, at = window.start, 0
     while start < window.end:
         end = start + timedelta(hours=1)
-        upto = int((ended < end).sum()) if end < window.end else rows.height
+        upto = int((ends < end).sum()) if end < window.end else rows.height
         yield start, end, rows.slice(at, upto - at)
         start, at = end, upto
 

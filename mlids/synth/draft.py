@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from mlids.zeek.types import CONN, STRINGS
+from mlids.zeek.types import CONN, STRINGS, ended
 
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _TRIPLES = [a + b + c for a in _ALPHABET for b in _ALPHABET for c in _ALPHABET]
@@ -97,8 +97,7 @@ def text(value: str | None, n: int) -> pl.Series:
 
 def written_order(frame: pl.DataFrame) -> pl.DataFrame:
     """Return the rows in the order Zeek writes them: when each connection ends."""
-    end = pl.col("ts") + pl.duration(microseconds=(pl.col("duration").fill_null(0.0) * 1e6).cast(pl.Int64))
-    return frame.sort(end, maintain_order=True)
+    return frame.sort(ended(), maintain_order=True)
 
 
 CONN_NAMES = [c.name for c in CONN]

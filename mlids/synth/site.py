@@ -130,6 +130,7 @@ class Site:
         yield self._noise(int(flows * 0.03), start, rng).frame(rng)
         yield self._backups(start, rng).frame(rng)
         yield self._in_vain(max(int(flows * 0.003), 4), start, rng).frame(rng)
+        yield self._lookups(max(int(flows * 0.02), 40), start, rng).frame(rng)
 
     def _kind(self, kind: Kind, n: int, start: float, weekend: bool, rng: np.random.Generator) -> Draft:
         clock = _ALWAYS if kind.clock == "always" or weekend else _OFFICE
@@ -250,6 +251,32 @@ class Site:
             history=pl.Series(np.where(refused, "Sr", "S")),
             orig_pkts=rng.integers(1, 4, n)[calls],
             resp_pkts=refused.astype(int),
+        )
+
+    def _lookups(self, n: int, start: float, rng: np.random.Generator) -> Draft:
+        """Names asked for in bursts: a page's dozens, a mail filter's hundreds, a device that asks again and again."""
+        bursts = np.repeat(np.arange(n), np.minimum(np.ceil(rng.lognormal(3.6, 1.1, n)), 500).astype(np.int64))[:n]
+        within = np.arange(n) - np.searchsorted(bursts, bursts)
+        every = np.exp(rng.uniform(np.log(0.05), np.log(20), n))
+        ts = start + rng.uniform(0, _DAY_S, n)[bursts] + within * every[bursts] * rng.uniform(0.6, 1.4, n)
+        asking = [*self.servers, *self.office, *self.nat]
+        resolvers = [*self.pools["dns"], *self.pools["time_outside"][:3]]
+        silent = rng.random(n) < np.where(rng.random(n) < 0.15, 0.7, 0.02)[bursts]
+        return Draft(
+            ts=np.minimum(ts, start + _DAY_S - 1),
+            orig_h=pl.Series(asking).gather(rng.integers(0, len(asking), n)[bursts]),
+            orig_p=rng.integers(1024, 65535, n),
+            resp_h=pl.Series(resolvers).gather(rng.integers(0, len(resolvers), n)[bursts]),
+            resp_p=np.full(n, 53),
+            proto=text("udp", n),
+            service=text("dns", n),
+            duration=np.where(silent, np.nan, _lognormal((0.03, 1.3), n, rng)),
+            orig_bytes=np.clip(_lognormal((40, 0.3), n, rng), 22, 105),
+            resp_bytes=np.where(silent, 0, _lognormal((150, 0.8), n, rng)),
+            conn_state=pl.Series(np.where(silent, "S0", "SF")),
+            history=pl.Series(np.where(silent, "D", "Dd")),
+            orig_pkts=np.ones(n),
+            resp_pkts=(~silent).astype(int),
         )
 
     def _backups(self, start: float, rng: np.random.Generator) -> Draft:

@@ -116,6 +116,20 @@ SHARED: dict[str, str] = {c.name: c.zeek_type for c in (*CONN, *CONN_EXTRA)} | {
 }
 
 # conn, and logs that have conn's columns under another name.
+# A conn that claims to have lasted longer is taken to have lasted this long: a counter may hold anything.
+LONGEST_S = 7 * 86_400.0
+
+
+def lasted() -> pl.Expr:
+    """Return how long a conn lasted, in seconds, 0 where that is unset or absurd."""
+    return pl.col("duration").fill_null(0.0).fill_nan(0.0).clip(0.0, LONGEST_S)
+
+
+def ended() -> pl.Expr:
+    """Return when a conn ended, which is when Zeek wrote its row; null without a `ts`."""
+    return pl.col("ts") + pl.duration(microseconds=(lasted() * 1e6).cast(pl.Int64))
+
+
 CONN_LIKE = frozenset({"conn", "open_conn", "conn_long"})
 
 KNOWN_LOGS = frozenset(

@@ -161,3 +161,15 @@ def test_real_logs_of_all_kinds(real_data: Path) -> None:
         done = mlids("score", real_data / name, "--format", "json")
         assert done.returncode == 0 and b"Traceback" not in done.stderr, (name, done.stderr)
         assert json.loads(done.stdout)["rows"] > 0, name
+
+
+def test_one_scan_is_one_line_and_a_day_of_the_internet_is_readable(real_data: Path) -> None:
+    """A real day of a host on the Internet: its loudest scanners fill a line each, and its one beacon is in the list."""
+    found = json.loads(mlids("score", real_data / "rita/2024-04-19", "--format", "json", "--top", 20).stdout)["findings"]
+    assert len(found) == 20
+    told = [(f["behaviour"], f["id.orig_h"]) for f in found if f["behaviour"] in {"slow_scan", "vertical_scan"}]
+    assert len(set(told)) == len(told) >= 4
+    assert sum(f["behaviour"] == "inbound_probes" for f in found) == 1, "the Internet's background is one line"
+    assert max(f["alike"] for f in found) > 10_000
+    beacons = [f for f in found if f["behaviour"] == "beacon"]
+    assert [(f["id.orig_h"], f["id.resp_h"]) for f in beacons] == [("73.54.23.243", "64.225.56.201")]
