@@ -1,7 +1,8 @@
-"""Training on a week of big days: wall time and memory of snapshot, both forests and the cut, from a lake to a registered version."""
+"""A week of big days: training from a lake to a registered version with its cut, and the nightly ledger of a day."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -12,12 +13,29 @@ from benchmarks.measure import Cost, python, run
 
 Row = tuple[str, float, str, float, str, str]
 MLIDS = Path(sys.executable).with_name("mlids")
+# Every row of a day but each hundredth, as if it had been scored live.
+_RECORD = """
+import sys
+from datetime import date
+from pathlib import Path
+import polars as pl
+from mlids.features.extract import conn_columns
+from mlids.lake import Lake
+from mlids.checkpoint import SCORED
+from mlids.reconcile import ScoredRecord
+record, at = ScoredRecord(Path(sys.argv[1]) / "state" / "hq" / SCORED), 0
+for frame in Lake(Path(sys.argv[1]) / "lake").batches("conn", "hq", [date.fromisoformat(sys.argv[2])]):
+    frame = conn_columns(frame).with_row_index("nr", at)
+    at += frame.height
+    record.add(frame.filter(pl.col("nr") % 100 != 0))
+    record.store()
+"""
 FIRST = date(2026, 11, 2)  # a Monday: five working days and a weekend
 _MAKE = "import sys; from pathlib import Path; from datetime import date; from mlids.synth.archive import write_days; from mlids.synth.site import Site\nfor d, n, p in write_days(Path(sys.argv[1]), Site(7), [date.fromisoformat(sys.argv[2])], flows=int(sys.argv[3]), dns=False, suffix='.log.gz'): print(n)"
 
 
 def speeds(folder: Path, flows: int) -> list[Row]:
-    """Return (name, value, unit, goal, note, better) of a training on seven days and of one on a single day."""
+    """Return (name, value, unit, goal, note, better) of a training on seven days against one on a single day, and of a reconciled day."""
     home = folder / "training-home"
     env = os.environ | {"MLIDS_HOME": str(home)}
     rows = 0
@@ -29,7 +47,13 @@ def speeds(folder: Path, flows: int) -> list[Row]:
     week = _train(FIRST, 7, env)
     one = _train(FIRST, 1, env)
     note = f"a limit; {rows:,} conns of seven days, from the lake to a registered version with its cut"
+    python(_RECORD, home, FIRST.isoformat())
+    night = run([MLIDS, "reconcile", "hq", FIRST.isoformat(), "--json"], env=env)
+    done = json.loads(night.output[night.output.index("{\n") :].partition("\n}")[0] + "}")  # a progress bar comes before
+    assert done["missing"] == 0 and done["late"] == -(-done["archived"] // 100), done
+    told = f"a limit; {done['archived']:,} conns, {done['late']:,} of them scored late, {night.wall_s:.0f} s"
     return [
+        ("reconcile-day-peak-rss", night.peak_mb, "MB", 600.0, told, "lower"),
         ("training-week", week.wall_s, "s", 300.0, note, "lower"),
         (
             "training-week-peak-rss-vs-a-day",

@@ -26,7 +26,7 @@ def model_card(trained: Trained, snapshot: Mapping[str, Any], alerts_per_day: fl
         f"version {spec.features_version}. No address, port number or clock time is a feature.",
         "",
         "## Learned from",
-        f"- sensors {', '.join(snapshot['sensors'])}, days {snapshot['days'][0]} to {snapshot['days'][-1]}: {snapshot['rows_seen']:,} conns seen, "
+        f"- sensors {', '.join(snapshot['sensors'])}, days {snapshot['days'][0]} to {snapshot['days'][-1]}: {snapshot['rows_seen']:,} of {snapshot['rows_there']:,} conns read, "
         f"{snapshot['rows']:,} examples kept (snapshot `{snapshot['id']}`)",
         f"- labels: {sources}",
         f"- attacks: {attacks}",

@@ -104,10 +104,22 @@ class Lake:
         """Return the sensors that have days of a log."""
         return sorted(p.name.removeprefix("sensor=") for p in (self.root / log).glob("sensor=*"))
 
-    def batches(self, log: str, sensor: str, days: Sequence[date], columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
-        """Yield the rows of days in their order, part by part; days that are not there are passed over."""
+    def rows(self, log: str, sensors: Sequence[str], days: Sequence[date]) -> int:
+        """Return how many rows of a log these days hold."""
+        return sum(m.rows for s in sensors for d in days if (m := self.manifest(log, s, d)) is not None)
+
+    def batches(
+        self, log: str, sensor: str, days: Sequence[date], columns: Sequence[str] | None = None, *, run: tuple[float, float] = (0.0, 1.0)
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the rows of days in their order, part by part; days that are not there are passed over.
+
+        `run` is the stretch of each day that is wanted, as shares of its rows, to the next whole part.
+        """
         for day in days:
-            for path in sorted(self.day_path(log, sensor, day).glob("part-*.parquet")):
+            paths = sorted(self.day_path(log, sensor, day).glob("part-*.parquet"))
+            wanted = max(round((run[1] - run[0]) * len(paths)), 1)
+            first = min(round(run[0] * len(paths)), max(len(paths) - wanted, 0))
+            for path in paths[first : first + wanted]:
                 frame = pl.read_parquet(path, columns=list(columns) if columns else None, hive_partitioning=False)
                 yield frame.with_columns(sensor=pl.lit(sensor))
 

@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     )  # fmt: skip
     train_days: int = Field(7, ge=1, le=90, description="Days of traffic that a model learns from.")
     train_rows: int = Field(200_000, ge=1_000, le=5_000_000, description="Rows sampled for training.")
+    train_read_rows: int = Field(
+        12_000_000, ge=100_000, description="Rows read for a training; of fuller weeks a run of hours of each day."
+    )
     sinks: Annotated[tuple[str, ...], NoDecode] = Field(
         ("sqlite", "jsonl"), description="Where alerts go: sqlite (always), jsonl, elasticsearch."
     )

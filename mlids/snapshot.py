@@ -31,8 +31,9 @@ class SnapshotInfo:
     id: str
     sensors: list[str]
     days: list[str]
-    rows_seen: int
-    rows: int
+    rows_there: int  # conns of these days in the lake
+    rows_seen: int  # of these, read: all of them, save where that would take too long
+    rows: int  # kept
     attacks: dict[str, int]
     label_sources: dict[str, int]
     features_version: int
@@ -54,14 +55,20 @@ class Snapshot:
 
 def take_snapshot(
     lake: Lake, folder: Path, sensors: Sequence[str], days: Sequence[date], *, networks: Sequence[str] = (),
-    alerts: Iterable[Mapping[str, Any]] = (), max_rows: int = 200_000, seed: int = 0, progress: Callable[[str], None] = lambda _: None,
+    alerts: Iterable[Mapping[str, Any]] = (), max_rows: int = 200_000,
+    read_rows: int = 12_000_000, seed: int = 0, progress: Callable[[str], None] = lambda _: None,
 ) -> SnapshotInfo:  # fmt: skip
     """Freeze the conns of `days` as features, with attacks implanted into them; return what was taken.
+
+    Of weeks with more than `read_rows` conns a run of hours of each day is read: their past needs every row
+    of a run, so that one row in ten would be no sample.
 
     Labels are the log's own, analysts' verdicts on `alerts`, and Zeek's notices of those days.
     Memory is bounded by `max_rows`. Raises NoRowsError when the lake holds nothing of those days.
     """
     judged = list(alerts)
+    there = lake.rows("conn", sensors, days)
+    share = min(1.0, read_rows / max(there, 1))
     keep: list[pl.DataFrame] = []
     seen = 0
     have: list[str] = []
@@ -71,7 +78,7 @@ def take_snapshot(
             continue
         have.append(sensor)
         rows, part = gather(
-            partial(_conns, lake, sensor, present), sensor, networks=networks, witnesses=_witnesses(lake, sensor, present, judged), max_benign=max_rows // len(sensors),
+            partial(_conns, lake, sensor, present, share), sensor, networks=networks, witnesses=_witnesses(lake, sensor, present, judged), max_benign=max_rows // len(sensors),
             seed=seed + number, progress=partial(_tell, progress, sensor),
         )  # fmt: skip
         seen += rows
@@ -82,7 +89,7 @@ def take_snapshot(
             f"the lake holds no conns of {', '.join(sensors) or 'any sensor'} for {spoken}; run zeek_ingest or `mlids ingest` for them first"
         )
     frame = pl.concat([*keep, reference()])
-    return _store(folder, frame, have, [d.isoformat() for d in days], seen)
+    return _store(folder, frame, have, [d.isoformat() for d in days], there, seen)
 
 
 def _witnesses(lake: Lake, sensor: str, days: Sequence[date], alerts: Sequence[Mapping[str, Any]]) -> Witnesses:
@@ -98,15 +105,17 @@ def _tell(progress: Callable[[str], None], sensor: str, done: int) -> None:
     progress(f"{sensor}: {done:,} conns")
 
 
-def _conns(lake: Lake, sensor: str, days: Sequence[date]) -> Iterator[pl.DataFrame]:
+def _conns(lake: Lake, sensor: str, days: Sequence[date], share: float) -> Iterator[pl.DataFrame]:
+    """Yield the conns of days, or a run of hours of each: early in the first one, late in the last, so that all hours are met."""
     names = [c.name for c in CONN]
-    for day in days:
+    for number, day in enumerate(days):
         held = lake.manifest("conn", sensor, day)
         own = [n for n in ("label", "detailed-label", "detailedlabel") if held is not None and n in held.fields]
-        yield from lake.batches("conn", sensor, [day], columns=[*names, *own])
+        begin = (1.0 - share) * number / max(len(days) - 1, 1)
+        yield from lake.batches("conn", sensor, [day], [*names, *own], run=(begin, begin + share))
 
 
-def _store(folder: Path, frame: pl.DataFrame, sensors: list[str], days: list[str], seen: int) -> SnapshotInfo:
+def _store(folder: Path, frame: pl.DataFrame, sensors: list[str], days: list[str], there: int, seen: int) -> SnapshotInfo:
     frame = frame.rename({"late": "held_out"})
     frame = frame.with_columns(weight=weights(frame)).drop("instance")
     digest = _digest(frame.select(NAMES).to_numpy())
@@ -115,7 +124,7 @@ def _store(folder: Path, frame: pl.DataFrame, sensors: list[str], days: list[str
     # Where the labels came from, and apart from that how many true attacks there are.
     sources = frame.select(pl.when(true_attack()).then(pl.lit("true attack")).otherwise("source").alias("source")).to_series()
     info = SnapshotInfo(
-        id=f"{days[0]}_{days[-1]}_{digest[:12]}", sensors=sensors, days=days, rows_seen=seen, rows=frame.height,
+        id=f"{days[0]}_{days[-1]}_{digest[:12]}", sensors=sensors, days=days, rows_there=there, rows_seen=seen, rows=frame.height,
         attacks=_counts(attacks["label"]), label_sources=_counts(sources),
         features_version=FEATURES_VERSION, digest=digest, made_at=made_at.isoformat(timespec="seconds"),
     )  # fmt: skip

@@ -113,7 +113,7 @@ def train(snapshot: Snapshot, *, seed: int = 0, budget_per_day: float, threshold
     spec = replace(
         pair.spec, threshold=threshold, rows=int(fit.sum()), trained_from=snapshot.info.days[0],
         trained_to=snapshot.info.days[-1], budget_per_day=budget_per_day,
-        conns_a_day=snapshot.info.rows_seen / max(len(snapshot.info.days), 1),
+        conns_a_day=snapshot.info.rows_there / max(len(snapshot.info.days), 1),
     )  # fmt: skip
     spec = _with_example(forest, isolation, spec, snapshot.x[fit][0])
     graph = build_graph(forest, isolation, spec.as_dict())

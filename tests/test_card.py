@@ -15,7 +15,7 @@ from mlids.pipeline.models import evaluation
 from mlids.settings import load_settings
 
 SNAPSHOT = {
-    "id": "s1", "sensors": ["hq"], "days": ["2026-11-02", "2026-11-08"], "rows_seen": 1_000_000, "rows": 90_000,
+    "id": "s1", "sensors": ["hq"], "days": ["2026-11-02", "2026-11-08"], "rows_there": 1_000_000, "rows_seen": 1_000_000, "rows": 90_000,
     "label_sources": {"assumed": 80_000, "implanted": 10_000}, "attacks": {"beacon": 10_000},
 }  # fmt: skip
 
@@ -27,7 +27,7 @@ def trained() -> SimpleNamespace:
 
 def test_card_without_an_evaluation_says_so() -> None:
     text = model_card(trained(), SNAPSHOT, 3.0, None)
-    assert "1,000,000 conns seen" in text and "risk_score 84.2" in text and "| hybrid | 0.900 | – | 0.500 |" in text
+    assert "1,000,000 of 1,000,000 conns read" in text and "risk_score 84.2" in text and "| hybrid | 0.900 | – | 0.500 |" in text
     assert "Not measured here" in text
 
 

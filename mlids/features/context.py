@@ -11,6 +11,7 @@ import polars as pl
 
 from mlids.errors import ModelError
 from mlids.features import kernel as k
+from mlids.features.flow import to_many
 from mlids.zeek.types import lasted
 
 # About 150 bytes an entity and 40 an event: 2 M of each is 400 MB. Both are caps, not sizes.
@@ -207,7 +208,8 @@ def _columns() -> list[pl.Expr]:
         pl.col("proto").fill_null("").hash(11).alias("hashed"),
         pl.col("ts").dt.epoch("us").cast(pl.Float64).alias("micros"),
         lasted().alias("lasted"),
-        pl.col("conn_state").is_in(FAILED_STATES).fill_null(False).cast(pl.UInt8).alias("failed"),
+        # Nobody answers a multicast: that is no failure.
+        (pl.col("conn_state").is_in(FAILED_STATES) & ~to_many()).fill_null(False).cast(pl.UInt8).alias("failed"),
         pl.coalesce("orig_ip_bytes", "orig_bytes", pl.lit(0)).cast(pl.Float64).clip(0, 1e12).alias("size"),
     ]
 

@@ -8,10 +8,10 @@ from functools import lru_cache
 
 import polars as pl
 
-# RFC 1918, RFC 4193, link-local and loopback: the default meaning of "inside".
-PRIVATE_NETWORKS = (
-    "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8", "fc00::/7", "fe80::/10", "::1/128",
-)  # fmt: skip
+# Never from afar: link-local, loopback, and who has no address yet.
+ON_LINK_NETWORKS = ("169.254.0.0/16", "fe80::/10", "127.0.0.0/8", "::1/128", "0.0.0.0/32", "::/128")
+# With RFC 1918 and RFC 4193: the default meaning of "inside".
+PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", *ON_LINK_NETWORKS)
 # Remote administration and authentication: ssh, telnet, rpc, netbios, ldap, smb, mssql, mysql, rdp, postgres, vnc, winrm.
 ADMIN_PORTS = [22, 23, 135, 139, 389, 445, 1433, 2323, 3306, 3389, 5432, 5900, 5985, 5986]
 WEB_PORTS = [80, 443, 8000, 8008, 8080, 8443]
@@ -45,12 +45,13 @@ def local_ends(conns: pl.DataFrame, networks: Sequence[str]) -> tuple[pl.Series,
     """Say of both ends of each conn whether they are the site's own.
 
     With the default networks, what Zeek itself calls local (`local_orig`, `local_resp`) counts as well: a
-    site may live on public addresses. Networks that were configured decide alone.
+    site may live on public addresses. Networks that were configured decide alone, but for ON_LINK_NETWORKS.
     """
     ends = []
+    default = tuple(networks) == PRIVATE_NETWORKS
     for host, told in (("id.orig_h", "local_orig"), ("id.resp_h", "local_resp")):
-        inside = local_hosts(conns[host], networks)
-        if tuple(networks) == PRIVATE_NETWORKS and told in conns.columns:
+        inside = local_hosts(conns[host], networks if default else (*networks, *ON_LINK_NETWORKS))
+        if default and told in conns.columns:
             inside = inside | conns[told].fill_null(False)
         ends.append(inside)
     return ends[0], ends[1]
@@ -70,6 +71,11 @@ def _membership(networks: tuple[str, ...]) -> Callable[[str], bool]:
         return any(ip in net for net in nets if net.version == ip.version)
 
     return inside
+
+
+def to_many() -> pl.Expr:
+    """Say whether a conn went to a multicast or broadcast address; null where there is none."""
+    return pl.col("id.resp_h").str.contains(r"^(?:22[4-9]|23\d)\.|^[fF]{2}[0-9a-fA-F]{2}:|\.255$")
 
 
 def _log(expression: pl.Expr, high: float = MAX_BYTES) -> pl.Expr:
@@ -99,7 +105,6 @@ def _expressions(ip_bytes: bool) -> list[pl.Expr]:
     orig, resp = orig.fill_null(0.0).clip(0, MAX_BYTES), resp.fill_null(0.0).clip(0, MAX_BYTES)
     state, history, service = pl.col("conn_state"), pl.col("history"), pl.col("service")
     total = orig + resp
-    resp_h = pl.col("id.resp_h")
     flags = {
         "no_duration": pl.col("duration").is_null(),
         "is_tcp": pl.col("proto") == "tcp",
@@ -121,7 +126,7 @@ def _expressions(ip_bytes: bool) -> list[pl.Expr]:
         "port_web": pl.col("id.resp_p").is_in(WEB_PORTS) & (pl.col("proto") == "tcp"),
         "port_infra": pl.col("id.resp_p").is_in(INFRA_PORTS) & (pl.col("proto") == "udp"),
         "port_admin": pl.col("id.resp_p").is_in(ADMIN_PORTS) & (pl.col("proto") == "tcp"),
-        "resp_multicast": resp_h.str.contains(r"^(?:22[4-9]|23\d)\.|^[fF]{2}[0-9a-fA-F]{2}:|\.255$"),
+        "resp_multicast": to_many(),
     }
     numbers = {
         "duration": _log(pl.col("duration"), 7 * 86400.0),

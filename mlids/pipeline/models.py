@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,10 @@ from mlids.settings import Settings, load_settings
 from mlids.window import days_between, parse_day
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from mlids.alerts.database import Database
+    from mlids.lake import Lake
     from mlids.registry import Registry, Version
 
 
@@ -27,7 +30,7 @@ def snapshot(start: str, end: str, progress: Callable[[str], None] = lambda _: N
     days = days_between(parse_day(start), parse_day(end))
     info = take_snapshot(
         lake, settings.home / "snapshots", lake.sensors(), days, networks=settings.networks,
-        alerts=open_database(settings).judged_alerts(), max_rows=settings.train_rows, progress=progress,
+        alerts=open_database(settings).judged_alerts(), max_rows=settings.train_rows, read_rows=settings.train_read_rows, progress=progress,
     )  # fmt: skip
     return asdict(info)
 
@@ -48,11 +51,11 @@ def train(snapshot_id: str, *, seed: int = 0) -> dict[str, Any]:
     lake, registry = open_lake(settings), open_registry(settings)
     frozen = load_snapshot(settings.home / "snapshots", snapshot_id)
     trained = fit(frozen, seed=seed, budget_per_day=settings.alert_budget_per_day)
-    latest = [parse_day(d) for d in frozen.info.days[-3:]]
+    latest, share = _latest(lake, frozen.info.sensors, frozen.info.days, settings.train_read_rows // 2)
     columns = [c.name for c in CONN]
-    batches = (b for sensor in frozen.info.sensors for b in lake.batches("conn", sensor, latest, columns))
+    batches = (b for sensor in frozen.info.sensors for b in lake.batches("conn", sensor, latest, columns, run=(1.0 - share, 1.0)))
     cut, per_day = budget_threshold(
-        Bundle(trained.graph), batches, len(latest), settings.alert_budget_per_day, settings.networks,
+        Bundle(trained.graph), batches, len(latest) * share, settings.alert_budget_per_day, settings.networks,
         screen=Fitted(trained.isolation, trained.spec),
     )  # fmt: skip
     spec = replace(trained.spec, threshold=cut)
@@ -65,6 +68,16 @@ def train(snapshot_id: str, *, seed: int = 0) -> dict[str, Any]:
         "version": version.version, "run_id": version.run_id, "snapshot_id": snapshot_id, "threshold": cut,
         "alerts_per_day": per_day, "figures": trained.figures, "warm_up": [warm_up(s)["text"] for s in frozen.info.sensors],
     }  # fmt: skip
+
+
+def _latest(lake: Lake, sensors: Sequence[str], days: Sequence[str], most_rows: int) -> tuple[list[date], float]:
+    """Return the last three days, or fewer where they are full, and the share of each that is looked at."""
+    for n in (3, 2, 1):
+        latest = [parse_day(d) for d in days[-n:]]
+        rows = lake.rows("conn", sensors, latest)
+        if rows <= most_rows:
+            return latest, 1.0
+    return latest, most_rows / rows
 
 
 def evaluate_and_promote(version: str, snapshot_id: str, *, who: str = "airflow", force: bool = False) -> dict[str, Any]:

@@ -8,67 +8,18 @@ touches everything, nightly backups, a NAT gateway, Internet background noise th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 import numpy as np
 import polars as pl
 
 from mlids.synth.draft import Draft, text, written_order
+from mlids.synth.traffic import GREETINGS, KINDS, Kind
 
 _DAY_S = 86_400
 # Relative activity by hour: an office with a lunch dip and a quiet night.
 _OFFICE = np.array([2, 1, 1, 1, 1, 2, 5, 22, 70, 95, 100, 96, 70, 85, 98, 96, 88, 62, 30, 15, 10, 7, 5, 3], float)
 _ALWAYS = np.ones(24)
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One kind of ordinary traffic. Sizes and durations are medians and spreads of log-normal draws."""
-
-    name: str
-    share: float
-    port: int
-    proto: str
-    service: str | None
-    to: str  # which pool of destinations
-    duration: tuple[float, float]
-    orig_bytes: tuple[float, float]
-    resp_bytes: tuple[float, float]
-    states: tuple[tuple[str, str, float], ...] = (("SF", "ShADadFf", 1.0),)
-    by: str = "office"  # which pool of sources
-    clock: str = "office"
-
-
-_TCP_ENDS = (
-    ("SF", "ShADadFf", 0.86), ("S1", "ShADad", 0.02), ("RSTO", "ShADadFR", 0.05), ("RSTR", "ShADadfr", 0.03),
-    ("S0", "S", 0.02), ("REJ", "Sr", 0.01), ("SH", "SF", 0.003), ("OTH", "DadA", 0.007),
-)  # fmt: skip
-_UDP_ENDS = (("SF", "Dd", 0.97), ("S0", "D", 0.03))
-
-KINDS: tuple[Kind, ...] = (
-    Kind("dns", 0.30, 53, "udp", "dns", "dns", (0.02, 1.2), (45, 0.4), (140, 0.8), _UDP_ENDS),
-    Kind("https", 0.27, 443, "tcp", "ssl", "web", (8, 1.9), (1_900, 1.3), (9_000, 1.9), _TCP_ENDS),
-    Kind("http", 0.04, 80, "tcp", "http", "web", (1.2, 1.7), (500, 0.9), (4_000, 1.8), _TCP_ENDS),
-    Kind("quic", 0.07, 443, "udp", "quic,ssl", "web", (20, 1.6), (6_000, 1.2), (30_000, 1.8), _UDP_ENDS),
-    Kind("smb", 0.04, 445, "tcp", "smb,gssapi", "files", (60, 1.8), (9_000, 1.8), (30_000, 2.2), _TCP_ENDS),
-    Kind("ldap", 0.03, 389, "tcp", "ldap_tcp", "directory", (2, 1.3), (900, 0.7), (2_500, 0.9), _TCP_ENDS),
-    Kind("kerberos", 0.02, 88, "tcp", "krb_tcp", "directory", (0.05, 0.8), (1_600, 0.3), (1_700, 0.3), _TCP_ENDS),
-    Kind("ntp", 0.02, 123, "udp", "ntp", "time", (0.03, 0.9), (48, 0.01), (48, 0.01), _UDP_ENDS, clock="always"),
-    Kind("imaps", 0.02, 993, "tcp", "ssl", "mail", (120, 1.6), (3_000, 1.0), (12_000, 1.7), _TCP_ENDS),
-    Kind("smtp", 0.01, 25, "tcp", "smtp", "mail", (2, 1.1), (30_000, 1.9), (700, 0.5), _TCP_ENDS, by="servers"),
-    Kind("ssh_admin", 0.004, 22, "tcp", "ssh", "servers", (300, 1.8), (7_000, 1.2), (9_000, 1.7), _TCP_ENDS, by="admins"),
-    Kind("rdp_admin", 0.002, 3389, "tcp", "rdp,ssl", "servers", (700, 1.3), (90_000, 1.4), (900_000, 1.5), _TCP_ENDS, by="admins"),
-    Kind("database", 0.03, 5432, "tcp", "postgresql", "database", (0.4, 1.8), (1_800, 1.4), (6_000, 1.9), _TCP_ENDS, by="servers", clock="always"),
-    Kind("meeting", 0.006, 3478, "udp", None, "web", (1_500, 0.9), (9e6, 1.2), (2e7, 1.1), _UDP_ENDS),
-    Kind("mqtt", 0.004, 8883, "tcp", "ssl", "cloud", (90, 2.2), (700, 0.9), (900, 0.9), (("SF", "ShADadFf", 0.5), ("OTH", "DdA", 0.4), ("RSTR", "ShADadr", 0.1))),
-    Kind("ntp_outside", 0.006, 123, "udp", "ntp", "time_outside", (0.05, 0.9), (48, 0.01), (48, 0.01), (("SF", "Dd", 0.7), ("S0", "D", 0.3)), clock="always"),
-    Kind("mdns", 0.02, 5353, "udp", "dns", "multicast", (40, 1.4), (400, 1.1), (0, 0.0), (("S0", "D", 1.0),)),
-    Kind("guest_web", 0.05, 443, "tcp", "ssl", "web", (6, 1.9), (1_700, 1.3), (9_500, 1.9), _TCP_ENDS, by="nat"),
-    Kind("ping", 0.008, 0, "icmp", None, "servers", (0.01, 1.0), (64, 0.1), (64, 0.1), (("OTH", "", 1.0),), by="monitor", clock="always"),
-    Kind("monitor", 0.03, 9100, "tcp", "http", "servers", (0.06, 0.5), (220, 0.1), (38_000, 0.3), _TCP_ENDS, by="monitor", clock="always"),
-    Kind("inbound_web", 0.03, 443, "tcp", "ssl", "public", (3, 1.7), (900, 1.1), (12_000, 1.7), _TCP_ENDS, by="internet", clock="always"),
-)  # fmt: skip
 
 
 class Site:
@@ -131,6 +82,7 @@ class Site:
         yield self._backups(start, rng).frame(rng)
         yield self._in_vain(max(int(flows * 0.003), 4), start, rng).frame(rng)
         yield self._lookups(max(int(flows * 0.02), 40), start, rng).frame(rng)
+        yield from (d.frame(rng) for d in self._arrivals(max(flows // 1_000, 6), start, weekend, rng))
 
     def _kind(self, kind: Kind, n: int, start: float, weekend: bool, rng: np.random.Generator) -> Draft:
         clock = _ALWAYS if kind.clock == "always" or weekend else _OFFICE
@@ -278,6 +230,38 @@ class Site:
             orig_pkts=np.ones(n),
             resp_pkts=(~silent).astype(int),
         )
+
+    def _arrivals(self, n: int, start: float, weekend: bool, rng: np.random.Generator) -> Iterator[Draft]:
+        """Hosts that come up say so to everybody on their link; nobody answers a multicast."""
+        who = rng.integers(0, len(self.office), n)
+        at = start + _times(n, _ALWAYS if weekend else _OFFICE, rng)
+        office = pl.Series(self.office)
+        link = pl.Series([f"fe80::{0x1000 + i:x}:ff:fe00:{i:x}" for i in range(len(self.office))])
+        names = {"SERVER": self.servers[0], "BROADCAST": f"{self.servers[0].rsplit('.', 1)[0]}.255"}
+        for g in GREETINGS:
+            each = np.repeat(np.arange(n), rng.poisson(g.times, n))
+            m = len(each)
+            hosts, peers = who[each], rng.integers(0, len(self.office), m)
+            answered = rng.random(m) < g.answered
+            pkts = rng.integers(1, 4, m)
+            orig = {"HOST": office.gather(hosts), "LINK": link.gather(hosts)}.get(g.orig, text(g.orig, m))
+            icmp, silent = g.proto == "icmp", "OTH" if g.proto == "icmp" else "S0"
+            yield Draft(
+                ts=np.minimum(at[each] + rng.exponential(6.0, m), start + _DAY_S - 1),
+                orig_h=orig,
+                orig_p=np.full(m, g.ports[0]) if g.ports[0] else rng.integers(1024, 65535, m),
+                resp_h=link.gather(peers) if g.resp == "PEER" else text(names.get(g.resp, g.resp), m),
+                resp_p=np.full(m, g.ports[1]),
+                proto=text(g.proto, m),
+                service=text(g.service, m),
+                duration=np.where((pkts > 1) | answered, rng.exponential(1.5, m), np.nan),
+                orig_bytes=np.full(m, g.orig_bytes) * pkts,
+                resp_bytes=np.where(answered, g.orig_bytes, 0),
+                conn_state=pl.Series(np.where(answered, "SF", silent)),
+                history=text(None, m) if icmp else pl.Series(np.where(answered, "Dd", "D")),
+                orig_pkts=pkts,
+                resp_pkts=answered.astype(int),
+            )
 
     def _backups(self, start: float, rng: np.random.Generator) -> Draft:
         """Every server pushes a few large streams to the backup host at night."""

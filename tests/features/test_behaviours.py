@@ -11,7 +11,7 @@ import pytest
 
 from mlids.features.behaviours import measure
 from mlids.features.extract import Extractor
-from mlids.features.spec import BEHAVIOUR_NAMES
+from mlids.features.spec import BEHAVIOUR_NAMES, POSITION
 from mlids.score import Reading, read_conns
 from mlids.synth.archive import cast_of
 from mlids.synth.attacks import SCENARIOS
@@ -58,3 +58,16 @@ def test_the_one_true_beacon_of_a_real_day_is_first_of_all_pairs(real_data: Path
     pairs = pl.concat(parts).group_by("id.orig_h", "id.resp_h").agg(pl.col("level").max()).sort("level", descending=True)
     assert pairs.height == 7_981
     assert pairs.row(0)[:2] == ("73.54.23.243", "64.225.56.201") and pairs["level"][0] > 1.5 * pairs["level"][1]
+
+
+def test_what_a_host_says_when_it_comes_up_is_no_failure_and_no_attack() -> None:
+    """A morning's DHCP, mDNS, SSDP and neighbour discovery: unanswered by nature, from inside, to everybody."""
+    day = Site(5, hosts=40).day(date(2026, 11, 4), 8_000)
+    x = Extractor().features(day.drop("label"))
+    everybody = day["id.resp_h"].str.contains(r"^(?:224|239|255)\.|^ff02:").to_numpy()
+    link = day["id.orig_h"].str.contains(r"^(?:fe80:|::$|0\.0\.0\.0$|169\.254\.)").to_numpy()
+    assert everybody.sum() > 200 and link.sum() > 50
+    assert (x[link][:, POSITION["orig_local"]] == 1.0).all()
+    assert measure(x)[everybody].max() < 0.2
+    quiet = day.filter(pl.Series(everybody)).filter(pl.col("conn_state") == "S0")
+    assert quiet.height > 150 and not Extractor().features(quiet.drop("label"))[:, POSITION["src_failed_1h"]].any()
