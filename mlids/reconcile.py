@@ -22,7 +22,7 @@ from mlids.alerts.gather import Gatherer
 from mlids.detectors.bundle import Model
 from mlids.detectors.verdict import judge
 from mlids.errors import StoreError
-from mlids.features.context import mix
+from mlids.features.context import live_context, mix
 from mlids.features.extract import Extractor, conn_columns
 from mlids.zeek.types import lasted
 
@@ -204,7 +204,7 @@ def _score_missing(
     batches: Callable[[], Iterable[pl.DataFrame]], before: Iterable[pl.DataFrame], record: ScoredRecord, model: Model,
     hours: dict[int, Hour], gatherer: Gatherer, networks: tuple[str, ...], threshold: float | None, progress: Callable[[str], None],
 ) -> list[Alert]:  # fmt: skip
-    extractor = Extractor(networks)
+    extractor = Extractor(networks, live_context())
     for conns in _slices(before):
         extractor.features(conns)
     alerts: dict[str, Alert] = {}

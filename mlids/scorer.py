@@ -28,7 +28,7 @@ from mlids.checkpoint import Checkpoint
 from mlids.detectors.bundle import Bundle
 from mlids.detectors.verdict import judge
 from mlids.errors import HostKeyError, MlidsError, ModelError, SourceError, StoreError
-from mlids.features.context import Context
+from mlids.features.context import live_context
 from mlids.features.extract import Extractor, conn_columns
 from mlids.files import write_aside
 from mlids.settings import Sensor
@@ -47,8 +47,6 @@ RULES_S = 5.0
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 # Rows scored and not recorded as such, because the disk refuses: then it goes back to the last checkpoint and waits.
 UNRECORDED_ROWS = 2_000_000
-# Hosts, pairs and services that a live scorer remembers, and conns of the last hour: about 170 MB at the most.
-LIVE_ENTITIES, LIVE_EVENTS = 1 << 19, 1 << 20
 
 
 class ModelSource(Protocol):
@@ -107,8 +105,7 @@ class Scorer:
         self.status = Status(sensor.name, pid=os.getpid())
 
     def _fresh(self) -> tuple[Extractor, Gatherer]:
-        context = Context(max_entities=LIVE_ENTITIES, max_events=LIVE_EVENTS)
-        return Extractor(self._networks, context), Gatherer(self._rules or ())
+        return Extractor(self._networks, live_context()), Gatherer(self._rules or ())
 
     def stop(self) -> None:
         """Ask the loop to end after the batch at hand."""

@@ -11,7 +11,6 @@ import polars as pl
 
 from mlids.errors import ModelError
 from mlids.features import kernel as k
-from mlids.features.flow import to_many
 from mlids.zeek.types import lasted
 
 # About 150 bytes an entity and 40 an event: 2 M of each is 400 MB. Both are caps, not sizes.
@@ -22,6 +21,8 @@ COMPILE_FROM_ROWS = 5_000
 _STATE_VERSION = 2
 
 # conn_state of a connection that got nowhere: no answer, refused, or reset before data.
+# Hosts, pairs and services that a live scorer remembers, and conns of the last hour.
+LIVE_ENTITIES, LIVE_EVENTS = 1 << 19, 1 << 20
 FAILED_STATES = ["S0", "REJ", "RSTOS0", "RSTRH", "SH", "SHR"]
 
 
@@ -182,6 +183,11 @@ def _hashing() -> str:
     return f"{pl.__version__}:{pl.Series(['mlids']).hash(7)[0]}"
 
 
+def live_context() -> Context:
+    """Return an empty past of the size that live scoring keeps, and late scoring after it: about 170 MB at the most."""
+    return Context(max_entities=LIVE_ENTITIES, max_events=LIVE_EVENTS)
+
+
 def context_columns(conns: pl.DataFrame) -> Columns:
     """Return what the kernel needs of each row: its keys, begin, end, whether it failed, and bytes sent. Needs no past."""
     src, dst, port, proto, micros, lasted, failed, size = (column.to_numpy() for column in conns.select(_columns()))
@@ -208,8 +214,7 @@ def _columns() -> list[pl.Expr]:
         pl.col("proto").fill_null("").hash(11).alias("hashed"),
         pl.col("ts").dt.epoch("us").cast(pl.Float64).alias("micros"),
         lasted().alias("lasted"),
-        # Nobody answers a multicast: that is no failure.
-        (pl.col("conn_state").is_in(FAILED_STATES) & ~to_many()).fill_null(False).cast(pl.UInt8).alias("failed"),
+        pl.col("conn_state").is_in(FAILED_STATES).fill_null(False).cast(pl.UInt8).alias("failed"),
         pl.coalesce("orig_ip_bytes", "orig_bytes", pl.lit(0)).cast(pl.Float64).clip(0, 1e12).alias("size"),
     ]
 

@@ -73,11 +73,6 @@ def _membership(networks: tuple[str, ...]) -> Callable[[str], bool]:
     return inside
 
 
-def to_many() -> pl.Expr:
-    """Say whether a conn went to a multicast or broadcast address; null where there is none."""
-    return pl.col("id.resp_h").str.contains(r"^(?:22[4-9]|23\d)\.|^[fF]{2}[0-9a-fA-F]{2}:|\.255$")
-
-
 def _log(expression: pl.Expr, high: float = MAX_BYTES) -> pl.Expr:
     """log(1 + x), 0 for null: the flag beside it keeps null apart from zero."""
     return expression.cast(pl.Float64).fill_null(0.0).clip(0.0, high).log1p()
@@ -126,7 +121,7 @@ def _expressions(ip_bytes: bool) -> list[pl.Expr]:
         "port_web": pl.col("id.resp_p").is_in(WEB_PORTS) & (pl.col("proto") == "tcp"),
         "port_infra": pl.col("id.resp_p").is_in(INFRA_PORTS) & (pl.col("proto") == "udp"),
         "port_admin": pl.col("id.resp_p").is_in(ADMIN_PORTS) & (pl.col("proto") == "tcp"),
-        "resp_multicast": to_many(),
+        "resp_multicast": pl.col("id.resp_h").str.contains(r"^(?:22[4-9]|23\d)\.|^[fF]{2}[0-9a-fA-F]{2}:|\.255$"),
     }
     numbers = {
         "duration": _log(pl.col("duration"), 7 * 86400.0),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import ipaddress
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +35,6 @@ def real_conns(real_data: Path) -> pl.DataFrame:
     return conns_of(real_data / "iot23/CTU-IoT-Malware-Capture-34-1.conn.log.labeled")[:4_000]
 
 
-def many(address: str) -> bool:
-    """Multicast or broadcast: nobody is expected to answer."""
-    return ipaddress.ip_address(address).is_multicast or address.endswith(".255")
-
-
 def reference(conns: pl.DataFrame) -> list[dict[str, float]]:
     """What the windows mean, written down plainly: every row looks back over all rows before it."""
     out = []
@@ -50,7 +44,7 @@ def reference(conns: pl.DataFrame) -> list[dict[str, float]]:
         end = row["ts"].timestamp() + (row["duration"] or 0.0)
         clock = max(clock, end)
         service = (row["id.resp_p"], row["proto"])
-        past.append((clock, row["id.orig_h"], row["id.resp_h"], service, row["conn_state"] in FAILED_STATES and not many(row["id.resp_h"])))
+        past.append((clock, row["id.orig_h"], row["id.resp_h"], service, row["conn_state"] in FAILED_STATES))
         short = [p for p in past if p[0] > clock - 300]
         long = [p for p in past if p[0] > clock - 3600]
         mine = [p for p in long if p[1] == row["id.orig_h"]]
