@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ import polars as pl
 from mlids.detectors.bundle import Model
 from mlids.detectors.verdict import Verdicts
 from mlids.features.behaviours import BEHAVIOURS
+from mlids.features.flow import TO_MANY
 
 # One alert stands for this long; then the same behaviour is worth another look.
 WINDOW_S = 6 * 3600
@@ -21,6 +23,7 @@ STORM_FROM = 100
 STORM = "many"
 # An anomaly has no shape that would tell one destination from another: a source that is strange is one alert.
 _BY_SOURCE = {"horizontal_scan", "slow_scan", "lateral_movement", "exfiltration", "long_connection", "anomaly"}
+_TO_MANY = re.compile(TO_MANY).search
 _BY_TARGET = {"flood", "syn_flood"}
 
 
@@ -64,7 +67,7 @@ def in_common(kind: str, source: str, target: str, service: str) -> tuple[str, s
     """Return the source and the target that rows of one alert share; empty where they may differ."""
     if kind == "inbound_probes":
         return "", ""  # the Internet's background reaches every address: one line for all of it
-    if kind in _BY_TARGET:
+    if kind in _BY_TARGET or (kind == "anomaly" and _TO_MANY(target)):  # strange talk to everybody is about the link
         return "", f"{target}:{service}"
     if kind in _BY_SOURCE:
         return source, service if kind == "horizontal_scan" else ""

@@ -19,6 +19,8 @@ WEB_PORTS = [80, 443, 8000, 8008, 8080, 8443]
 INFRA_PORTS = [53, 67, 68, 123, 137, 138, 161, 546, 547, 1900, 5353, 5355]
 # What Zeek names on office and server networks every day; anything else it recognised is odd.
 USUAL_SERVICES = r"^(?:dns|http|ssl|quic|ssh|ntp|dhcp|smb|gssapi|krb|krb_tcp|ntlm|dce_rpc|ldap|ldap_tcp|ldap_udp|smtp|imap|pop3|ftp|ftp-data|snmp|syslog|rdp|mysql|postgresql|sip|radius|websocket|spicy_[a-z_]+|ayiya|teredo|stun)$"
+# Multicast and broadcast addresses, of a /24 at least.
+TO_MANY = r"^(?:22[4-9]|23\d)\.|^[fF]{2}[0-9a-fA-F]{2}:|\.255$"
 # Counters past this are capture faults (1.96 GB in 2 packets: zeek/zeek#3313).
 MAX_BYTES = 1e12
 # A live batch: so few rows that asking for each is faster than gathering what is distinct.
@@ -121,7 +123,7 @@ def _expressions(ip_bytes: bool) -> list[pl.Expr]:
         "port_web": pl.col("id.resp_p").is_in(WEB_PORTS) & (pl.col("proto") == "tcp"),
         "port_infra": pl.col("id.resp_p").is_in(INFRA_PORTS) & (pl.col("proto") == "udp"),
         "port_admin": pl.col("id.resp_p").is_in(ADMIN_PORTS) & (pl.col("proto") == "tcp"),
-        "resp_multicast": pl.col("id.resp_h").str.contains(r"^(?:22[4-9]|23\d)\.|^[fF]{2}[0-9a-fA-F]{2}:|\.255$"),
+        "resp_multicast": pl.col("id.resp_h").str.contains(TO_MANY),
     }
     numbers = {
         "duration": _log(pl.col("duration"), 7 * 86400.0),

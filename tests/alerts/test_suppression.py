@@ -11,7 +11,7 @@ import pytest
 
 from mlids.alerts.database import Database
 from mlids.alerts.gather import Gatherer
-from mlids.alerts.grouping import STORM, GroupKey
+from mlids.alerts.grouping import STORM, GroupKey, in_common
 from mlids.alerts.suppression import Rule, checked, held_back, like
 from mlids.errors import InputError, StoreError
 from tests.alerts.test_delivery import Silent, _flood
@@ -104,3 +104,10 @@ def test_a_gatherer_that_learns_a_rule_later_keeps_other_alerts_of_the_same_sour
     assert sorted(a.src for a in touched) == ["10.0.0.0", "10.0.0.2"]
     assert {a.src: a.count for a in gatherer.open.values()} == {"10.0.0.0": 2, "10.0.0.1": 1, "10.0.0.2": 2}
     assert np.all(held_back(gatherer.rules, ["anomaly"], _flood(1)[0]) == -1)
+
+
+def test_strange_talk_to_everybody_is_about_the_link() -> None:
+    assert in_common("anomaly", "10.0.0.5", "224.0.0.251", "5353/udp") == ("", "224.0.0.251:5353/udp")
+    assert in_common("anomaly", "fe80::1", "ff02::fb", "5353/udp") == ("", "ff02::fb:5353/udp")
+    assert in_common("anomaly", "10.0.0.5", "192.0.2.9", "5353/udp") == ("10.0.0.5", "")
+    assert in_common("beacon", "10.0.0.5", "10.0.0.255", "137/udp") == ("10.0.0.5", "10.0.0.255:137/udp")
