@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
-from benchmarks.measure import Cost, best, python, run
+from benchmarks.measure import SYNTH, Cost, best, python, run
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOWS = int(os.environ.get("MLIDS_BENCH_FLOWS", "6300000"))
@@ -67,7 +67,6 @@ class Bench:
         path.write_text(json.dumps(list(held.values()), indent=1) + "\n")
 
 
-_SYNTH = "import sys; from pathlib import Path; from datetime import date; from mlids.synth.archive import write_days; from mlids.synth.site import Site\nfor d, n, p in write_days(Path(sys.argv[1]), Site(7), [date(2026, 11, 4)], flows=int(sys.argv[2]), form=sys.argv[3], dns=False, suffix='.log.gz'): print(n)"
 _INGEST = "import sys; from pathlib import Path; from datetime import date; from mlids.lake import Lake; print(Lake(Path(sys.argv[1])).ingest('hq', date(2026, 11, 4), sorted(Path(sys.argv[2]).iterdir())).rows)"
 _POLARS_CSV = """
 import sys, polars as pl
@@ -89,7 +88,7 @@ def ingest(bench: Bench) -> None:
     """Hourly files to the lake against bare polars on the same files."""
     for form, peer_code, limit, word in (("tsv", _POLARS_CSV, 1.3, "scan_csv"), ("json", _POLARS_JSON, 1.5, "scan_ndjson")):
         logs = bench.folder / form
-        made = python(_SYNTH, logs, FLOWS, form)
+        made = python(SYNTH, logs, DAY, FLOWS, form)
         rows = int(made.output.split()[-1])
         day = logs / DAY.isoformat()
         if form == "tsv":
@@ -192,32 +191,32 @@ def download(bench: Bench) -> None:
 def detect(bench: Bench) -> None:
     """Features and models against their limits, in a process of their own."""
     code = "import json, sys; from benchmarks.detect import speeds; print(json.dumps(speeds(int(sys.argv[1]))))"
-    for name, value, unit, goal, note, better in json.loads(python(code, min(FLOWS, 2_000_000)).output.splitlines()[-1]):
-        bench.add(name, value, unit, goal, note, better)
+    for row in json.loads(python(code, min(FLOWS, 2_000_000)).output.splitlines()[-1]):
+        bench.add(*row)
 
 
 def training(bench: Bench) -> None:
     """A week of big days, from the lake to a registered version."""
     from benchmarks.training import speeds
 
-    for name, value, unit, goal, note, better in speeds(bench.folder, FLOWS):
-        bench.add(name, value, unit, goal, note, better)
+    for row in speeds(bench.folder, FLOWS):
+        bench.add(*row)
 
 
 def live(bench: Bench) -> None:
     """The whole live path over a real sshd: rate, latency, CPU."""
     from benchmarks.live import speeds
 
-    for name, value, unit, goal, note, better in speeds(bench.folder):
-        bench.add(name, value, unit, goal, note, better)
+    for row in speeds(bench.folder):
+        bench.add(*row)
 
 
 def soak(bench: Bench) -> None:
     """Half an hour at twice the rate that the scorer can hold."""
     from benchmarks.live import soak as run
 
-    for name, value, unit, goal, note, better in run(bench.folder, float(os.environ.get("MLIDS_SOAK_MINUTES", "30"))):
-        bench.add(name, value, unit, goal, note, better)
+    for row in run(bench.folder, float(os.environ.get("MLIDS_SOAK_MINUTES", "30"))):
+        bench.add(*row)
 
 
 STAGES = {f.__name__: f for f in (ingest, score, detect, training, download, live, soak)}

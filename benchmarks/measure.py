@@ -10,6 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+# A made-up day as hourly .log.gz files; prints its conns. Arguments: folder, day, flows, tsv or json.
+SYNTH = """
+import sys
+from datetime import date
+from pathlib import Path
+from mlids.synth.archive import write_days
+from mlids.synth.site import Site
+folder, day, flows, form = sys.argv[1:]
+for _, rows, _ in write_days(Path(folder), Site(7), [date.fromisoformat(day)], flows=int(flows), form=form, dns=False, suffix=".log.gz"):
+    print(rows)
+"""
+
 
 @dataclass(frozen=True)
 class Cost:

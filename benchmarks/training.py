@@ -9,7 +9,7 @@ import sys
 from datetime import date, timedelta
 from pathlib import Path
 
-from benchmarks.measure import Cost, python, run
+from benchmarks.measure import SYNTH, Cost, python, run
 
 Row = tuple[str, float, str, float, str, str]
 MLIDS = Path(sys.executable).with_name("mlids")
@@ -31,7 +31,6 @@ for frame in Lake(Path(sys.argv[1]) / "lake").batches("conn", "hq", [date.fromis
     record.store()
 """
 FIRST = date(2026, 11, 2)  # a Monday: five working days and a weekend
-_MAKE = "import sys; from pathlib import Path; from datetime import date; from mlids.synth.archive import write_days; from mlids.synth.site import Site\nfor d, n, p in write_days(Path(sys.argv[1]), Site(7), [date.fromisoformat(sys.argv[2])], flows=int(sys.argv[3]), dns=False, suffix='.log.gz'): print(n)"
 
 
 def speeds(folder: Path, flows: int) -> list[Row]:
@@ -41,7 +40,7 @@ def speeds(folder: Path, flows: int) -> list[Row]:
     rows = 0
     for n in range(7):
         day = (FIRST + timedelta(days=n)).isoformat()
-        rows += int(python(_MAKE, folder / "training-logs", day, flows).output.split()[-1])
+        rows += int(python(SYNTH, folder / "training-logs", day, flows, "tsv").output.split()[-1])
         run([MLIDS, "ingest", "hq", day, folder / "training-logs" / day], env=env)
         shutil.rmtree(folder / "training-logs")
     week = _train(FIRST, 7, env)

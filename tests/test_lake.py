@@ -95,7 +95,6 @@ import sys
 from datetime import date
 from pathlib import Path
 from mlids.lake import Lake
-from mlids.snapshot import _conns, take_snapshot
 print("ready", flush=True)
 while True:
     Lake(Path(sys.argv[1])).ingest("hq", date(2024, 4, 19), [Path(sys.argv[2])])

@@ -121,11 +121,9 @@ def suppress(
     from mlids.labels import FAMILIES
 
     database = _database()
+    facts: dict[str, Any] = {"kind": kind, "src": src, "dst": dst, "port": port, "sensor": sensor}
     if alert is not None:
-        given = {"kind": kind, "src": src, "dst": dst, "port": port, "sensor": sensor}
-        facts = like(_find(database, alert)) | {k: v for k, v in given.items() if v is not None}
-    else:
-        facts = {"kind": kind, "src": src, "dst": dst, "port": port, "sensor": sensor}
+        facts = like(_find(database, alert)) | {k: v for k, v in facts.items() if v is not None}
     rule = checked(**facts, known=[*FAMILIES, *database.kinds()])
     if days is not None:
         rule = replace(rule, expires_at=datetime.now(UTC) + timedelta(days=days))

@@ -19,10 +19,10 @@ MAX_EVENTS = 1 << 21
 # Below this many rows plain Python is faster than loading the compiled kernel.
 COMPILE_FROM_ROWS = 5_000
 _STATE_VERSION = 2
-
-# conn_state of a connection that got nowhere: no answer, refused, or reset before data.
 # Hosts, pairs and services that a live scorer remembers, and conns of the last hour.
 LIVE_ENTITIES, LIVE_EVENTS = 1 << 19, 1 << 20
+
+# conn_state of a connection that got nowhere: no answer, refused, or reset before data.
 FAILED_STATES = ["S0", "REJ", "RSTOS0", "RSTRH", "SH", "SHR"]
 
 

@@ -8,6 +8,8 @@ from functools import lru_cache
 
 import polars as pl
 
+from mlids.zeek.types import LONGEST_S
+
 # Never from afar: link-local, loopback, and who has no address yet.
 ON_LINK_NETWORKS = ("169.254.0.0/16", "fe80::/10", "127.0.0.0/8", "::1/128", "0.0.0.0/32", "::/128")
 # With RFC 1918 and RFC 4193: the default meaning of "inside".
@@ -126,7 +128,7 @@ def _expressions(ip_bytes: bool) -> list[pl.Expr]:
         "resp_multicast": pl.col("id.resp_h").str.contains(TO_MANY),
     }
     numbers = {
-        "duration": _log(pl.col("duration"), 7 * 86400.0),
+        "duration": _log(pl.col("duration"), LONGEST_S),
         "orig_bytes": _log(orig),
         "resp_bytes": _log(resp),
         "orig_pkts": _log(pl.col("orig_pkts")),
