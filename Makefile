@@ -19,7 +19,7 @@ demo: ## run the whole line on a synthetic site (ONCE=1: stop when the summary i
 
 test: ## the whole test suite
 	@scripts/setup.sh test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --durations=25 $(PYTEST_ARGS)
 
 test-faults: ## the full fault table and the soak of live scoring (20 minutes); writes docs/reliability.md
 	@scripts/setup.sh test

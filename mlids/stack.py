@@ -7,6 +7,7 @@ address. Each component is started here, its output kept in `home/logs`, and all
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib.util
 import json
 import os
@@ -27,6 +28,8 @@ from mlids.assets import asset_folder
 from mlids.errors import StackError
 
 USER = "admin"
+RESTARTS = 3
+"""How often a part that dies is started again, before that is an error: Airflow's scheduler ends when SQLite stays locked."""
 
 
 def free_port() -> int:
@@ -55,15 +58,18 @@ class Child:
     """A process that the stack started, the head of its own group."""
 
     name: str
+    command: tuple[str, ...]
     process: subprocess.Popen[bytes]
     log: Path
+    restarts: int = 0
+
+
+_LIBC = ctypes.CDLL(None)
 
 
 def _ended_with_parent() -> None:
     """Ask the kernel to end this process when its parent dies: `kill -9` of the stack leaves nothing behind."""
-    import ctypes
-
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    _LIBC.prctl(1, signal.SIGTERM)
 
 
 class Stack:
@@ -76,10 +82,12 @@ class Stack:
         self.logs = self.home / "logs"
         self.logs.mkdir(exist_ok=True)
         self.children: list[Child] = []
+        self._left: set[int] = set()  # sessions of parts that died: what they had started may live on, to finish a task
         self.mlflow_port, self.api_port = free_port(), free_port()
         self.secrets = self._load_secrets()
         self.env = self._environment() | dict(extra_env or {})
         self._token: str | None = None
+        self._say: Callable[[str], None] = lambda _: None
 
     @property
     def mlflow_url(self) -> str:
@@ -143,12 +151,14 @@ class Stack:
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
             "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120",
+            "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(airflow / "logs"),
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         }
 
     def start(self, say: Callable[[str], None]) -> None:
         """Start everything and wait until it is healthy. Raises StackError with the failing part's log tail."""
+        self._say = say
         self.home.joinpath("mlruns").mkdir(exist_ok=True)
         self._spawn(
             "mlflow", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.mlflow_port), "--workers", "1",
@@ -160,6 +170,9 @@ class Stack:
         say("starting Airflow and MLflow")
         self._spawn("api-server", "airflow", "api-server", "--host", "127.0.0.1", "--port", str(self.api_port), "--workers", "1")
         self._wait("api-server", lambda: _answers(f"{self.airflow_url}/api/v2/monitor/health"))
+        # The tasks' half of the API builds itself at its first request and answers nobody meanwhile (10 s on a slow
+        # machine). With a change of the database in flight, the scheduler waits 5 s for SQLite's lock and ends: so, first.
+        self._wait("api-server", lambda: _answers(f"{self.airflow_url}/execution/health", timeout_s=60.0))
         self._spawn("scheduler", "airflow", "scheduler", "--skip-serve-logs")
         self._spawn("dag-processor", "airflow", "dag-processor")
         self._spawn("triggerer", "airflow", "triggerer", "--skip-serve-logs")
@@ -182,12 +195,14 @@ class Stack:
 
     def _spawn(self, name: str, *command: str) -> None:
         path = self.logs / f"{name}.log"
-        with path.open("ab") as out:
-            process = subprocess.Popen(
+        self.children.append(Child(name, command, self._process(command, path), path))
+
+    def _process(self, command: tuple[str, ...], log: Path) -> subprocess.Popen[bytes]:
+        with log.open("ab") as out:
+            return subprocess.Popen(
                 command, env=self.env, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=self.home,
-                start_new_session=True, preexec_fn=_ended_with_parent,  # noqa: PLW1509 - before any thread is made
+                start_new_session=True, preexec_fn=_ended_with_parent,  # noqa: PLW1509 - one call into a library that is loaded
             )  # fmt: skip
-        self.children.append(Child(name, process, path))
 
     def _wait(self, name: str, ready: Callable[[], bool], seconds: float = 180.0) -> None:
         end = time.monotonic() + seconds
@@ -199,11 +214,19 @@ class Stack:
             time.sleep(0.3)
 
     def check(self) -> None:
-        """Raise StackError when a part has died."""
+        """Start parts again that have died. Raises StackError when one died more than RESTARTS times."""
         for child in self.children:
             code = child.process.poll()
-            if code is not None:
-                raise StackError(f"{child.name} ended with code {code}; the end of {child.log}:\n{tail(child.log)}")
+            if code is None:
+                continue
+            if child.restarts == RESTARTS:
+                raise StackError(
+                    f"{child.name} ended with code {code}, {RESTARTS + 1} times in all; the end of {child.log}:\n{tail(child.log)}"
+                )
+            child.restarts += 1
+            self._left.add(child.process.pid)
+            self._say(f"{child.name} ended with code {code} and is started again; see {child.log}")
+            child.process = self._process(child.command, child.log)
 
     def stop(self, grace_s: float = 12.0) -> None:
         """End all parts and whatever they started: ask first, then make sure."""
@@ -215,6 +238,11 @@ class Stack:
                 head = psutil.Process(child.process.pid)
                 for one in [head, *head.children(recursive=True)]:
                     family[one.pid] = one
+        for one in psutil.process_iter():
+            with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+                if os.getsid(one.pid) in self._left:
+                    family[one.pid] = one
+                    one.terminate()
         # The scheduler first: its tasks report to the API server while they end.
         for child in sorted(self.children, key=lambda c: c.name not in {"scheduler", "triggerer", "dag-processor"}):
             with contextlib.suppress(ProcessLookupError):
@@ -279,9 +307,9 @@ class Stack:
         return total
 
 
-def _answers(url: str) -> bool:
+def _answers(url: str, timeout_s: float = 5.0) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own loopback address
+        with urllib.request.urlopen(url, timeout=timeout_s) as answer:  # noqa: S310 - our own loopback address
             return bool(answer.status == 200)
     except OSError:
         return False

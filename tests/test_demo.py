@@ -36,9 +36,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict]:  # type: i
             stdin=subprocess.DEVNULL,
         )
     end = time.monotonic() + 480
-    killed = None
+    killed = scheduler = None
     while "press Ctrl-C" not in log.read_text():
         assert process.poll() is None and time.monotonic() < end, log.read_text()[-6_000:]
+        if scheduler is None and "zeek_ingest: 5 of" in log.read_text():  # Airflow's scheduler dies in the middle of a backfill
+            family = psutil.Process(process.pid).children(recursive=True)
+            scheduler = next(p.pid for p in family if p.cmdline()[2:3] == ["scheduler"])
+            os.kill(scheduler, signal.SIGKILL)
         if killed is None and "the sensor sees a live" in log.read_text():  # the scorer dies in the middle of an attack
             killed = json.loads((home / "h" / "state" / "hq" / "status.json").read_text())["pid"]
             os.kill(killed, signal.SIGKILL)
@@ -47,7 +51,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict]:  # type: i
     url = re.search(r"Airflow: (http://127\.0\.0\.1:\d+)", text)
     password = re.search(r"password (\S+)\)", text)
     assert url and password
-    yield {"killed": killed, "home": home / "h", "url": url[1], "password": password[1], "process": process, "text": text}
+    yield {"killed": killed, "scheduler": scheduler, "home": home / "h", "url": url[1], "password": password[1], "process": process, "text": text}
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
         process.wait(timeout=90)
@@ -88,7 +92,8 @@ def test_live_alerts_came_from_the_live_scorer(demo: dict) -> None:  # type: ign
     assert origins["live"] >= 2 and origins["late"] >= 5
 
 
-def test_a_killed_scorer_and_a_cut_connection_heal_and_the_ledger_closes(demo: dict) -> None:  # type: ignore[type-arg]
+def test_a_killed_scheduler_and_scorer_and_a_cut_connection_heal_and_the_ledger_closes(demo: dict) -> None:  # type: ignore[type-arg]
+    assert "scheduler ended with code -9 and is started again" in demo["text"]
     assert demo["killed"] and "is cut for a moment" in demo["text"]
     status = json.loads((demo["home"] / "state" / "hq" / "status.json").read_text())
     assert status["pid"] != demo["killed"] and status["state"] == "following" and status["rows"] > 0
@@ -161,6 +166,7 @@ def test_interrupt_leaves_no_process_behind(demo: dict) -> None:  # type: ignore
     assert demo["process"].wait(timeout=90) == 0
     assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
     assert not [p for p in psutil.process_iter(["cmdline"]) if MARK in " ".join(p.info["cmdline"] or [])]
+    assert demo["scheduler"] not in {os.getsid(p.pid) for p in psutil.process_iter()}  # what the killed scheduler had started
     for port in ports:
         with socket.socket() as s:
             assert s.connect_ex(("127.0.0.1", port)) != 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -45,7 +46,8 @@ def demo(
         if not once:
             say("everything stays up; press Ctrl-C to stop")
             while True:
-                signal.pause()
+                run.stack.check()
+                time.sleep(2.0)
     except KeyboardInterrupt:
         say("stopping")
     finally:
