@@ -51,7 +51,15 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict]:  # type: i
     url = re.search(r"Airflow: (http://127\.0\.0\.1:\d+)", text)
     password = re.search(r"password (\S+)\)", text)
     assert url and password
-    yield {"killed": killed, "scheduler": scheduler, "home": home / "h", "url": url[1], "password": password[1], "process": process, "text": text}
+    yield {
+        "killed": killed,
+        "scheduler": scheduler,
+        "home": home / "h",
+        "url": url[1],
+        "password": password[1],
+        "process": process,
+        "text": text,
+    }
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
         process.wait(timeout=90)
