@@ -15,22 +15,27 @@ import polars as pl
 from mlids.alerts.grouping import in_common, kind_names
 from mlids.detectors.bundle import Fitted, Model, Spec
 from mlids.detectors.isolation import fit_isolation
-from mlids.detectors.verdict import Verdicts, explain, judge
+from mlids.detectors.verdict import BEHAVIOUR_WEIGHT, Verdicts, explain, judge
 from mlids.errors import InputError, MlidsError, NoRowsError
 from mlids.features.behaviours import BEHAVIOURS
 from mlids.features.extract import Extractor, conn_columns
-from mlids.features.spec import NAMES
+from mlids.features.spec import BEHAVIOUR_NAMES
+from mlids.spool import Sample, Spool
+from mlids.tunnels import NameWatch, words
 from mlids.zeek.ahead import ahead
 from mlids.zeek.bytestream import Problem
 from mlids.zeek.reader import LogReader, find_logs, is_conn
 from mlids.zeek.tsv import Reject
+from mlids.zeek.types import CONN_LIKE, log_type_of
 
 IDENTITY = ["uid", "ts", "sensor", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto"]
-FIT_ROWS = 65_536
 CANDIDATES, MOST_CANDIDATES = 5_000, 320_000
 WORTH_A_LOOK = 40.0  # risk_score below which no more candidates are looked for
 # Reasons cost a hundred scorings a row: they are given to every alert and to the strangest rows.
 EXPLAINED_ROWS = 2_000
+
+# What other logs tell of a conn, by its uid: how sure, 0 to 1, and in words.
+Told = dict[str, tuple[float, str]]
 
 
 @dataclass
@@ -110,8 +115,6 @@ def read_conns(
 
 
 def _other_log(path: Path, reading: Reading) -> bool:
-    from mlids.zeek.types import CONN_LIKE, log_type_of
-
     log = log_type_of(path.name)
     if log is None or log in CONN_LIKE:
         return log in CONN_LIKE and log != "conn"
@@ -124,81 +127,6 @@ def _with_sensor(frame: pl.DataFrame, sensor: str) -> pl.DataFrame:
     if "_system_name" in frame.columns:
         return frame.with_columns(sensor=pl.coalesce("_system_name", pl.lit(sensor)))
     return frame.with_columns(sensor=pl.lit(sensor))
-
-
-class Spool:
-    """Identity and features of all rows on disk, in order, so that two passes need no second reading."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.parts: list[tuple[Path, int]] = []
-        self.rows = 0
-        self._features = folder / "features.f32"
-
-    def add(self, identity: pl.DataFrame, x: np.ndarray) -> None:
-        """Append rows. Raises StoreError when the temporary folder is full."""
-        path = self._folder / f"{len(self.parts):06d}.arrow"
-        try:
-            identity.write_ipc(path)
-            with self._features.open("ab") as out:
-                x.tofile(out)
-        except OSError as error:
-            from mlids.errors import StoreError
-
-            raise StoreError(
-                f"{self._folder}: {error.strerror or error}; scoring needs about 350 bytes a row there (set TMPDIR)"
-            ) from error
-        self.parts.append((path, identity.height))
-        self.rows += identity.height
-
-    def features(self, rows: int = 1 << 18) -> Iterator[np.ndarray]:
-        """Yield the feature matrix in pieces of `rows`."""
-        width = len(NAMES)
-        if not self.rows:
-            return
-        with self._features.open("rb") as held:
-            while (piece := np.fromfile(held, np.float32, rows * width)).size:
-                yield piece.reshape(-1, width)
-
-    def identity(self, rows: np.ndarray) -> pl.DataFrame:
-        """Return the identity of chosen rows, in the order asked for."""
-        found = []
-        start = 0
-        for path, height in self.parts:
-            wanted = rows[(rows >= start) & (rows < start + height)]
-            if len(wanted):
-                part = pl.read_ipc(path)[(wanted - start).tolist()]
-                found.append(part.with_columns(_row=pl.Series(wanted.astype(np.int64))))
-            start += height
-        order = pl.DataFrame({"_row": rows.astype(np.int64)})
-        return order.join(pl.concat(found), on="_row", how="left", maintain_order="left")
-
-    def matrix(self, rows: np.ndarray) -> np.ndarray:
-        """Return the features of chosen rows."""
-        held = np.memmap(self._features, np.float32, "r", shape=(self.rows, len(NAMES)))
-        return np.array(held[rows])
-
-
-class Sample:
-    """A uniform sample of at most `size` rows of a stream; the same seed takes the same rows."""
-
-    def __init__(self, size: int = FIT_ROWS, seed: int = 0) -> None:
-        self._size, self._rng = size, np.random.default_rng(seed)
-        self._keys = np.empty(0)
-        self.x = np.empty((0, len(NAMES)), np.float32)
-
-    def add(self, x: np.ndarray) -> None:
-        """Offer rows."""
-        keys = self._rng.random(len(x))
-        if len(self._keys) == self._size:
-            take = keys < self._keys.max()
-            x, keys = x[take], keys[take]
-        self._keys = np.concatenate([self._keys, keys])
-        self.x = np.concatenate([self.x, x])
-        if len(self._keys) > self._size:
-            kept = np.argpartition(self._keys, self._size)[: self._size]
-            kept.sort()
-            self._keys, self.x = self._keys[kept], self.x[kept]
 
 
 def fit_unlabelled(x: np.ndarray, *, seed: int = 0) -> Fitted:
@@ -232,6 +160,7 @@ def score_logs(
     if out is not None and out.suffix not in _SINKS:
         raise InputError(f"{out}: write to one of {', '.join(_SINKS)}")
     reading = Reading()
+    told = _told_by_names(paths, reading, progress)
     extractor = Extractor(networks)
     trained_on = "a trained model"
     if model is None and train:
@@ -253,7 +182,7 @@ def score_logs(
         if model is None:
             trained_on = "these very rows: no trained model was given"
             model = fit_unlabelled(sample.x) if spool.rows > 1 else fit_unlabelled(np.repeat(sample.x, 2, axis=0))
-        return _score(spool, model, reading, trained_on, top=top, out=out, threshold=threshold, progress=progress)
+        return _score(spool, model, reading, trained_on, told, top=top, out=out, threshold=threshold, progress=progress)
 
 
 def _nothing(reading: Reading) -> str:
@@ -268,7 +197,7 @@ def _nothing(reading: Reading) -> str:
 
 
 def _score(
-    spool: Spool, model: Model, reading: Reading, trained_on: str, *, top: int, out: Path | None,
+    spool: Spool, model: Model, reading: Reading, trained_on: str, told: Told, *, top: int, out: Path | None,
     threshold: float | None, progress: Callable[[str], None],
 ) -> Scored:  # fmt: skip
     risk = np.empty(spool.rows, np.float32)
@@ -285,6 +214,7 @@ def _score(
             probability[part], kind[part] = verdicts.scores.attack_probability, verdicts.scores.attack_class
         at += len(x)
         progress(f"{at:,} conns scored")
+    _raise(spool, told, risk, behaviour)
     cut = model.spec.threshold if threshold is None else threshold
     order = risk + anomaly * 1e-3
     wanted = CANDIDATES
@@ -297,7 +227,7 @@ def _score(
             break
         wanted *= 8  # one scan can fill many lines
     named = _class_names(model, kind[first])
-    told = _explain(model, spool, first[groups])
+    why = _explain(model, spool, first[groups], told)
     findings = [
         Finding(
             conn={name: identity[name][int(i)] for name in IDENTITY},
@@ -310,12 +240,12 @@ def _score(
             alert=bool(risk[first[i]] >= cut),
             alike=int(size),
         )
-        for i, size, reasons in zip(groups, sizes, told, strict=True)
+        for i, size, reasons in zip(groups, sizes, why, strict=True)
     ]
     if out is not None:
         explained = first[:EXPLAINED_ROWS]
-        words = dict(zip(explained.tolist(), _explain(model, spool, explained), strict=True))
-        _write(spool, out, model, risk, anomaly, probability, kind, cut, words)
+        said = dict(zip(explained.tolist(), _explain(model, spool, explained, told), strict=True))
+        _write(spool, out, model, risk, anomaly, probability, kind, cut, said)
     return Scored(reading, int((risk >= cut).sum()), cut, findings, model.version, trained_on)
 
 
@@ -340,12 +270,49 @@ def _group(identity: pl.DataFrame, kinds: Sequence[str], top: int) -> tuple[np.n
     return np.array(groups, np.int64), np.array([sizes[keys[i]] for i in groups], np.int64)
 
 
-def _explain(model: Model, spool: Spool, rows: np.ndarray) -> list[str]:
+def _explain(model: Model, spool: Spool, rows: np.ndarray, told: Told) -> list[str]:
     if not len(rows):
         return []
     x = spool.matrix(rows)
     verdicts: Verdicts = judge(model, x)
-    return explain(model, x, verdicts, np.arange(len(rows)))
+    why = explain(model, x, verdicts, np.arange(len(rows)))
+    if not told:
+        return why
+    uids = spool.identity(rows)["uid"].to_list()
+    return [f"{told[uid][1]}; {text}" if uid in told else text for uid, text in zip(uids, why, strict=True)]
+
+
+def _told_by_names(paths: Sequence[Path | BinaryIO], reading: Reading, progress: Callable[[str], None]) -> Told:
+    """Return what dns.log, where it lies beside, tells of conns: by uid, how sure (0 to 1) and in words."""
+    logs = [log for path in paths if isinstance(path, Path) for log in find_logs(path)]
+    watch = NameWatch()
+    for log in logs:
+        if log_type_of(log.name) == "dns":
+            progress(f"{log.name}: names")
+            reader = LogReader(log, log="dns")
+            try:
+                for batch in reader:
+                    watch.add(batch.frame)
+            except MlidsError as error:
+                reading.problems.append(Problem(reader.report.source, str(error)))
+    rows = watch.tunnels().select("uids", "score", "zone", "names", "bytes").iter_rows()
+    return {uid: (score, f"DNS tunnel: {words(zone, n, size)}") for uids, score, zone, n, size in rows for uid in uids}
+
+
+def _raise(spool: Spool, told: Told, risk: np.ndarray, behaviour: np.ndarray) -> None:
+    """Raise the risk of conns that other logs tell of: one more independent doubt less."""
+    if not told:
+        return
+    level = pl.DataFrame(
+        {"uid": list(told), "level": [score for score, _ in told.values()]}, schema={"uid": pl.String, "level": pl.Float32}
+    )
+    at = 0
+    for path, height in spool.parts:
+        found = pl.read_ipc(path, columns=["uid"]).with_row_index("i").join(level, on="uid")
+        rows = at + found["i"].to_numpy().astype(np.int64)
+        risk[rows] = 100.0 - (100.0 - risk[rows]) * (1.0 - BEHAVIOUR_WEIGHT * found["level"].to_numpy())
+        behaviour[rows] = BEHAVIOUR_NAMES.index("dns_tunnel")
+        at += height
 
 
 _SINKS: dict[str, Callable[[pl.LazyFrame, Path], object]] = {

@@ -58,9 +58,17 @@ def group_keys(model: Model, conns: pl.DataFrame, verdicts: Verdicts, rows: np.n
     for kind, sensor, ts, source, target, port, proto in zip(kinds, *columns, strict=True):
         parts = in_common(kind, source or "", target or "", f"{port}/{proto}")
         start = _window(ts)
-        text = "\x1f".join((sensor, kind, *parts, str(start)))
-        out.append(GroupKey(hashlib.sha256(text.encode()).hexdigest()[:32], sensor, kind, parts[0], parts[1], start))
+        out.append(GroupKey(_digest(sensor, kind, *parts, str(start)), sensor, kind, parts[0], parts[1], start))
     return out
+
+
+def tunnel_key(sensor: str, source: str, service: str, zone: str, day: str, first: datetime | None) -> GroupKey:
+    """Return the key of a tunnel that a day's names tell of; `service` is `resolver:port/proto`."""
+    return GroupKey(_digest(sensor, "dns_tunnel", source, zone, day), sensor, "dns_tunnel", source, service, _window(first))
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
 
 
 def in_common(kind: str, source: str, target: str, service: str) -> tuple[str, str]:
@@ -76,8 +84,7 @@ def in_common(kind: str, source: str, target: str, service: str) -> tuple[str, s
 
 def storm_key(key: GroupKey) -> GroupKey:
     """Return the one key for all further alerts of this sensor, kind and window: nobody reads the thousandth."""
-    text = "\x1f".join((key.sensor, key.kind, "storm", str(key.window)))
-    return GroupKey(hashlib.sha256(text.encode()).hexdigest()[:32], key.sensor, key.kind, "", STORM, key.window)
+    return GroupKey(_digest(key.sensor, key.kind, "storm", str(key.window)), key.sensor, key.kind, "", STORM, key.window)
 
 
 def alert_kinds(model: Model, verdicts: Verdicts, rows: Sequence[int] | np.ndarray) -> list[str]:

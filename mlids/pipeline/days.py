@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mlids.errors import InputError, NoRowsError, SourceError
 from mlids.pipeline.stores import open_archive, open_database, open_delivery, open_lake, open_record, open_registry, sensor_names
 from mlids.settings import Settings, load_settings
+from mlids.tunnels import NEEDED
 from mlids.window import Window, day_window, days_between, parse_day, zone
 from mlids.zeek.types import CONN
 
@@ -179,6 +180,7 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
     """
     from mlids.alerts.gather import Gatherer
     from mlids.reconcile import reconcile as run
+    from mlids.reconcile import told_by_names
 
     settings = load_settings()
     lake, registry, when = open_lake(settings), open_registry(settings), parse_day(day)
@@ -193,19 +195,30 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
         before=lake.last_rows("conn", sensor_name, when - timedelta(days=1), window.start - timedelta(hours=1), columns=columns),
         gatherer=gatherer, networks=settings.networks, threshold=settings.threshold, progress=progress,
     )  # fmt: skip
-    delivery.send(done.alerts, lambda error, attempt: False)
+    by_names = told_by_names(
+        lake.batches("dns", sensor_name, [when], columns=_held(lake.manifest("dns", sensor_name, when))), sensor_name, day,
+        cut=settings.threshold, gatherer=gatherer,
+    )  # fmt: skip
+    alerts = [*done.alerts, *by_names]
+    delivery.send(alerts, lambda error, attempt: False)
     delivery.count_held_back(gatherer)
     database = open_database(settings)
-    database.drop_part(sensor_name, part, {a.id for a in done.alerts})
+    database.drop_part(sensor_name, part, {a.id for a in alerts})
     hours = _with_rejected(done.hours, lake.manifest("conn", sensor_name, when), window, _zone(settings, sensor_name))
     database.put_hours(sensor_name, day, hours)
     live, missing = sum(h.live for h in done.hours), sum(h.missing for h in done.hours)
     if model is not None:
-        _ledger_scored(database, sensor_name, day, live + done.late, len(done.alerts))
+        _ledger_scored(database, sensor_name, day, live + done.late, len(alerts))
     return {
         "sensor": sensor_name, "day": day, "archived": sum(h.archived for h in done.hours), "live": live, "late": done.late,
-        "missing": missing, "rejected": sum(h["rejected"] for h in hours), "alerts": len(done.alerts), "model_version": done.model_version,
+        "missing": missing, "rejected": sum(h["rejected"] for h in hours), "alerts": len(alerts), "tunnels": len(by_names),
+        "model_version": done.model_version,
     }  # fmt: skip
+
+
+def _held(dns: DayManifest | None) -> list[str]:
+    """Return the columns of a day of dns.log that names are told by; logs of other versions lack some."""
+    return [name for name in NEEDED if dns is not None and name in dns.columns]
 
 
 def _with_rejected(hours: Sequence[Hour], manifest: DayManifest | None, window: Window, zone_name: str) -> list[dict[str, Any]]:

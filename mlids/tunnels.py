@@ -1,0 +1,148 @@
+"""DNS tunnels told by the names asked for, where Zeek's dns.log is there: data travels in names that nobody asks again.
+
+A conn says how large a query was and to which resolver it went, so that a slow tunnel through the site's own
+resolver looks like any other lookup. The names give it away: many different ones under one zone, long, without
+words in them, each asked once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from mlids.zeek.types import TIME
+
+# Base-32 or hexadecimal data in a label of this size; content networks' own labels have 13 or 14 bytes.
+LONG_BYTES = 15
+BITS_A_BYTE = 3.0  # Shannon entropy of a label: words of a host name mostly have less
+# A name is asked again by type (A, AAAA) and when an answer is lost; one that is asked more often is a place, not data.
+ASKED_AT_MOST = 4
+FEW_NAMES, MANY_NAMES = 8, 20
+MAX_NAMES = 300_000
+# Names that no server outside answers for.
+_INSIDE = ("arpa", "local", "localdomain", "localhost", "lan", "home", "internal", "intranet", "corp", "test", "invalid")
+# Under a country these are no one's own: example.co.uk is a zone, co.uk is none.
+_SECOND_LEVEL = ("ac", "co", "com", "edu", "gob", "gov", "go", "gouv", "mil", "ne", "net", "nom", "or", "org", "sch")
+
+_COLUMNS = {
+    "ts": TIME, "uid": pl.String(), "id.orig_h": pl.String(), "id.orig_p": pl.UInt32(), "id.resp_h": pl.String(), "id.resp_p": pl.UInt32(),
+    "proto": pl.String(), "query": pl.String(),
+}  # fmt: skip
+NEEDED = tuple(_COLUMNS)
+_ZONE = ["id.orig_h", "zone", "day"]
+
+
+class NameWatch:
+    """Names that may carry data, by who asked, under which zone and on which day (UTC). State is bounded: the largest zones are kept."""
+
+    def __init__(self, max_names: int = MAX_NAMES) -> None:
+        self._max = max_names
+        self._names: pl.DataFrame | None = None  # one row a source, zone, day and name
+        self._asked: pl.DataFrame | None = None  # one row a source, zone and day: all its queries
+
+    def add(self, dns: pl.DataFrame) -> None:
+        """Take a batch of dns.log; columns that it lacks are null, rows without a name are passed over."""
+        asked = _named(
+            dns.select(pl.col(n).cast(t, strict=False) if n in dns.columns else pl.lit(None, t).alias(n) for n, t in _COLUMNS.items())
+        )
+        self._asked = self._bounded(_summed(self._asked, asked.group_by(_ZONE).agg(queries=pl.len().cast(pl.Int64))), pl.col("queries"))
+        long = asked.filter(pl.col("label").str.len_bytes() >= LONG_BYTES)
+        if long.is_empty():
+            return
+        long = long.filter(pl.Series(entropy(long["label"]) >= BITS_A_BYTE))
+        fresh = long.group_by([*_ZONE, "name"], maintain_order=True).agg(
+            pl.len().cast(pl.Int64).alias("n"), pl.col("ts").min().alias("first"), pl.col("ts").max().alias("last"),
+            pl.col("sub").first().str.len_bytes().cast(pl.Int64).alias("bytes"),
+            *[pl.col(c).first() for c in ("uid", "id.orig_p", "id.resp_h", "id.resp_p", "proto")],
+        )  # fmt: skip
+        if self._names is not None:
+            fresh = pl.concat([self._names, fresh]).group_by([*_ZONE, "name"], maintain_order=True).agg(
+                pl.col("n").sum(), pl.col("first").min(), pl.col("last").max(),
+                *[pl.col(c).first() for c in ("bytes", "uid", "id.orig_p", "id.resp_h", "id.resp_p", "proto")],
+            )  # fmt: skip
+        self._names = self._bounded(fresh, pl.len().over(_ZONE))
+
+    def _bounded(self, frame: pl.DataFrame, size: pl.Expr) -> pl.DataFrame:
+        if frame.height <= self._max:
+            return frame
+        return frame.sort(size, descending=True, maintain_order=True).head(self._max)
+
+    def tunnels(self) -> pl.DataFrame:
+        """Return one row a source, zone and day that data is carried to, the clearest first; empty where there is none.
+
+        Columns: `id.orig_h`, `zone`, `score` (0 to 1), `names` (different ones), `bytes` (mean, of a name below its zone),
+        `sources` (that do the same), `first`, `last`, `uids` (of the conns), and the endpoint most names went to.
+        """
+        if self._names is None or self._asked is None:
+            return pl.DataFrame(schema=_FOUND)
+        names = self._names.filter(pl.col("n") <= ASKED_AT_MOST)
+        ends = [pl.col(c).mode().sort().first() for c in ("id.resp_h", "id.resp_p", "proto")]
+        found = names.group_by(_ZONE, maintain_order=True).agg(
+            names=pl.len().cast(pl.Int64), carried=pl.col("n").sum(), bytes=pl.col("bytes").mean(), first=pl.col("first").min(),
+            last=pl.col("last").max(), uids=pl.col("uid").drop_nulls().unique(maintain_order=True), **dict(zip(_ENDS, ends, strict=True)),
+        )  # fmt: skip
+        found = found.filter(pl.col("names") > FEW_NAMES).with_columns(
+            sources=pl.col("id.orig_h").n_unique().over("zone", "day").cast(pl.Int64)
+        )
+        found = found.join(self._asked, on=_ZONE, how="left", nulls_equal=True, maintain_order="left")
+        share = (pl.col("carried") / pl.col("queries").fill_null(1)).clip(0.0, 1.0)
+        score = (
+            _ramp(pl.col("names"), FEW_NAMES, MANY_NAMES)
+            * _ramp(share, 0.5, 0.8)  # a zone that is also asked for ordinary names is somebody's service
+            * (1.0 - 0.5 * _ramp(pl.col("sources"), 3, 12))  # scanners' look-ups of hashes come from many hosts
+        )
+        found = found.with_columns(score=score).filter(pl.col("score") > 0)
+        return found.select(list(_FOUND)).sort(["score", "names", "zone"], descending=[True, True, False])
+
+
+_ENDS = ("id.resp_h", "id.resp_p", "proto")
+_FOUND = {
+    "id.orig_h": pl.String(), "zone": pl.String(), "score": pl.Float64(), "names": pl.Int64(), "bytes": pl.Float64(), "sources": pl.Int64(),
+    "first": TIME, "last": TIME, "uids": pl.List(pl.String), "id.resp_h": pl.String(), "id.resp_p": pl.UInt32(), "proto": pl.String(),
+}  # fmt: skip
+
+
+def words(zone: str, names: int, size: float) -> str:
+    """Return what the names tell, in words."""
+    return f"{names:,} different names under {zone[:80]}, hardly one asked again, {size:.0f} characters each"
+
+
+def entropy(labels: pl.Series) -> np.ndarray:
+    """Return the Shannon entropy of each text in bits a byte, of its first 64 bytes; 0 for an empty one."""
+    out = np.zeros(len(labels))
+    for start in range(0, len(labels), 4_096):
+        texts = [t.encode()[:64] for t in labels.slice(start, 4_096).fill_null("").to_list()]
+        sizes = np.array([len(t) for t in texts])
+        at = np.repeat(np.arange(len(texts)), sizes)
+        counts = np.zeros((len(texts), 256))
+        np.add.at(counts, (at, np.frombuffer(b"".join(texts), np.uint8)), 1.0)
+        share = counts / np.maximum(sizes, 1)[:, None]
+        out[start : start + len(texts)] = -(share * np.log2(np.where(share > 0, share, 1.0))).sum(axis=1)
+    return out
+
+
+def _named(dns: pl.DataFrame) -> pl.DataFrame:
+    """Return the queries that leave the site, with `zone`, what is below it (`sub`), its longest `label`, and a hash of the name."""
+    name = pl.col("query").str.to_lowercase().str.strip_chars_end(".").str.head(512)
+    parts = pl.col("parts")
+    dns = dns.drop_nulls(["query", "id.orig_h"]).with_columns(parts=name.str.split("."))
+    dns = dns.filter((parts.list.len() > 2) & ~parts.list.last().is_in(_INSIDE))
+    shared = parts.list.get(-2).is_in(_SECOND_LEVEL) & (parts.list.last().str.len_bytes() == 2)
+    own = pl.when(shared).then(3).otherwise(2)
+    below = parts.list.head(parts.list.len() - own.cast(pl.UInt32))
+    return dns.select(
+        "ts", "uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto",
+        day=pl.col("ts").dt.date(), zone=parts.list.tail(own).list.join("."), sub=below.list.join("."), name=below.list.join(".").hash(seed=7),
+        label=below.list.get(below.list.eval(pl.element().str.len_bytes()).list.arg_max(), null_on_oob=True),
+    )  # fmt: skip
+
+
+def _summed(held: pl.DataFrame | None, fresh: pl.DataFrame) -> pl.DataFrame:
+    if held is None:
+        return fresh
+    return pl.concat([held, fresh]).group_by(_ZONE, maintain_order=True).agg(pl.col("queries").sum())
+
+
+def _ramp(value: pl.Expr, low: float, high: float) -> pl.Expr:
+    """0 up to `low`, 1 from `high` on, straight in between."""
+    return ((value - low) / (high - low)).clip(0.0, 1.0)
