@@ -23,7 +23,7 @@ test: ## the whole test suite
 
 test-faults: ## the full fault table and the soak of live scoring (20 minutes); writes docs/reliability.md
 	@scripts/setup.sh test
-	MLIDS_FAULTS=long MLIDS_FAULT_TABLE=docs/reliability.md $(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
+	MLIDS_FAULTS=long MLIDS_FAULT_TABLE=docs/reliability.md $(BIN)/python -m pytest tests/faults -o faulthandler_timeout=1200 $(PYTEST_ARGS)
 
 check: ## format, lint, strict types, import rules
 	@scripts/setup.sh

@@ -42,9 +42,10 @@ class NameWatch:
 
     def add(self, dns: pl.DataFrame) -> None:
         """Take a batch of dns.log; columns that it lacks are null, rows without a name are passed over."""
-        asked = _named(
-            dns.select(pl.col(n).cast(t, strict=False) if n in dns.columns else pl.lit(None, t).alias(n) for n, t in _COLUMNS.items())
-        )
+        schema = dns.schema
+        told = {n for n, t in _COLUMNS.items() if n in schema and not schema[n].is_nested() and (t != TIME or schema[n] == TIME)}
+        columns = (pl.col(n).cast(t, strict=False) if n in told else pl.lit(None, t).alias(n) for n, t in _COLUMNS.items())
+        asked = _named(dns.select(columns))
         self._asked = self._bounded(_summed(self._asked, asked.group_by(_ZONE).agg(queries=pl.len().cast(pl.Int64))), pl.col("queries"))
         long = asked.filter(pl.col("label").str.len_bytes() >= LONG_BYTES)
         if long.is_empty():

@@ -103,6 +103,7 @@ def test_a_flood_of_zones_does_not_grow_and_does_not_hide() -> None:
 def test_odd_names_and_missing_columns_do_not_stop_it() -> None:
     odd = [None, "", ".", "..", "a", "x" * 10_000, "é" * 40 + ".exämple.com", "\\x00\\xff.b.c", "*.example.com", "-", "1.2.3.4"]
     watch = watched([asked(odd), pl.DataFrame({"query": ["a.b.c"]}), pl.DataFrame({"ts": [None], "id.orig_h": ["10.0.0.1"]})])
+    watch.add(pl.DataFrame({"ts": ["soon"], "id.orig_h": ["10.0.0.1"], "query": [["a.b.c"]], "id.resp_p": [-1]}))
     assert watch.tunnels().is_empty()
     assert NameWatch().tunnels().is_empty()
     assert entropy(pl.Series(["", "aaaa", "abcd", None])).tolist() == [0.0, 0.0, 2.0, 0.0]
