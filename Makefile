@@ -21,7 +21,7 @@ test: ## the whole test suite
 	@scripts/setup.sh test
 	$(BIN)/python -m pytest --durations=25 $(PYTEST_ARGS)
 
-test-faults: ## the full fault table and the soak of live scoring (20 minutes); writes docs/reliability.md
+test-faults: ## the full fault table of live scoring (22 minutes); writes docs/reliability.md
 	@scripts/setup.sh test
 	MLIDS_FAULTS=long MLIDS_FAULT_TABLE=docs/reliability.md $(BIN)/python -m pytest tests/faults -o faulthandler_timeout=1200 $(PYTEST_ARGS)
 
