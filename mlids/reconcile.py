@@ -232,16 +232,18 @@ def _score_missing(
 
 
 def told_by_names(
-    dns: Iterable[pl.DataFrame], sensor: str, day: str, *, cut: float | None = None, gatherer: Gatherer | None = None
-) -> list[Alert]:
+    dns: Iterable[pl.DataFrame], conns: Iterable[pl.DataFrame], sensor: str, day: str, *, cut: float | None = None,
+    gatherer: Gatherer | None = None,
+) -> list[Alert]:  # fmt: skip
     """Return an alert for each tunnel that a day of dns.log tells of, save what a rule holds back.
 
-    `cut` is a risk_score; without one, four fifths of a clear case are enough, whatever the budget is.
+    `conns` of the day are read only where names are suspicious. `cut` is a risk_score; without one, four fifths
+    of a clear case are enough, whatever the budget is.
     """
     watch = NameWatch()
     for batch in dns:
         watch.add(batch)
-    found = watch.tunnels().with_columns(sensor=pl.lit(sensor), risk=100.0 * BEHAVIOUR_WEIGHT * pl.col("score"))
+    found = watch.tunnels(conns).with_columns(sensor=pl.lit(sensor), risk=100.0 * BEHAVIOUR_WEIGHT * pl.col("score"))
     found = found.filter(pl.col("risk") >= (80.0 * BEHAVIOUR_WEIGHT if cut is None else cut))
     gatherer = gatherer or Gatherer()
     rule = held_back(gatherer.rules, ["dns_tunnel"] * found.height, found)

@@ -160,7 +160,7 @@ def score_logs(
     if out is not None and out.suffix not in _SINKS:
         raise InputError(f"{out}: write to one of {', '.join(_SINKS)}")
     reading = Reading()
-    told = _told_by_names(paths, reading, progress)
+    watch = _names(paths, reading, progress)
     extractor = Extractor(networks)
     trained_on = "a trained model"
     if model is None and train:
@@ -182,7 +182,10 @@ def score_logs(
         if model is None:
             trained_on = "these very rows: no trained model was given"
             model = fit_unlabelled(sample.x) if spool.rows > 1 else fit_unlabelled(np.repeat(sample.x, 2, axis=0))
-        return _score(spool, model, reading, trained_on, told, top=top, out=out, threshold=threshold, progress=progress)
+        visits = (pl.read_ipc(path, columns=["id.resp_h"]) for path, _ in spool.parts)
+        return _score(
+            spool, model, reading, trained_on, _told_by_names(watch, visits), top=top, out=out, threshold=threshold, progress=progress
+        )
 
 
 def _nothing(reading: Reading) -> str:
@@ -282,8 +285,8 @@ def _explain(model: Model, spool: Spool, rows: np.ndarray, told: Told) -> list[s
     return [f"{told[uid][1]}; {text}" if uid in told else text for uid, text in zip(uids, why, strict=True)]
 
 
-def _told_by_names(paths: Sequence[Path | BinaryIO], reading: Reading, progress: Callable[[str], None]) -> Told:
-    """Return what dns.log, where it lies beside, tells of conns: by uid, how sure (0 to 1) and in words."""
+def _names(paths: Sequence[Path | BinaryIO], reading: Reading, progress: Callable[[str], None]) -> NameWatch:
+    """Return the watch over the names in dns.log, where that lies beside."""
     logs = [log for path in paths if isinstance(path, Path) for log in find_logs(path)]
     watch = NameWatch()
     for log in logs:
@@ -295,7 +298,11 @@ def _told_by_names(paths: Sequence[Path | BinaryIO], reading: Reading, progress:
                     watch.add(batch.frame)
             except MlidsError as error:
                 reading.problems.append(Problem(reader.report.source, str(error)))
-    rows = watch.tunnels().select("uids", "score", "zone", "names", "bytes").iter_rows()
+    return watch
+
+
+def _told_by_names(watch: NameWatch, conns: Iterator[pl.DataFrame]) -> Told:
+    rows = watch.tunnels(conns).select("uids", "score", "zone", "names", "bytes").iter_rows()
     return {uid: (score, f"DNS tunnel: {words(zone, n, size)}") for uids, score, zone, n, size in rows for uid in uids}
 
 

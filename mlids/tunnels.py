@@ -2,10 +2,13 @@
 
 A conn says how large a query was and to which resolver it went, so that a slow tunnel through the site's own
 resolver looks like any other lookup. The names give it away: many different ones under one zone, long, without
-words in them, each asked once.
+words in them, each asked once, and nobody goes to the addresses that they are answered with. (Names made for one
+page view or one video are many and long as well; but then the host connects to what it asked for.)
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import numpy as np
 import polars as pl
@@ -25,11 +28,12 @@ _INSIDE = ("arpa", "local", "localdomain", "localhost", "lan", "home", "internal
 _SECOND_LEVEL = ("ac", "co", "com", "edu", "gob", "gov", "go", "gouv", "mil", "ne", "net", "nom", "or", "org", "sch")
 
 _COLUMNS = {
-    "ts": TIME, "uid": pl.String(), "id.orig_h": pl.String(), "id.orig_p": pl.UInt32(), "id.resp_h": pl.String(), "id.resp_p": pl.UInt32(),
-    "proto": pl.String(), "query": pl.String(),
+    "ts": TIME, "uid": pl.String(), "id.orig_h": pl.String(), "id.resp_h": pl.String(), "id.resp_p": pl.UInt32(), "proto": pl.String(),
+    "query": pl.String(),
 }  # fmt: skip
-NEEDED = tuple(_COLUMNS)
+NEEDED = (*_COLUMNS, "answers")
 _ZONE = ["id.orig_h", "zone", "day"]
+_FIRST = ("uid", "id.resp_h", "id.resp_p", "proto", "answer")
 
 
 class NameWatch:
@@ -45,7 +49,7 @@ class NameWatch:
         schema = dns.schema
         told = {n for n, t in _COLUMNS.items() if n in schema and not schema[n].is_nested() and (t != TIME or schema[n] == TIME)}
         columns = (pl.col(n).cast(t, strict=False) if n in told else pl.lit(None, t).alias(n) for n, t in _COLUMNS.items())
-        asked = _named(dns.select(columns))
+        asked = _named(dns.select(*columns, answer=_address(schema)))
         self._asked = self._bounded(_summed(self._asked, asked.group_by(_ZONE).agg(queries=pl.len().cast(pl.Int64))), pl.col("queries"))
         long = asked.filter(pl.col("label").str.len_bytes() >= LONG_BYTES)
         if long.is_empty():
@@ -54,12 +58,12 @@ class NameWatch:
         fresh = long.group_by([*_ZONE, "name"], maintain_order=True).agg(
             pl.len().cast(pl.Int64).alias("n"), pl.col("ts").min().alias("first"), pl.col("ts").max().alias("last"),
             pl.col("sub").first().str.len_bytes().cast(pl.Int64).alias("bytes"),
-            *[pl.col(c).first() for c in ("uid", "id.orig_p", "id.resp_h", "id.resp_p", "proto")],
+            *[pl.col(c).drop_nulls().first() for c in _FIRST],
         )  # fmt: skip
         if self._names is not None:
             fresh = pl.concat([self._names, fresh]).group_by([*_ZONE, "name"], maintain_order=True).agg(
                 pl.col("n").sum(), pl.col("first").min(), pl.col("last").max(),
-                *[pl.col(c).first() for c in ("bytes", "uid", "id.orig_p", "id.resp_h", "id.resp_p", "proto")],
+                *[pl.col(c).drop_nulls().first() for c in ("bytes", *_FIRST)],
             )  # fmt: skip
         self._names = self._bounded(fresh, pl.len().over(_ZONE))
 
@@ -68,9 +72,10 @@ class NameWatch:
             return frame
         return frame.sort(size, descending=True, maintain_order=True).head(self._max)
 
-    def tunnels(self) -> pl.DataFrame:
+    def tunnels(self, conns: Iterable[pl.DataFrame] = ()) -> pl.DataFrame:
         """Return one row a source, zone and day that data is carried to, the clearest first; empty where there is none.
 
+        `conns` (`id.resp_h`) tell which answers somebody went to; they are read only where there is a suspicion.
         Columns: `id.orig_h`, `zone`, `score` (0 to 1), `names` (different ones), `bytes` (mean, of a name below its zone),
         `sources` (that do the same), `first`, `last`, `uids` (of the conns), and the endpoint most names went to.
         """
@@ -80,7 +85,7 @@ class NameWatch:
         ends = [pl.col(c).mode().sort().first() for c in ("id.resp_h", "id.resp_p", "proto")]
         found = names.group_by(_ZONE, maintain_order=True).agg(
             names=pl.len().cast(pl.Int64), carried=pl.col("n").sum(), bytes=pl.col("bytes").mean(), first=pl.col("first").min(),
-            last=pl.col("last").max(), uids=pl.col("uid").drop_nulls().unique(maintain_order=True), **dict(zip(_ENDS, ends, strict=True)),
+            last=pl.col("last").max(), answers=pl.col("answer").drop_nulls().unique(maintain_order=True), uids=pl.col("uid").drop_nulls().unique(maintain_order=True), **dict(zip(_ENDS, ends, strict=True)),
         )  # fmt: skip
         found = found.filter(pl.col("names") > FEW_NAMES).with_columns(
             sources=pl.col("id.orig_h").n_unique().over("zone", "day").cast(pl.Int64)
@@ -93,6 +98,10 @@ class NameWatch:
             * (1.0 - 0.5 * _ramp(pl.col("sources"), 3, 12))  # scanners' look-ups of hashes come from many hosts
         )
         found = found.with_columns(score=score).filter(pl.col("score") > 0)
+        if not found.is_empty():
+            # What one host asks for another may visit: the sensor may see the resolver only.
+            visited = pl.col("answers").list.eval(pl.element().is_in(_visited(found["answers"], conns)).cast(pl.Float64)).list.mean()
+            found = found.with_columns(score=pl.col("score") * (1.0 - _ramp(visited.fill_null(0.0), 0.2, 0.6))).filter(pl.col("score") > 0)
         return found.select(list(_FOUND)).sort(["score", "names", "zone"], descending=[True, True, False])
 
 
@@ -101,6 +110,23 @@ _FOUND = {
     "id.orig_h": pl.String(), "zone": pl.String(), "score": pl.Float64(), "names": pl.Int64(), "bytes": pl.Float64(), "sources": pl.Int64(),
     "first": TIME, "last": TIME, "uids": pl.List(pl.String), "id.resp_h": pl.String(), "id.resp_p": pl.UInt32(), "proto": pl.String(),
 }  # fmt: skip
+
+
+def _visited(answers: pl.Series, conns: Iterable[pl.DataFrame]) -> list[str]:
+    """Return those of the addresses that some conn went to."""
+    asked = answers.explode().drop_nulls().unique()
+    seen: set[str] = set()
+    for batch in conns:
+        seen.update(batch["id.resp_h"].unique().implode().list.set_intersection(asked.implode()).explode().drop_nulls().to_list())
+    return sorted(seen)
+
+
+def _address(schema: pl.Schema) -> pl.Expr:
+    """Return the last answer of a query: addresses come after the names that lead to them; null where there is none."""
+    kind = schema.get("answers")
+    if kind == pl.List(pl.String):
+        return pl.col("answers").list.last()
+    return pl.col("answers") if kind == pl.String else pl.lit(None, pl.String)
 
 
 def words(zone: str, names: int, size: float) -> str:
@@ -132,7 +158,7 @@ def _named(dns: pl.DataFrame) -> pl.DataFrame:
     own = pl.when(shared).then(3).otherwise(2)
     below = parts.list.head(parts.list.len() - own.cast(pl.UInt32))
     return dns.select(
-        "ts", "uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto",
+        "ts", "uid", "id.orig_h", "id.resp_h", "id.resp_p", "proto", "answer",
         day=pl.col("ts").dt.date(), zone=parts.list.tail(own).list.join("."), sub=below.list.join("."), name=below.list.join(".").hash(seed=7),
         label=below.list.get(below.list.eval(pl.element().str.len_bytes()).list.arg_max(), null_on_oob=True),
     )  # fmt: skip

@@ -89,6 +89,19 @@ def test_what_many_hosts_do_counts_less_and_a_country_is_no_zone() -> None:
     assert watched([asked(names)]).tunnels().is_empty()
 
 
+def test_names_that_are_asked_for_to_go_there_are_none() -> None:
+    """An advertisement's frame, a video's server: a name for one view, and a connection to what it was answered with."""
+    names = made_tunnel(40, "frames.example.com")
+    answered = asked(names).with_columns(answers=pl.Series([["edge.example.net", f"192.0.2.{i % 20}"] for i in range(40)]))
+    watch = watched([answered])
+    assert watch.tunnels()["score"].item() == 1.0
+    elsewhere = pl.DataFrame({"id.resp_h": ["198.51.100.7", None]})
+    visits = pl.DataFrame({"id.resp_h": [f"192.0.2.{i}" for i in range(15)]})
+    assert watch.tunnels([elsewhere])["score"].item() == 1.0
+    assert watch.tunnels([elsewhere, visits]).is_empty()
+    assert watch.tunnels([visits.head(6)])["score"].item() == pytest.approx(0.75)  # of 20 answers 6 were visited
+
+
 def test_a_flood_of_zones_does_not_grow_and_does_not_hide() -> None:
     watch = NameWatch(2_000)
     for start in range(0, 20_000, 1_000):
@@ -103,6 +116,8 @@ def test_a_flood_of_zones_does_not_grow_and_does_not_hide() -> None:
 def test_odd_names_and_missing_columns_do_not_stop_it() -> None:
     odd = [None, "", ".", "..", "a", "x" * 10_000, "é" * 40 + ".exämple.com", "\\x00\\xff.b.c", "*.example.com", "-", "1.2.3.4"]
     watch = watched([asked(odd), pl.DataFrame({"query": ["a.b.c"]}), pl.DataFrame({"ts": [None], "id.orig_h": ["10.0.0.1"]})])
+    watch.add(asked(made_tunnel(3, "a.com")).with_columns(answers=pl.lit("192.0.2.1")))
+    watch.add(asked(made_tunnel(3, "a.com")).with_columns(answers=pl.lit(7)))
     watch.add(pl.DataFrame({"ts": ["soon"], "id.orig_h": ["10.0.0.1"], "query": [["a.b.c"]], "id.resp_p": [-1]}))
     assert watch.tunnels().is_empty()
     assert NameWatch().tunnels().is_empty()

@@ -196,8 +196,8 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
         gatherer=gatherer, networks=settings.networks, threshold=settings.threshold, progress=progress,
     )  # fmt: skip
     by_names = told_by_names(
-        lake.batches("dns", sensor_name, [when], columns=_held(lake.manifest("dns", sensor_name, when))), sensor_name, day,
-        cut=settings.threshold, gatherer=gatherer,
+        lake.batches("dns", sensor_name, [when], columns=_held(lake.manifest("dns", sensor_name, when))),
+        lake.batches("conn", sensor_name, [when], columns=["id.resp_h"]), sensor_name, day, cut=settings.threshold, gatherer=gatherer,
     )  # fmt: skip
     alerts = [*done.alerts, *by_names]
     delivery.send(alerts, lambda error, attempt: False)
