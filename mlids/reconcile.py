@@ -8,7 +8,7 @@ ids that a live alert would have had. Nothing is scored twice, nothing is left o
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -28,9 +28,11 @@ from mlids.errors import StoreError
 from mlids.features.context import live_context, mix
 from mlids.features.extract import Extractor, conn_columns
 from mlids.tunnels import NameWatch, words
-from mlids.zeek.types import lasted
+from mlids.zeek.types import CONN, lasted
 
 HOUR_S = 3_600
+KEY_COLUMNS = ("uid", "ts", "duration")
+CONN_COLUMNS = tuple(c.name for c in CONN)
 _SLICE_ROWS = 65_536
 _KEY = np.dtype("<u8")
 # Hours whose keys are held while a day is checked: rows come in the order of their ends, so that two would do.
@@ -177,19 +179,19 @@ class Reconciled:
 
 
 def reconcile(
-    batches: Callable[[], Iterable[pl.DataFrame]], record: ScoredRecord, model: Model | None, *, before: Iterable[pl.DataFrame] = (),
+    batches: Callable[[Sequence[str]], Iterable[pl.DataFrame]], record: ScoredRecord, model: Model | None, *, before: Iterable[pl.DataFrame] = (),
     gatherer: Gatherer | None = None, networks: tuple[str, ...] = (), threshold: float | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Reconciled:  # fmt: skip
     """Hold a day's conns against the record and score what is missing; memory is bounded by a batch.
 
-    `batches` is called twice: once to count, and, where rows are missing, once to score them. `before`
+    `batches` is called with the columns that are wanted: once to count, and, where rows are missing, once to score them. `before`
     gives the last hour of the day before, for its past alone. Without a model nothing is scored. `gatherer`
     knows the rules that hold alerts back.
     """
     hours: dict[int, Hour] = {}
     rows = 0
-    for conns in _slices(batches()):
+    for conns in batches(KEY_COLUMNS):
         keys, ended = row_keys(conns)
         live = record.holds(keys, ended)
         for hour in np.unique(ended).tolist():
@@ -205,7 +207,7 @@ def reconcile(
 
 
 def _score_missing(
-    batches: Callable[[], Iterable[pl.DataFrame]], before: Iterable[pl.DataFrame], record: ScoredRecord, model: Model,
+    batches: Callable[[Sequence[str]], Iterable[pl.DataFrame]], before: Iterable[pl.DataFrame], record: ScoredRecord, model: Model,
     hours: dict[int, Hour], gatherer: Gatherer, networks: tuple[str, ...], threshold: float | None, progress: Callable[[str], None],
 ) -> list[Alert]:  # fmt: skip
     extractor = Extractor(networks, live_context())
@@ -214,7 +216,7 @@ def _score_missing(
     alerts: dict[str, Alert] = {}
     left = sum(h.missing for h in hours.values())
     total = left
-    for conns in _slices(batches()):
+    for conns in _slices(batches(CONN_COLUMNS)):
         x = extractor.features(conns)
         keys, ended = row_keys(conns)
         missing = ~record.holds(keys, ended)

@@ -83,7 +83,7 @@ def test_without_a_model_the_gap_is_told_and_nothing_is_scored(tmp_path: Path) -
     rows = conns(720)
     record.add(rows[:400])
     record.store()
-    done = reconcile(lambda: [rows[:300], rows[300:]], record, None)
+    done = reconcile(lambda columns: [rows[:300].select(columns), rows[300:].select(columns)], record, None)
     assert [(h.archived, h.live, h.late, h.missing) for h in done.hours] == [(360, 360, 0, 0), (360, 40, 0, 320)]
     assert done.alerts == [] and done.late == 0
 

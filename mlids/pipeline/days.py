@@ -14,7 +14,6 @@ from mlids.pipeline.stores import open_archive, open_database, open_delivery, op
 from mlids.settings import Settings, load_settings
 from mlids.tunnels import NEEDED
 from mlids.window import Window, day_window, days_between, parse_day, zone
-from mlids.zeek.types import CONN
 
 if TYPE_CHECKING:
     from mlids.alerts.database import Database
@@ -179,20 +178,19 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
     A second run leaves the same. Without a production model nothing is scored, and the ledger says what is missing.
     """
     from mlids.alerts.gather import Gatherer
+    from mlids.reconcile import CONN_COLUMNS, told_by_names
     from mlids.reconcile import reconcile as run
-    from mlids.reconcile import told_by_names
 
     settings = load_settings()
     lake, registry, when = open_lake(settings), open_registry(settings), parse_day(day)
     model = registry.load("production") if registry.version("production") is not None else None
     window = day_window(when, _zone(settings, sensor_name))
-    columns = [c.name for c in CONN]
     part = f"late {day}"
     delivery = open_delivery(settings, part)
     gatherer = Gatherer(delivery.rules())
     done = run(
-        lambda: lake.batches("conn", sensor_name, [when], columns=columns), open_record(settings, sensor_name), model,
-        before=lake.last_rows("conn", sensor_name, when - timedelta(days=1), window.start - timedelta(hours=1), columns=columns),
+        lambda columns: lake.batches("conn", sensor_name, [when], columns=columns), open_record(settings, sensor_name), model,
+        before=lake.last_rows("conn", sensor_name, when - timedelta(days=1), window.start - timedelta(hours=1), columns=CONN_COLUMNS),
         gatherer=gatherer, networks=settings.networks, threshold=settings.threshold, progress=progress,
     )  # fmt: skip
     by_names = told_by_names(
