@@ -39,7 +39,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict]:  # type: i
     killed = scheduler = None
     while "press Ctrl-C" not in log.read_text():
         assert process.poll() is None and time.monotonic() < end, log.read_text()[-6_000:]
-        if scheduler is None and re.search(r"zeek_ingest: ([3-9]|1[0-2]) of", log.read_text()):  # Airflow's scheduler dies in the middle of a backfill
+        if scheduler is None and re.search(
+            r"zeek_ingest: ([3-9]|1[0-2]) of", log.read_text()
+        ):  # Airflow's scheduler dies in the middle of a backfill
             family = psutil.Process(process.pid).children(recursive=True)
             scheduler = next(p.pid for p in family if p.cmdline()[2:3] == ["scheduler"])
             os.kill(scheduler, signal.SIGKILL)

@@ -20,6 +20,7 @@ from mlids.protocol import DETECTORS, Capture, _highest, contradictions, evaluat
 from mlids.score import Reading, read_conns
 from mlids.synth.attacks import SCENARIOS
 
+MLIDS = Path(sys.executable).with_name("mlids")
 C2 = "stratosphere/001-zeek-scenario-malicious/labeled-conn.log"
 MIXED = "stratosphere/008-zeek-mixed/data/conn.log.labeled"
 MIRAI = "iot23/CTU-IoT-Malware-Capture-34-1.conn.log.labeled"
@@ -82,9 +83,19 @@ def test_reference_networks_hold_every_attack_and_weigh_alike() -> None:
 
 
 @pytest.fixture(scope="module")
-def figures(real_data: Path) -> dict:  # type: ignore[type-arg]
-    captures = [load_capture(real_data / p) for p in (C2, MIXED, MIRAI, QUIET)]
-    return evaluate(captures[:3], captures[3:], [], leave_one_out=True, seeds=[0])
+def run(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict]:  # type: ignore[type-arg]
+    """What the command prints, and the figures it writes."""
+    out = tmp_path_factory.mktemp("evaluate") / "metrics.json"
+    captures = [real_data / p for p in (C2, MIXED, MIRAI)]
+    command = [MLIDS, "evaluate", "--train", *captures, "--calibrate", real_data / QUIET, "--leave-one-out", "--seeds", "1", "--out", out]
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, json.loads(out.read_text())
+
+
+@pytest.fixture(scope="module")
+def figures(run: tuple[str, dict]) -> dict:  # type: ignore[type-arg]
+    return run[1]
 
 
 def test_unseen_captures_are_found(figures: dict) -> None:  # type: ignore[type-arg]
@@ -146,13 +157,20 @@ def test_options_take_what_a_shell_gives() -> None:
     ]  # fmt: skip
 
 
-def test_the_command(real_data: Path, tmp_path: Path) -> None:
-    mlids = Path(sys.executable).with_name("mlids")
-    out = tmp_path / "metrics.json"
-    command = [mlids, "evaluate", "--train", real_data / MIXED, real_data / QUIET, "--test", real_data / C2, "--seeds", "1", "--out", out]
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "labeled-conn.log" in done.stdout and "flattering" in done.stdout
-    assert json.loads(out.read_text())["about"]["train"] == ["conn.log.labeled", "CTU-Honeypot-Capture-4-1.conn.log.labeled"]
-    wrong = subprocess.run([mlids, "evaluate", "--train", real_data / MIXED], capture_output=True, text=True)
+def test_the_command_shows_every_capture_and_says_what_flatters(run: tuple[str, dict]) -> None:  # type: ignore[type-arg]
+    shown, figures = run
+    assert all(name in shown for name in ("labeled-conn.log", "conn.log.labeled", "mean over captures")) and "flattering" in shown
+    assert figures["about"]["train"] == ["labeled-conn.log", "conn.log.labeled", "CTU-IoT-Malware-Capture-34-1.conn.log.labeled"]
+    assert figures["about"]["leave_one_out"] is True and figures["about"]["seeds"] == [0]
+
+
+def test_a_capture_of_its_own_is_tested_by_the_others(real_data: Path) -> None:
+    captures = [load_capture(real_data / p) for p in (C2, QUIET, MIXED)]
+    found = evaluate(captures[:2], [], captures[2:], seeds=[1])
+    assert list(found["captures"]) == ["conn.log.labeled"] and found["about"]["test"] == ["conn.log.labeled"]
+    assert found["pooled"]["n_attack"] == 4_195 and found["pooled"]["hybrid"]["recall_at_fpr_1pct"] > 0.5
+
+
+def test_the_command_says_what_is_missing(real_data: Path) -> None:
+    wrong = subprocess.run([MLIDS, "evaluate", "--train", real_data / MIXED], capture_output=True, text=True)
     assert wrong.returncode != 0 and "--leave-one-out" in wrong.stderr

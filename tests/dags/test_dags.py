@@ -14,30 +14,31 @@ from tests.conftest import ROOT
 NAMES = {"zeek_ingest", "train_weekly", "drift_weekly", "report_weekly", "score_live", "live_watch", "model_rollback"}
 _RUN = """
 import json, sys
-sys.path.insert(0, {dags!r})
-module = __import__({name!r})
-from airflow.dag_processing.dagbag import DagBag
-bag = DagBag({dags!r} + "/" + {name!r} + ".py")
-assert not bag.import_errors, bag.import_errors
-for task in bag.dags[{name!r}].tasks:  # a failure shall be seen at once
-    if task.is_mapped:
-        task.partial_kwargs["retries"] = 0
-    else:
-        task.retries = 0
+dags, runs = sys.argv[1], json.loads(sys.argv[2])
+sys.path.insert(0, dags)
 from airflow.dag_processing.bundles.manager import DagBundlesManager
-from airflow.dag_processing.dagbag import sync_bag_to_db
+from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
 DagBundlesManager().sync_bundles_to_db()
-sync_bag_to_db(bag, "dags-folder", None)
-run = bag.dags[{name!r}].test(run_conf=json.loads({conf!r}))
-print("STATE", run.state)
+for name, conf in runs:
+    bag = DagBag(dags + "/" + name + ".py")
+    assert not bag.import_errors, bag.import_errors
+    for task in bag.dags[name].tasks:  # a failure shall be seen at once
+        if task.is_mapped:
+            task.partial_kwargs["retries"] = 0
+        else:
+            task.retries = 0
+    sync_bag_to_db(bag, "dags-folder", None)
+    print("STATE", bag.dags[name].test(run_conf=conf).state)
 """
 
 
-def run_dag(name: str, conf: dict[str, object], home: Path) -> str:
-    code = _RUN.format(dags=str(ROOT / "dags"), name=name, conf=json.dumps(conf))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90, check=False)
-    assert "STATE" in done.stdout, done.stdout[-3_000:] + done.stderr[-3_000:]
-    return done.stdout.rsplit("STATE ", 1)[1].strip()
+def run_dags(*runs: tuple[str, dict[str, object]]) -> list[str]:
+    """Run DAGs one after the other in one process and return how each ended."""
+    command = [sys.executable, "-c", _RUN, str(ROOT / "dags"), json.dumps(runs)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    states = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("STATE ")]
+    assert len(states) == len(runs), done.stdout[-3_000:] + done.stderr[-3_000:]
+    return states
 
 
 def test_parsing_loads_nothing_heavy(airflow_home: Path) -> None:
@@ -78,15 +79,13 @@ def test_a_form_with_nonsense_is_refused(airflow_home: Path) -> None:
 def test_ingest_train_and_report_run(airflow_home: Path, home: Path, made_site: Path) -> None:
     home.mkdir()
     (home / "sensors.toml").write_text(f'[[sensor]]\nname = "hq"\nkind = "folder"\nlogs = "{made_site}"\ntypes = ["conn"]\n')
-    assert run_dag("train_weekly", {"start": "2026-11-02", "end": "2026-11-04"}, home) == "success"
+    week: dict[str, object] = {"start": "2026-11-02", "end": "2026-11-04"}
+    assert run_dags(("train_weekly", week)) == ["success"]
     assert not (home / "mlruns" / "mlflow.db").exists(), "an empty lake trains nothing, and is no failure"
-    for day in ("2026-11-02", "2026-11-03"):
-        assert run_dag("zeek_ingest", {"day": day}, home) == "success"
+    assert run_dags(("zeek_ingest", {"day": "2026-11-02"}), ("zeek_ingest", {"day": "2026-11-03"})) == ["success"] * 2
     first = {p: p.read_bytes() for p in (home / "lake").rglob("*.parquet")}
-    assert run_dag("zeek_ingest", {"day": "2026-11-03"}, home) == "success"
+    runs = [("zeek_ingest", {"day": "2026-11-03"}), ("train_weekly", week), ("report_weekly", week)]
+    refused = [("model_rollback", {"why": "there is none"}), ("zeek_ingest", {"day": "2030-01-01"})]
+    assert run_dags(*runs, *refused) == ["success"] * 3 + ["failed"] * 2
     assert {p: p.read_bytes() for p in (home / "lake").rglob("*.parquet")} == first, "a task run twice leaves the same files"
-    assert run_dag("train_weekly", {"start": "2026-11-02", "end": "2026-11-04"}, home) == "success"
-    assert run_dag("report_weekly", {"start": "2026-11-02", "end": "2026-11-04"}, home) == "success"
     assert list((home / "reports").glob("weekly-*.pdf"))
-    assert run_dag("model_rollback", {"why": "there is none"}, home) == "failed"
-    assert run_dag("zeek_ingest", {"day": "2030-01-01"}, home) == "failed"
