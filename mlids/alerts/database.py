@@ -253,7 +253,8 @@ class Database:
         """Replace the hours of a sensor's day in the gap ledger."""
         with self._engine.begin() as db:
             db.execute(sa.delete(HOURS).where(HOURS.c.sensor == sensor, HOURS.c.day == day))
-        self._upsert(HOURS, [{"sensor": sensor, "day": day, **h} for h in hours])
+            if hours:
+                db.execute(self._statement(HOURS), [{"sensor": sensor, "day": day, **h} for h in hours])
 
     def hours(self, start: date, end: date, sensor: str | None = None) -> list[dict[str, Any]]:
         """Return the gap ledger of days from `start` up to, not including, `end`, in order, with `missing`."""
