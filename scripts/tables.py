@@ -1,4 +1,8 @@
-"""`scripts/accuracy_tables.py METRICS.json`: writes what `mlids evaluate --leave-one-out` measured into docs/detection.md and README.md."""
+"""`scripts/tables.py [METRICS.json]`: writes what was measured into the documents.
+
+`benchmarks/latest.json` (`make bench`) goes into README.md, METRICS.json (`mlids evaluate --leave-one-out`) into
+docs/detection.md and README.md.
+"""
 
 import json
 import re
@@ -25,7 +29,7 @@ def measured(found):
     out = [
         f"By `mlids evaluate --leave-one-out --seeds {n}` on {len(about['test'])} public captures (Stratosphere IPS and IoT-23: five of home devices and bots, two mixed days, "
         f"one remote-access trojan; {pooled['n_attack']:,} attack and {pooled['n_benign']:,} benign rows); each capture is tested by models trained on the others. "
-        f"Means of {n} trainings; `scripts/accuracy_tables.py` writes the tables.",
+        f"Means of {n} trainings; `scripts/tables.py` writes the tables.",
         "",
         "| | PR-AUC at 1 % | recall at 1 % FPR | at 0.1 % | recall, site's cut | false alarms there | alerts a day |",
         "|---|---:|---:|---:|---:|---:|---:|",
@@ -106,7 +110,20 @@ def put(path, mark, text):
     path.write_text(f"{before}<!-- {mark} -->\n{text}\n<!-- /{mark} -->{after}", encoding="utf-8")
 
 
+def benches(rows):
+    """Return the table of `make bench`, with the machines it was measured on."""
+    machines = list(dict.fromkeys(r["machine"] for r in rows))
+    out = [f"Measured on {' and on '.join(machines)}.", "", "| what | measured | goal | against | met |", "|---|---|---|---|---|"]
+    for r in rows:
+        value = f"{r['value']:,.0f}" if r["value"] >= 100 else f"{r['value']:.2f}" if r["value"] >= 1 else f"{r['value']:.3f}"
+        sign = "≤" if r["better"] == "lower" else "≥"
+        out.append(f"| `{r['name']}` | {value} {r['unit']} | {sign} {r['goal']:,g} | {r['peer']} | {'yes' if r['ok'] else '**no**'} |")
+    return "\n".join(out)
+
+
 if __name__ == "__main__":
-    figures = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    put(ROOT / "docs" / "detection.md", "measured", measured(figures))
-    put(ROOT / "README.md", "acc", goals(figures))
+    put(ROOT / "README.md", "bench", benches(json.loads((ROOT / "benchmarks" / "latest.json").read_text(encoding="utf-8"))))
+    if sys.argv[1:]:
+        figures = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+        put(ROOT / "docs" / "detection.md", "measured", measured(figures))
+        put(ROOT / "README.md", "acc", goals(figures))
