@@ -20,7 +20,7 @@ import polars as pl
 
 from mlids.alerts.document import UIDS_KEPT, Alert
 from mlids.alerts.gather import Gatherer
-from mlids.alerts.grouping import tunnel_key
+from mlids.alerts.grouping import STORM_FROM, storm_key, tunnel_key
 from mlids.alerts.suppression import held_back
 from mlids.detectors.bundle import Model
 from mlids.detectors.verdict import BEHAVIOUR_WEIGHT, judge
@@ -250,7 +250,12 @@ def told_by_names(
     gatherer = gatherer or Gatherer()
     rule = held_back(gatherer.rules, ["dns_tunnel"] * found.height, found)
     gatherer.held_back.update({int(r): int(found.filter(pl.Series(rule == r))["names"].sum()) for r in np.unique(rule[rule >= 0])})
-    return [_tunnel(row, day) for row in found.filter(pl.Series(rule < 0)).iter_rows(named=True)]
+    told = found.filter(pl.Series(rule < 0))
+    alerts = [_tunnel(row, day) for row in told.head(STORM_FROM + 1).iter_rows(named=True)]
+    if len(alerts) > STORM_FROM:  # nobody reads the hundred and first: it stands for the rest
+        last = alerts[-1]
+        last.key, last.count = storm_key(last.key), int(told["names"].slice(STORM_FROM).sum())
+    return alerts
 
 
 def _tunnel(row: dict[str, Any], day: str) -> Alert:

@@ -12,6 +12,7 @@ import pytest
 
 from mlids import pipeline
 from mlids.alerts.suppression import checked
+from mlids.reconcile import told_by_names
 from mlids.score import score_logs
 from mlids.settings import load_settings
 from mlids.tunnels import NameWatch, entropy
@@ -132,6 +133,13 @@ def test_score_of_a_folder_tells_what_the_conns_alone_do_not(real_data: Path) ->
     assert beside.alerts == sum(w.tunnels()["uids"].list.len().sum() for w in [watched(dns_of(folder))]) > 80
     assert beside.findings[0].behaviour == "dns_tunnel" and "different names under saitama-fake-domain-" in beside.findings[0].reasons
     assert score_logs([folder / "conn.log", folder / "dns.log"]).alerts == beside.alerts
+
+
+def test_a_thousand_tunnels_are_a_hundred_alerts_and_one() -> None:
+    names = [name for zone in range(150) for name in made_tunnel(21, f"zone{zone}.com", zone)]
+    alerts = told_by_names([asked(names)], [], "hq", "2026-11-04")
+    assert len({a.id for a in alerts}) == 101 and sum(a.count for a in alerts) == 150 * 21
+    assert "many more of them" in alerts[-1].title and not any("many more" in a.title for a in alerts[:-1])
 
 
 def test_the_night_tells_of_tunnels_once_and_rules_hold_them_back(real_data: Path, home: Path) -> None:
