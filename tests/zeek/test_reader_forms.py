@@ -13,6 +13,7 @@ import pytest
 import zstandard
 
 from mlids.errors import InputError, NotAZeekLogError
+from mlids.zeek.jsonl import JsonParser
 from mlids.zeek.reader import LogReader, ReadReport, find_logs
 from mlids.zeek.types import log_type_of
 from tests.conftest import CONN_HEADER, conn_line
@@ -333,3 +334,19 @@ def test_conn_summary_is_no_conn(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_log_type_from_the_name(name: str, log: str | None) -> None:
     assert log_type_of(name) == log
+
+
+def test_json_values_that_begin_with_a_colon_keep_to_the_fast_way() -> None:
+    """The unspecified address is in every log with IPv6; read line by line, a day took twenty times as long."""
+    rows = [
+        '{"ts":1793750400.005672,"uid":"C1","id.orig_h":"::","id.resp_h":"ff02::16","query":"a\\":b"}',
+        '{"ts":1793750401.5,"uid":"C2","id.orig_h":"fe80::1","id.resp_h":"::1","answers":["::2","x",":"]}',
+        '{"ts":1793750402.5,"uid": "C3", "id.orig_h": "::3"}',
+    ]
+    data = "\n".join(rows).encode() + b"\n"
+    fast = JsonParser()._fast(data)
+    assert fast is not None
+    assert fast["id.orig_h"].to_list() == ["::", "fe80::1", "::3"] and fast["answers"].to_list() == [None, ["::2", "x", ":"], None]
+    assert fast["query"].to_list() == ['a":b', None, None]
+    # A cell that got lost is still seen: a port that is none.
+    assert JsonParser()._fast(data.replace(b'"id.resp_h":"::1"', b'"id.resp_p":"no"')) is None
