@@ -49,6 +49,13 @@ class Reading:
     rejects: list[tuple[str, Reject]] = field(default_factory=list)  # the first hundred
     skipped: list[str] = field(default_factory=list)  # log types that were not conn
 
+    def note(self, reader: LogReader) -> None:
+        """Take up what a reader refused, and why."""
+        self.rejected += reader.report.rejected
+        self.problems += reader.report.problems
+        room = max(100 - len(self.rejects), 0)
+        self.rejects += [(reader.report.source, r) for r in reader.report.take_rejects()[:room]]
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -108,10 +115,7 @@ def read_conns(
         finally:
             reading.files += 1
             reading.rows += reader.report.rows
-            reading.rejected += reader.report.rejected
-            reading.problems += reader.report.problems
-            room = max(100 - len(reading.rejects), 0)
-            reading.rejects += [(reader.report.source, r) for r in reader.report.take_rejects()[:room]]
+            reading.note(reader)
 
 
 def _other_log(path: Path, reading: Reading) -> bool:
@@ -298,6 +302,8 @@ def _names(paths: Sequence[Path | BinaryIO], reading: Reading, progress: Callabl
                     watch.add(batch.frame)
             except MlidsError as error:
                 reading.problems.append(Problem(reader.report.source, str(error)))
+            finally:
+                reading.note(reader)
     return watch
 
 

@@ -135,6 +135,14 @@ def test_score_of_a_folder_tells_what_the_conns_alone_do_not(real_data: Path) ->
     assert score_logs([folder / "conn.log", folder / "dns.log"]).alerts == beside.alerts
 
 
+def test_refused_rows_of_dns_log_are_counted_and_named(real_data: Path, tmp_path: Path) -> None:
+    folder = real_data / "saitama" / "data" / "zeek"
+    (tmp_path / "conn.log").write_bytes((folder / "conn.log").read_bytes())
+    (tmp_path / "dns.log").write_bytes((folder / "dns.log").read_bytes() + b'{"ts": not a row}\n')
+    scored = score_logs([tmp_path])
+    assert scored.alerts > 80 and scored.reading.rejected == 1 and scored.reading.rejects[0][0].endswith("dns.log")
+
+
 def test_a_thousand_tunnels_are_a_hundred_alerts_and_one() -> None:
     names = [name for zone in range(150) for name in made_tunnel(21, f"zone{zone}.com", zone)]
     alerts = told_by_names([asked(names)], [], "hq", "2026-11-04")
