@@ -242,7 +242,7 @@ def told_by_names(
     `conns` of the day are read only where names are suspicious. `cut` is a risk_score; without one, four fifths
     of a clear case are enough, whatever the budget is.
     """
-    watch = NameWatch()
+    watch = NameWatch(one_day=True)
     for batch in dns:
         watch.add(batch)
     found = watch.tunnels(conns).with_columns(sensor=pl.lit(sensor), risk=100.0 * BEHAVIOUR_WEIGHT * pl.col("score"))

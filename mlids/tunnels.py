@@ -37,10 +37,14 @@ _FIRST = ("uid", "id.resp_h", "id.resp_p", "proto", "answer")
 
 
 class NameWatch:
-    """Names that may carry data, by who asked, under which zone and on which day (UTC). State is bounded: the largest zones are kept."""
+    """Names that may carry data, by who asked, under which zone and on which day. State is bounded: the largest zones are kept.
 
-    def __init__(self, max_names: int = MAX_NAMES) -> None:
+    Days are UTC's. `one_day` counts all that is given as one: a day of the lake is the sensor's own, and UTC's midnight lies within it.
+    """
+
+    def __init__(self, max_names: int = MAX_NAMES, *, one_day: bool = False) -> None:
         self._max = max_names
+        self._day = pl.lit(None, pl.Date) if one_day else pl.col("ts").dt.date()
         self._names: pl.DataFrame | None = None  # one row a source, zone, day and name
         self._asked: pl.DataFrame | None = None  # one row a source, zone and day: all its queries
 
@@ -49,7 +53,7 @@ class NameWatch:
         schema = dns.schema
         told = {n for n, t in _COLUMNS.items() if n in schema and not schema[n].is_nested() and (t != TIME or schema[n] == TIME)}
         columns = (pl.col(n).cast(t, strict=False) if n in told else pl.lit(None, t).alias(n) for n, t in _COLUMNS.items())
-        asked = _named(dns.select(*columns, answer=_address(schema)))
+        asked = _named(dns.select(*columns, answer=_address(schema)), self._day)
         self._asked = self._bounded(_summed(self._asked, asked.group_by(_ZONE).agg(queries=pl.len().cast(pl.Int64))), pl.col("queries"))
         long = asked.filter(pl.col("label").str.len_bytes() >= LONG_BYTES)
         if long.is_empty():
@@ -148,7 +152,7 @@ def entropy(labels: pl.Series) -> np.ndarray:
     return out
 
 
-def _named(dns: pl.DataFrame) -> pl.DataFrame:
+def _named(dns: pl.DataFrame, day: pl.Expr) -> pl.DataFrame:
     """Return the queries that leave the site, with `zone`, what is below it (`sub`), its longest `label`, and a hash of the name."""
     name = pl.col("query").str.to_lowercase().str.strip_chars_end(".").str.head(512)
     parts = pl.col("parts")
@@ -159,7 +163,7 @@ def _named(dns: pl.DataFrame) -> pl.DataFrame:
     below = parts.list.head(parts.list.len() - own.cast(pl.UInt32))
     return dns.select(
         "ts", "uid", "id.orig_h", "id.resp_h", "id.resp_p", "proto", "answer",
-        day=pl.col("ts").dt.date(), zone=parts.list.tail(own).list.join("."), sub=below.list.join("."), name=below.list.join(".").hash(seed=7),
+        day=day, zone=parts.list.tail(own).list.join("."), sub=below.list.join("."), name=below.list.join(".").hash(seed=7),
         label=below.list.get(below.list.eval(pl.element().str.len_bytes()).list.arg_max(), null_on_oob=True),
     )  # fmt: skip
 

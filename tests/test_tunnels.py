@@ -35,8 +35,7 @@ def watched(frames: list[pl.DataFrame], max_names: int = 300_000) -> NameWatch:
     return watch
 
 
-def asked(names: list[str], source: str = "10.0.0.5") -> pl.DataFrame:
-    at = datetime(2026, 11, 4, 9, tzinfo=UTC)
+def asked(names: list[str], source: str = "10.0.0.5", at: datetime = datetime(2026, 11, 4, 9, tzinfo=UTC)) -> pl.DataFrame:
     return pl.DataFrame({"ts": [at] * len(names), "uid": [f"C{i}{source}" for i in range(len(names))], "id.orig_h": source, "query": names})
 
 
@@ -148,6 +147,17 @@ def test_a_thousand_tunnels_are_a_hundred_alerts_and_one() -> None:
     alerts = told_by_names([asked(names)], [], "hq", "2026-11-04")
     assert len({a.id for a in alerts}) == 101 and sum(a.count for a in alerts) == 150 * 21
     assert "many more of them" in alerts[-1].title and not any("many more" in a.title for a in alerts[:-1])
+
+
+def test_a_day_of_the_lake_is_one_although_midnight_of_utc_lies_within_it() -> None:
+    # 08:50 and 09:10 of one morning in Tokyo: neither half would be a clear case alone.
+    names = made_tunnel(24, "example.com")
+    before, after = datetime(2026, 11, 3, 23, 50, tzinfo=UTC), datetime(2026, 11, 4, 0, 10, tzinfo=UTC)
+    halves = [asked(names[:12], at=before), asked(names[12:], at=after)]
+    (alert,) = told_by_names(halves, [], "tokyo", "2026-11-04")
+    assert alert.count == 24 and (alert.ts, alert.last_ts) == (before, after)
+    assert told_by_names(halves[:1], [], "tokyo", "2026-11-04") == []
+    assert watched(halves).tunnels()["names"].to_list() == [12, 12], "mlids score, which knows of no zone, counts UTC's days"
 
 
 def test_the_night_tells_of_tunnels_once_and_rules_hold_them_back(real_data: Path, home: Path) -> None:
