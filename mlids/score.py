@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,11 +19,11 @@ from mlids.detectors.isolation import fit_isolation
 from mlids.detectors.verdict import BEHAVIOUR_WEIGHT, Verdicts, explain, judge
 from mlids.errors import InputError, MlidsError, NoRowsError
 from mlids.features.behaviours import BEHAVIOURS
-from mlids.features.extract import Extractor, conn_columns
+from mlids.features.extract import Extractor, Prepared, conn_columns
 from mlids.features.spec import BEHAVIOUR_NAMES
 from mlids.spool import Sample, Spool
 from mlids.tunnels import NameWatch, words
-from mlids.zeek.ahead import ahead
+from mlids.zeek.ahead import ahead, in_order
 from mlids.zeek.bytestream import Problem
 from mlids.zeek.reader import LogReader, find_logs, is_conn
 from mlids.zeek.tsv import Reject
@@ -146,9 +147,10 @@ def learn_normal(paths: Sequence[Path], networks: Sequence[str], extractor: Extr
     extractor = extractor or Extractor(networks)
     for conns in read_conns(paths, reading):
         sample.add(extractor.features(conns))
-    if len(sample.x) < 2:
-        raise NoRowsError(f"{', '.join(map(str, paths))}: {len(sample.x)} conns to learn from; at least 2 are needed")
-    return fit_unlabelled(sample.x)
+    x = sample.x
+    if len(x) < 2:
+        raise NoRowsError(f"{', '.join(map(str, paths))}: {len(x)} conns to learn from; at least 2 are needed")
+    return fit_unlabelled(x)
 
 
 def score_logs(
@@ -175,21 +177,30 @@ def score_logs(
     with tempfile.TemporaryDirectory(prefix="mlids-score-") as folder:
         spool = Spool(Path(folder))
         read = ((conns, extractor.prepare(conns)) for conns in read_conns(paths, reading, sensor=sensor))
-        for conns, prepared in ahead(read):  # the past of one block while the next is read and prepared
-            x = extractor.features(prepared)
+        for identity, x in ahead(_featured(extractor, ahead(read))):  # each step at its own rows, in its own thread
             if model is None:
                 sample.add(x)
-            spool.add(conns.select(IDENTITY), x)
+            spool.add(identity, x)
             progress(f"{spool.rows:,} conns read")
         if not spool.rows:
             raise NoRowsError(_nothing(reading))
         if model is None:
             trained_on = "these very rows: no trained model was given"
-            model = fit_unlabelled(sample.x) if spool.rows > 1 else fit_unlabelled(np.repeat(sample.x, 2, axis=0))
+            x = sample.x
+            model = fit_unlabelled(x if len(x) > 1 else np.repeat(x, 2, axis=0))
         visits = (pl.read_ipc(path, columns=["id.resp_h"]) for path, _ in spool.parts)
         return _score(
             spool, model, reading, trained_on, _told_by_names(watch, visits), top=top, out=out, threshold=threshold, progress=progress
         )
+
+
+def _featured(extractor: Extractor, read: Iterable[tuple[pl.DataFrame, list[Prepared]]]) -> Iterator[tuple[pl.DataFrame, np.ndarray]]:
+    """Yield who took part in some conns, and their features."""
+    for conns, prepared in read:
+        identity, start = conns.select(IDENTITY), 0
+        for x in extractor.in_pieces(prepared):
+            yield identity.slice(start, len(x)), x
+            start += len(x)
 
 
 def _nothing(reading: Reading) -> str:
@@ -213,13 +224,12 @@ def _score(
     probability = np.full(spool.rows, np.nan, np.float32)
     kind = np.full(spool.rows, -1, np.int16)
     at = 0
-    for x in spool.features():
-        verdicts = judge(model, x, threshold)
-        part = slice(at, at + len(x))
+    for verdicts in in_order(partial(_judged, model, x, threshold) for x in spool.features()):
+        part = slice(at, at + len(verdicts.risk_score))
         risk[part], anomaly[part], behaviour[part] = verdicts.risk_score, verdicts.scores.anomaly_score, verdicts.behaviour
         if verdicts.scores.attack_probability is not None and verdicts.scores.attack_class is not None:
             probability[part], kind[part] = verdicts.scores.attack_probability, verdicts.scores.attack_class
-        at += len(x)
+        at = part.stop
         progress(f"{at:,} conns scored")
     _raise(spool, told, risk, behaviour)
     cut = model.spec.threshold if threshold is None else threshold
@@ -254,6 +264,10 @@ def _score(
         said = dict(zip(explained.tolist(), _explain(model, spool, explained, told), strict=True))
         _write(spool, out, model, risk, anomaly, probability, kind, cut, said)
     return Scored(reading, int((risk >= cut).sum()), cut, findings, model.version, trained_on)
+
+
+def _judged(model: Model, x: np.ndarray, threshold: float | None) -> Iterator[Verdicts]:
+    yield judge(model, x, threshold)
 
 
 def _largest(values: np.ndarray, n: int) -> np.ndarray:

@@ -29,22 +29,24 @@ class Spool:
         try:
             identity.write_ipc(path)
             with self._features.open("ab") as out:
-                x.tofile(out)
+                x.T.tofile(out)  # by columns, as they lie
         except OSError as error:
             raise StoreError(
-                f"{self._folder}: {error.strerror or error}; scoring needs about 350 bytes a row there (set TMPDIR)"
+                f"{self._folder}: {error.strerror or error}; scoring needs about 480 bytes a row there (set TMPDIR)"
             ) from error
         self.parts.append((path, identity.height))
         self.rows += identity.height
 
-    def features(self, rows: int = 1 << 18) -> Iterator[np.ndarray]:
-        """Yield the feature matrix in pieces of `rows`."""
+    def features(self) -> Iterator[np.ndarray]:
+        """Yield the feature matrix as it was added, columns contiguous; what is not looked at is not read."""
+        start = 0
+        for _, height in self.parts:
+            yield self._block(start, height)
+            start += height
+
+    def _block(self, start: int, height: int) -> np.ndarray:
         width = len(NAMES)
-        if not self.rows:
-            return
-        with self._features.open("rb") as held:
-            while (piece := np.fromfile(held, np.float32, rows * width)).size:
-                yield piece.reshape(-1, width)
+        return np.memmap(self._features, np.float32, "c", offset=start * width * 4, shape=(width, height)).T
 
     def identity(self, rows: np.ndarray) -> pl.DataFrame:
         """Return the identity of chosen rows, in the order asked for."""
@@ -61,27 +63,51 @@ class Spool:
 
     def matrix(self, rows: np.ndarray) -> np.ndarray:
         """Return the features of chosen rows."""
-        held = np.memmap(self._features, np.float32, "r", shape=(self.rows, len(NAMES)))
-        return np.array(held[rows])
+        out = np.empty((len(rows), len(NAMES)), np.float32)
+        start = 0
+        for _, height in self.parts:
+            wanted = (rows >= start) & (rows < start + height)
+            if wanted.any():
+                out[wanted] = self._block(start, height)[rows[wanted] - start]
+            start += height
+        return out
 
 
 class Sample:
-    """A uniform sample of at most `size` rows of a stream; the same seed takes the same rows."""
+    """A uniform sample of at most `size` rows of a stream; the same seed takes the same rows, however they are cut."""
 
     def __init__(self, size: int = FIT_ROWS, seed: int = 0) -> None:
         self._size, self._rng = size, np.random.default_rng(seed)
         self._keys = np.empty(0)
-        self.x = np.empty((0, len(NAMES)), np.float32)
+        self._numbers = np.empty(0, np.int64)  # of the rows in the stream
+        self._x = np.empty((0, len(NAMES)), np.float32)
+        self._seen = 0
+
+    @property
+    def x(self) -> np.ndarray:
+        """The rows taken, in the order of the stream."""
+        return self._x[np.argsort(self._numbers)]
 
     def add(self, x: np.ndarray) -> None:
         """Offer rows."""
         keys = self._rng.random(len(x))
-        if len(self._keys) == self._size:
-            take = keys < self._keys.max()
-            x, keys = x[take], keys[take]
-        self._keys = np.concatenate([self._keys, keys])
-        self.x = np.concatenate([self.x, x])
-        if len(self._keys) > self._size:
-            kept = np.argpartition(self._keys, self._size)[: self._size]
-            kept.sort()
-            self._keys, self.x = self._keys[kept], self.x[kept]
+        numbers = np.arange(self._seen, self._seen + len(x))
+        self._seen += len(x)
+        held = len(self._keys)
+        if held == self._size:
+            some = keys < self._keys.max()
+            x, keys, numbers = x[some], keys[some], numbers[some]
+        every = np.concatenate([self._keys, keys])
+        taken = np.ones(len(every), bool)
+        if len(every) > self._size:
+            taken[np.argpartition(every, self._size)[self._size :]] = False
+        # The rows that stay keep their places; the new ones take those of the rows that go.
+        coming, free = np.flatnonzero(taken[held:]), np.flatnonzero(~taken[:held])
+        more = len(coming) - len(free)
+        into = np.concatenate([free, np.arange(held, held + more)])
+        for name, new in (("_keys", keys), ("_numbers", numbers), ("_x", x)):
+            array = getattr(self, name)
+            if more:
+                array = np.concatenate([array, np.empty((more, *array.shape[1:]), array.dtype)])
+            array[into] = new[coming]
+            setattr(self, name, array)

@@ -9,7 +9,23 @@ import numpy as np
 
 from mlids.features.spec import BEHAVIOUR_NAMES, BY_NAME, POSITION
 
-Matrix = np.ndarray
+
+class Rows:
+    """Rows of features, asked for by name; several behaviours ask for the same."""
+
+    def __init__(self, x: np.ndarray) -> None:
+        self._x = x
+        self._counts: dict[str, np.ndarray] = {}
+
+    def value(self, name: str) -> np.ndarray:
+        """Return a feature as it is stored."""
+        return self._x[:, POSITION[name]]
+
+    def count(self, name: str) -> np.ndarray:
+        """Return a feature of the kind `log` as what was counted."""
+        if name not in self._counts:
+            self._counts[name] = np.expm1(self.value(name))
+        return self._counts[name]
 
 
 @dataclass(frozen=True)
@@ -20,15 +36,7 @@ class Behaviour:
     title: str
     technique: str
     shown: tuple[str, ...]
-    measure: Callable[[Matrix], np.ndarray]
-
-
-def _count(x: Matrix, name: str) -> np.ndarray:
-    return np.expm1(x[:, POSITION[name]])
-
-
-def _value(x: Matrix, name: str) -> np.ndarray:
-    return x[:, POSITION[name]]
+    measure: Callable[[Rows], np.ndarray]
 
 
 def _ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -36,106 +44,104 @@ def _ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
     return np.clip((values - low) / (high - low), 0.0, 1.0)
 
 
-def _horizontal(x: Matrix) -> np.ndarray:
+def _horizontal(x: Rows) -> np.ndarray:
     # A time or name service in vain is a list of dead servers, not a scan.
-    return _ramp(_count(x, "port_hosts_1h"), 12, 50) * _ramp(_value(x, "port_failed_1h"), 0.3, 0.8) * (1.0 - _value(x, "port_infra"))
+    return _ramp(x.count("port_hosts_1h"), 12, 50) * _ramp(x.value("port_failed_1h"), 0.3, 0.8) * (1.0 - x.value("port_infra"))
 
 
-def _vertical(x: Matrix) -> np.ndarray:
-    return _ramp(_count(x, "pair_ports_1h"), 10, 30) * _ramp(_value(x, "pair_failed_1h"), 0.3, 0.7)
+def _vertical(x: Rows) -> np.ndarray:
+    return _ramp(x.count("pair_ports_1h"), 10, 30) * _ramp(x.value("pair_failed_1h"), 0.3, 0.7)
 
 
-def _slow(x: Matrix) -> np.ndarray:
-    tried = np.maximum(_count(x, "src_hosts_1h"), _count(x, "src_ports_1h"))
-    calm = 1.0 - _ramp(_count(x, "src_conns_5m"), 15, 60)
-    went_nowhere = np.maximum(_value(x, "no_answer"), np.maximum(_value(x, "rejected"), _value(x, "was_reset")))
-    return _ramp(tried, 8, 25) * _ramp(_value(x, "src_failed_1h"), 0.5, 0.9) * calm * went_nowhere
+def _slow(x: Rows) -> np.ndarray:
+    tried = np.maximum(x.count("src_hosts_1h"), x.count("src_ports_1h"))
+    calm = 1.0 - _ramp(x.count("src_conns_5m"), 15, 60)
+    went_nowhere = np.maximum(x.value("no_answer"), np.maximum(x.value("rejected"), x.value("was_reset")))
+    return _ramp(tried, 8, 25) * _ramp(x.value("src_failed_1h"), 0.5, 0.9) * calm * went_nowhere
 
 
-def _flood(x: Matrix) -> np.ndarray:
-    many = np.maximum(_ramp(_count(x, "dst_conns_5m"), 300, 1500), _ramp(_count(x, "triple_conns_5m"), 200, 1000))
-    return many * _ramp(_value(x, "dst_failed_5m"), 0.5, 0.9)
+def _flood(x: Rows) -> np.ndarray:
+    many = np.maximum(_ramp(x.count("dst_conns_5m"), 300, 1500), _ramp(x.count("triple_conns_5m"), 200, 1000))
+    return many * _ramp(x.value("dst_failed_5m"), 0.5, 0.9)
 
 
-def _brute_force(x: Matrix) -> np.ndarray:
-    answered = _value(x, "resp_data") * _value(x, "port_admin")
-    alike = 0.5 + 0.5 * _value(x, "triple_size_steady")
-    short = 1.0 - _ramp(_count(x, "duration"), 60, 600)
-    return answered * _ramp(_count(x, "triple_conns_1h"), 15, 60) * alike * short
+def _brute_force(x: Rows) -> np.ndarray:
+    answered = x.value("resp_data") * x.value("port_admin")
+    alike = 0.5 + 0.5 * x.value("triple_size_steady")
+    short = 1.0 - _ramp(x.count("duration"), 60, 600)
+    return answered * _ramp(x.count("triple_conns_1h"), 15, 60) * alike * short
 
 
-def _beacon(x: Matrix) -> np.ndarray:
-    timing = _ramp(_value(x, "triple_gap_steady"), 0.5, 0.85)
-    sizes = _ramp(_value(x, "triple_size_steady"), 0.4, 0.85)
-    inward = (1.0 - _value(x, "orig_local")) * _value(x, "resp_local")
+def _beacon(x: Rows) -> np.ndarray:
+    timing = _ramp(x.value("triple_gap_steady"), 0.5, 0.85)
+    sizes = _ramp(x.value("triple_size_steady"), 0.4, 0.85)
+    inward = (1.0 - x.value("orig_local")) * x.value("resp_local")
     # Who else goes there tells something of a far server, nothing of the site's own: a beacon that comes in
     # may be a command server of somebody else's, standing here.
-    rare = np.maximum(1.0 - _ramp(_count(x, "dst_sources_1h"), 1.5, 5), inward)
+    rare = np.maximum(1.0 - _ramp(x.count("dst_sources_1h"), 1.5, 5), inward)
     # A visitor who comes by the clock for most of a day is worth as much as a call to the outside.
-    way = _value(x, "orig_local") * (1.0 - _value(x, "resp_local")) + (0.5 + 0.5 * _ramp(_count(x, "pair_age") / 3600.0, 6, 18)) * inward
-    outward = way * (1.0 - _value(x, "resp_multicast"))
-    paced = _ramp(_count(x, "triple_gap_mean"), 4, 15)
-    hourly = 1.0 - 0.5 * _ramp(_count(x, "triple_gap_mean"), 1_200, 3_600)
+    way = x.value("orig_local") * (1.0 - x.value("resp_local")) + (0.5 + 0.5 * _ramp(x.count("pair_age") / 3600.0, 6, 18)) * inward
+    outward = way * (1.0 - x.value("resp_multicast"))
+    paced = _ramp(x.count("triple_gap_mean"), 4, 15)
+    hourly = 1.0 - 0.5 * _ramp(x.count("triple_gap_mean"), 1_200, 3_600)
     # What nobody answers is told as such by `calling`.
-    answered = (1.0 - 0.6 * np.maximum(_value(x, "no_answer"), _value(x, "rejected"))) * (1.0 - _value(x, "is_icmp"))
-    lasting = 0.6 + 0.4 * _ramp(_count(x, "pair_age") / 3600.0, 1, 6)
+    answered = (1.0 - 0.6 * np.maximum(x.value("no_answer"), x.value("rejected"))) * (1.0 - x.value("is_icmp"))
+    lasting = 0.6 + 0.4 * _ramp(x.count("pair_age") / 3600.0, 1, 6)
     # Much that is harmless is regular too: by itself this stays below an alert. Time and names are asked for by the clock.
-    regular = _ramp(_count(x, "triple_total"), 8, 24) * timing * sizes
-    return 0.6 * regular * rare * outward * paced * hourly * answered * lasting * (1.0 - _value(x, "port_infra"))
+    regular = _ramp(x.count("triple_total"), 8, 24) * timing * sizes
+    return 0.6 * regular * rare * outward * paced * hourly * answered * lasting * (1.0 - x.value("port_infra"))
 
 
-def _inbound(x: Matrix) -> np.ndarray:
-    inward = (1.0 - _value(x, "orig_local")) * _value(x, "resp_local") * (1.0 - _value(x, "resp_multicast"))
-    in_vain = np.maximum(_value(x, "no_answer"), np.maximum(_value(x, "rejected"), _value(x, "was_reset")))
+def _inbound(x: Rows) -> np.ndarray:
+    inward = (1.0 - x.value("orig_local")) * x.value("resp_local") * (1.0 - x.value("resp_multicast"))
+    in_vain = np.maximum(x.value("no_answer"), np.maximum(x.value("rejected"), x.value("was_reset")))
     # The Internet's background reaches everybody: worth a line a host, no more.
-    return 0.5 * inward * in_vain * (1.0 - _ramp(_count(x, "orig_bytes"), 1_000, 10_000))
+    return 0.5 * inward * in_vain * (1.0 - _ramp(x.count("orig_bytes"), 1_000, 10_000))
 
 
-def _outward(x: Matrix) -> np.ndarray:
+def _outward(x: Rows) -> np.ndarray:
     """1 from inside to outside, less where both ends are on one side, 0 from outside to inside."""
-    inside, far = _value(x, "orig_local"), 1.0 - _value(x, "resp_local")
+    inside, far = x.value("orig_local"), 1.0 - x.value("resp_local")
     return inside * far + 0.6 * (inside * (1.0 - far) + (1.0 - inside) * far)
 
 
-def _calling(x: Matrix) -> np.ndarray:
-    unanswered = (
-        _value(x, "is_tcp") * np.maximum(_value(x, "no_answer"), _value(x, "rejected")) * _ramp(_value(x, "triple_failed"), 0.5, 0.95)
-    )
-    again = 0.3 * _ramp(_count(x, "triple_total"), 3, 10) + 0.7 * _ramp(_value(x, "triple_total"), np.log1p(10), np.log1p(600))
-    one = 1.0 - _ramp(_count(x, "port_hosts_1h"), 3, 12)
-    calm = 1.0 - _ramp(_count(x, "triple_conns_5m"), 100, 400)
+def _calling(x: Rows) -> np.ndarray:
+    unanswered = x.value("is_tcp") * np.maximum(x.value("no_answer"), x.value("rejected")) * _ramp(x.value("triple_failed"), 0.5, 0.95)
+    again = 0.3 * _ramp(x.count("triple_total"), 3, 10) + 0.7 * _ramp(x.value("triple_total"), np.log1p(10), np.log1p(600))
+    one = 1.0 - _ramp(x.count("port_hosts_1h"), 3, 12)
+    calm = 1.0 - _ramp(x.count("triple_conns_5m"), 100, 400)
     # Many sources that call in vain tell of a server that is down.
-    rare = 1.0 - 0.7 * _ramp(_count(x, "dst_sources"), 3, 12)
+    rare = 1.0 - 0.7 * _ramp(x.count("dst_sources"), 3, 12)
     return 0.95 * unanswered * again * one * calm * rare * _outward(x)
 
 
-def _unusual_service(x: Matrix) -> np.ndarray:
-    rare = 1.0 - _ramp(_count(x, "service_sources"), 2, 10)
-    return 0.7 * _value(x, "odd_service") * rare * _outward(x)
+def _unusual_service(x: Rows) -> np.ndarray:
+    rare = 1.0 - _ramp(x.count("service_sources"), 2, 10)
+    return 0.7 * x.value("odd_service") * rare * _outward(x)
 
 
-def _dns_tunnel(x: Matrix) -> np.ndarray:
-    long_queries = _ramp(_count(x, "orig_pkt_size"), 105, 160)
-    return _value(x, "is_dns") * long_queries * _ramp(_count(x, "triple_conns_1h"), 60, 300)
+def _dns_tunnel(x: Rows) -> np.ndarray:
+    long_queries = _ramp(x.count("orig_pkt_size"), 105, 160)
+    return x.value("is_dns") * long_queries * _ramp(x.count("triple_conns_1h"), 60, 300)
 
 
-def _exfiltration(x: Matrix) -> np.ndarray:
-    outward = _value(x, "orig_local") * (1.0 - _value(x, "resp_local"))
-    return outward * _ramp(_value(x, "src_out_1h"), np.log(2e8), np.log(2e9)) * _ramp(_value(x, "orig_share"), 0.6, 0.9) * _ramp(
-        _value(x, "orig_bytes"), np.log(5e6), np.log(5e7)
+def _exfiltration(x: Rows) -> np.ndarray:
+    outward = x.value("orig_local") * (1.0 - x.value("resp_local"))
+    return outward * _ramp(x.value("src_out_1h"), np.log(2e8), np.log(2e9)) * _ramp(x.value("orig_share"), 0.6, 0.9) * _ramp(
+        x.value("orig_bytes"), np.log(5e6), np.log(5e7)
     )  # fmt: skip
 
 
-def _long(x: Matrix) -> np.ndarray:
+def _long(x: Rows) -> np.ndarray:
     # RITA's bands for long connections: 1, 4, 8, 12 h.
-    return 0.5 * _ramp(_count(x, "duration") / 3600.0, 4, 12)
+    return 0.5 * _ramp(x.count("duration") / 3600.0, 4, 12)
 
 
-def _lateral(x: Matrix) -> np.ndarray:
-    inside = _value(x, "orig_local") * _value(x, "resp_local") * _value(x, "port_admin")
+def _lateral(x: Rows) -> np.ndarray:
+    inside = x.value("orig_local") * x.value("resp_local") * x.value("port_admin")
     # An administrator's rounds go to hosts met before.
-    unknown = 1.0 - 0.8 * _ramp(_count(x, "pair_age") / 3600.0, 1, 4)
-    return inside * unknown * _ramp(_count(x, "port_hosts_1h"), 4, 10)
+    unknown = 1.0 - 0.8 * _ramp(x.count("pair_age") / 3600.0, 1, 4)
+    return inside * unknown * _ramp(x.count("port_hosts_1h"), 4, 10)
 
 
 BEHAVIOURS: tuple[Behaviour, ...] = (
@@ -156,9 +162,13 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
 assert tuple(b.name for b in BEHAVIOURS) == BEHAVIOUR_NAMES, "every behaviour is a feature, in the same order"
 
 
-def measure(x: Matrix) -> np.ndarray:
+def measure(x: np.ndarray) -> np.ndarray:
     """Return float32[n, len(BEHAVIOURS)], each 0 to 1, from the flow and context columns of a feature matrix."""
-    return np.column_stack([b.measure(x) for b in BEHAVIOURS]).astype(np.float32)
+    told = np.empty((len(BEHAVIOURS), len(x)), np.float32)
+    rows = Rows(x)
+    for number, behaviour in enumerate(BEHAVIOURS):
+        told[number] = behaviour.measure(rows)
+    return told.T
 
 
 def say(behaviour: Behaviour, row: np.ndarray) -> str:

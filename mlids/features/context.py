@@ -26,7 +26,7 @@ LIVE_ENTITIES, LIVE_EVENTS = 1 << 19, 1 << 20
 FAILED_STATES = ["S0", "REJ", "RSTOS0", "RSTRH", "SH", "SHR"]
 
 
-Columns = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+Columns = tuple[np.ndarray, ...]  # five, as `context_columns` gives them
 
 
 class Context:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +15,10 @@ from mlids.features.flow import PRIVATE_NETWORKS, flow_features
 from mlids.features.spec import BEHAVIOUR_COLUMNS, FEATURES, NAMES, POSITION
 from mlids.zeek.types import CONN
 
-_CHUNK_ROWS = 1 << 15
-# Rows that stay in the processor's cache while all columns of them are filled.
-_PIECE_ROWS = 1 << 12
+# Rows that are prepared at once: asking polars costs the same for few and for many.
+_CHUNK_ROWS = 1 << 17
+# Rows whose past is taken at once: some columns of them stay in the processor's cache.
+_PIECE_ROWS = 1 << 15
 _RAW = {name: i for i, name in enumerate(kernel.OUTPUTS)}
 _LOGS = [f.name for f in FEATURES if f.group == "context" and f.name in _RAW and f.kind == "log"]
 _FLOW = [f.name for f in FEATURES if f.group == "flow"]
@@ -80,24 +81,41 @@ class Extractor:
         return [Prepared(flow_features(part, self.networks), context_columns(part)) for part in parts]
 
     def features(self, conns: pl.DataFrame | list[Prepared]) -> np.ndarray:
-        """Return float32[n, len(NAMES)]; finite everywhere. The rows enter the context as a side effect."""
+        """Return float32[n, len(NAMES)], its columns contiguous; finite everywhere. The rows enter the context as a side effect."""
         parts = self.prepare(conns) if isinstance(conns, pl.DataFrame) else conns
-        out = np.empty((sum(p.flow.height for p in parts), len(NAMES)), np.float32)
+        out = _empty(sum(p.flow.height for p in parts))
         start = 0
         for part in parts:
-            self._fill(part, out[start : start + part.flow.height])
-            start += part.flow.height
+            for piece in _pieces(part):
+                stop = start + piece.stop - piece.start
+                self._fill(part, piece, out[start:stop])
+                start = stop
         return out
 
-    def _fill(self, part: Prepared, out: np.ndarray) -> None:
-        raw = self.context.take(part.columns)
-        flow = [(POSITION[name], part.flow[name].to_numpy()) for name in _FLOW]
-        for start in range(0, len(out), _PIECE_ROWS):
-            piece = slice(start, start + _PIECE_ROWS)
-            for position, values in flow:
-                out[piece, position] = values[piece]
-            _past(raw[piece], out[piece])
-            out[piece, BEHAVIOUR_COLUMNS] = measure(out[piece])
+    def in_pieces(self, parts: list[Prepared]) -> Iterator[np.ndarray]:
+        """Yield what `features` returns, some rows at a time."""
+        for part in parts:
+            for piece in _pieces(part):
+                out = _empty(piece.stop - piece.start)
+                self._fill(part, piece, out)
+                yield out
+
+    def _fill(self, part: Prepared, piece: slice, out: np.ndarray) -> None:
+        raw = self.context.take(tuple(c[piece] for c in part.columns))
+        for name in _FLOW:
+            out[:, POSITION[name]] = part.flow[name].to_numpy()[piece]
+        _past(raw, out)
+        out[:, BEHAVIOUR_COLUMNS] = measure(out)
+
+
+def _empty(rows: int) -> np.ndarray:
+    """Return a matrix of all features, each column contiguous: most work goes by columns."""
+    return np.empty((len(NAMES), rows), np.float32).T
+
+
+def _pieces(part: Prepared) -> Iterator[slice]:
+    rows = part.flow.height
+    return (slice(start, min(start + _PIECE_ROWS, rows)) for start in range(0, rows, _PIECE_ROWS))
 
 
 def _past(raw: np.ndarray, out: np.ndarray) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from socket import AF_INET, AF_INET6, inet_pton
 
+import numpy as np
 import polars as pl
 
 from mlids.zeek.types import LONGEST_S
@@ -33,28 +35,45 @@ _RESET = ["RSTO", "RSTR", "RSTOS0", "RSTRH"]
 _SILENT = ["S0", "SH"]
 
 
-def local_hosts(addresses: pl.Series, networks: Sequence[str]) -> pl.Series:
-    """Say of each address whether it lies in one of `networks`; null or unreadable addresses do not."""
-    is_inside = _membership(tuple(networks))
-    if len(addresses) <= _FEW:
-        return pl.Series([a is not None and is_inside(a) for a in addresses], dtype=pl.Boolean)
-    known = addresses.unique().drop_nulls()
-    inside = pl.Series([is_inside(a) for a in known], dtype=pl.Boolean)
-    if not len(known):
-        return pl.Series([False], dtype=pl.Boolean).new_from_index(0, len(addresses))
-    return addresses.replace_strict(known, inside, default=False, return_dtype=pl.Boolean).fill_null(False)
+class Distinct:
+    """The distinct texts of a column, so that what is asked of a text is asked once and handed to all rows that have it."""
+
+    def __init__(self, texts: pl.Series) -> None:
+        self._codes: np.ndarray | None = None
+        self.texts = texts  # each row its own, or each text once; with or without null
+        if len(texts) > _FEW:
+            coded = texts.cast(pl.Categorical(pl.Categories.random()))
+            once = coded.unique().drop_nulls()
+            self.texts = pl.concat([once.cast(pl.String), pl.Series(texts.name, [None], pl.String)])
+            at = np.empty((int(once.to_physical().max()) + 1 if len(once) else 0) + 1, np.intp)  # type: ignore[arg-type]
+            at[once.to_physical().to_numpy()] = np.arange(len(once))
+            at[-1] = len(once)
+            self._codes = at[coded.to_physical().fill_null(len(at) - 1).to_numpy()]
+
+    def rows(self, of_texts: pl.Series) -> pl.Series:
+        """Return what belongs to each row, from what belongs to each of `texts`."""
+        if self._codes is None:
+            return of_texts
+        return pl.Series(of_texts.name, of_texts.to_numpy()[self._codes])
+
+    def inside(self, networks: Sequence[str]) -> pl.Series:
+        """Say of each row whether its address lies in one of `networks`; null or unreadable addresses do not."""
+        is_inside = _membership(tuple(networks))
+        return self.rows(pl.Series([a is not None and is_inside(a) for a in self.texts], dtype=pl.Boolean))
 
 
-def local_ends(conns: pl.DataFrame, networks: Sequence[str]) -> tuple[pl.Series, pl.Series]:
+def local_ends(conns: pl.DataFrame, networks: Sequence[str], hosts: Mapping[str, Distinct] | None = None) -> tuple[pl.Series, pl.Series]:
     """Say of both ends of each conn whether they are the site's own.
 
     With the default networks, what Zeek itself calls local (`local_orig`, `local_resp`) counts as well: a
     site may live on public addresses. Networks that were configured decide alone, but for ON_LINK_NETWORKS.
+    `hosts` gives the distinct addresses by column, where they are known.
     """
+    hosts = hosts or {name: Distinct(conns[name]) for name in ("id.orig_h", "id.resp_h")}
     ends = []
     default = tuple(networks) == PRIVATE_NETWORKS
     for host, told in (("id.orig_h", "local_orig"), ("id.resp_h", "local_resp")):
-        inside = local_hosts(conns[host], networks if default else (*networks, *ON_LINK_NETWORKS))
+        inside = hosts[host].inside(networks if default else (*networks, *ON_LINK_NETWORKS))
         if default and told in conns.columns:
             inside = inside | conns[told].fill_null(False)
         ends.append(inside)
@@ -65,14 +84,16 @@ def local_ends(conns: pl.DataFrame, networks: Sequence[str]) -> tuple[pl.Series,
 def _membership(networks: tuple[str, ...]) -> Callable[[str], bool]:
     """Return a test of one address that remembers its answers: the same hosts come again in every block."""
     nets = [ipaddress.ip_network(n) for n in networks]
+    v4, v6 = ([(int(n.network_address), int(n.netmask)) for n in nets if n.version == version] for version in (4, 6))
 
     @lru_cache(maxsize=1 << 17)
     def inside(address: str) -> bool:
+        six = ":" in address
         try:
-            ip = ipaddress.ip_address(address.split("%", 1)[0])
-        except ValueError:
+            ip = int.from_bytes(inet_pton(AF_INET6 if six else AF_INET, address.split("%", 1)[0]))
+        except (OSError, ValueError):  # not an address, or no text that could be one
             return False
-        return any(ip in net for net in nets if net.version == ip.version)
+        return any(ip & mask == net for net, mask in (v6 if six else v4))
 
     return inside
 
@@ -88,22 +109,54 @@ def flow_features(conns: pl.DataFrame, networks: Sequence[str] = PRIVATE_NETWORK
     Byte counts are IP bytes where Zeek wrote them, payload otherwise. Null counts give 0 beside
     `no_duration` = 1: Zeek leaves both unset together.
     """
-    frame = conns.select(_expressions(conns["orig_ip_bytes"].null_count() == 0))
-    orig_local, resp_local = local_ends(conns, networks)
-    return frame.with_columns(orig_local=orig_local.cast(pl.Float32), resp_local=resp_local.cast(pl.Float32))
+    distinct = {name: Distinct(conns[name]) for name in ("history", "service", "id.orig_h", "id.resp_h")}
+    told = []
+    for name, asked in _of_texts().items():
+        answers = distinct[name].texts.to_frame().select(asked)
+        told += [distinct[name].rows(answer) for answer in answers]
+    orig_local, resp_local = local_ends(conns, networks, distinct)
+    frame = conns.select(_expressions(conns["orig_ip_bytes"].null_count() == 0)).with_columns(
+        *told, orig_local=orig_local.cast(pl.Float32), resp_local=resp_local.cast(pl.Float32)
+    )
+    return frame.with_columns(is_dns=pl.max_horizontal("is_dns", "port_dns")).drop("port_dns")
+
+
+def _flag(expression: pl.Expr) -> pl.Expr:
+    return expression.fill_null(False).cast(pl.Float32)
+
+
+@lru_cache(maxsize=1)
+def _of_texts() -> dict[str, list[pl.Expr]]:
+    """Return the features that one text column alone decides."""
+    history, service = pl.col("history"), pl.col("service")
+    asked = {
+        "history": {
+            "orig_data": _flag(history.str.contains("D", literal=True)),
+            "resp_data": _flag(history.str.contains("d", literal=True)),
+            "retransmits": _flag(history.str.contains("[tT]")),
+            "history_length": _log(history.str.len_bytes()).cast(pl.Float32),
+        },
+        "service": {
+            "service_known": _flag(service.is_not_null() & (service != "")),
+            "is_dns": _flag(service.str.contains("dns", literal=True)),
+            "is_web": _flag(service.str.contains("http|ssl|quic")),
+            "odd_service": _flag(service.str.split(",").list.eval(~pl.element().str.contains(USUAL_SERVICES)).list.any() & (service != "")),
+        },
+        "id.resp_h": {"resp_multicast": _flag(pl.col("id.resp_h").str.contains(TO_MANY))},
+    }
+    return {column: [e.alias(n) for n, e in features.items()] for column, features in asked.items()}
 
 
 @lru_cache(maxsize=2)
 def _expressions(ip_bytes: bool) -> list[pl.Expr]:
-    """Return the features of `flow_features` that need no network; building them costs as much as a small batch."""
+    """Return the features that numbers and short names decide; building them costs as much as a small batch."""
     if ip_bytes:
         orig, resp = pl.col("orig_ip_bytes").cast(pl.Float64), pl.col("resp_ip_bytes").cast(pl.Float64)
     else:
         orig = pl.coalesce("orig_ip_bytes", "orig_bytes").cast(pl.Float64)
         resp = pl.coalesce("resp_ip_bytes", "resp_bytes").cast(pl.Float64)
     orig, resp = orig.fill_null(0.0).clip(0, MAX_BYTES), resp.fill_null(0.0).clip(0, MAX_BYTES)
-    state, history, service = pl.col("conn_state"), pl.col("history"), pl.col("service")
-    total = orig + resp
+    state, total = pl.col("conn_state"), orig + resp
     flags = {
         "no_duration": pl.col("duration").is_null(),
         "is_tcp": pl.col("proto") == "tcp",
@@ -114,18 +167,11 @@ def _expressions(ip_bytes: bool) -> list[pl.Expr]:
         "completed": state == "SF",
         "was_reset": state.is_in(_RESET),
         "midstream": state.is_in(_MIDSTREAM),
-        "orig_data": history.str.contains("D", literal=True),
-        "resp_data": history.str.contains("d", literal=True),
-        "retransmits": history.str.contains("[tT]"),
-        "service_known": service.is_not_null() & (service != ""),
-        "is_dns": service.str.contains("dns", literal=True) | (pl.col("id.resp_p") == 53),
-        "is_web": service.str.contains("http|ssl|quic"),
-        "odd_service": service.str.split(",").list.eval(~pl.element().str.contains(USUAL_SERVICES)).list.any() & (service != ""),
+        "port_dns": pl.col("id.resp_p") == 53,
         "port_well_known": pl.col("id.resp_p") < 1024,
         "port_web": pl.col("id.resp_p").is_in(WEB_PORTS) & (pl.col("proto") == "tcp"),
         "port_infra": pl.col("id.resp_p").is_in(INFRA_PORTS) & (pl.col("proto") == "udp"),
         "port_admin": pl.col("id.resp_p").is_in(ADMIN_PORTS) & (pl.col("proto") == "tcp"),
-        "resp_multicast": pl.col("id.resp_h").str.contains(TO_MANY),
     }
     numbers = {
         "duration": _log(pl.col("duration"), LONGEST_S),
@@ -138,9 +184,8 @@ def _expressions(ip_bytes: bool) -> list[pl.Expr]:
         "resp_pkt_size": _log(resp / pl.col("resp_pkts").cast(pl.Float64).fill_null(0.0).clip(1.0)),
         "byte_rate": _log(total / pl.col("duration").fill_null(0.0).clip(0.001)),
         "missed_bytes": _log(pl.col("missed_bytes")),
-        "history_length": _log(history.str.len_bytes()),
     }
     return [
-        *(e.fill_null(False).cast(pl.Float32).alias(n) for n, e in flags.items()),
+        *(_flag(e).alias(n) for n, e in flags.items()),
         *(e.cast(pl.Float32).alias(n) for n, e in numbers.items()),
     ]
