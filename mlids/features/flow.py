@@ -111,7 +111,7 @@ def flow_features(conns: pl.DataFrame, networks: Sequence[str] = PRIVATE_NETWORK
     """
     alone, of_texts = _expressions(conns["orig_ip_bytes"].null_count() == 0), _of_texts()
     if conns.height <= _FEW:
-        frame = conns.select(*alone, *(e for asked in of_texts.values() for e in asked))
+        frame = conns.select_seq(*alone, *(e for asked in of_texts.values() for e in asked))
         orig_local, resp_local = local_ends(conns, networks)
     else:
         distinct = {name: Distinct(conns[name]) for name in ("history", "service", "id.orig_h", "id.resp_h")}
