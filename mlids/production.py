@@ -28,7 +28,7 @@ POLL_S = 2.0
 _LOOK_S = 0.25
 _FIRST_ANSWER_S = 20.0
 _RESTART_S = 5.0
-_NONE_YET = "there is no model in production yet; run train_weekly"
+NONE_YET = "there is no model in production yet; run train_weekly"
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class ProductionModel:
             self.error = kept.error
             return
         if kept.version is None:
-            self.error = None if self._model is not None else _NONE_YET
+            self.error = None if self._model is not None else NONE_YET
             return
         if self._model is not None and self._model.version == kept.version and self._model.digest == kept.sha256:
             self.error = None

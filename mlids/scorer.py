@@ -31,6 +31,7 @@ from mlids.errors import HostKeyError, MlidsError, ModelError, SourceError, Stor
 from mlids.features.context import live_context
 from mlids.features.extract import Extractor, conn_columns
 from mlids.files import write_aside
+from mlids.production import NONE_YET
 from mlids.settings import Sensor
 from mlids.sources.follow import Follower, Position
 from mlids.sources.place import Place
@@ -176,7 +177,7 @@ class Scorer:
     def _round(self) -> int:
         """Take what is there, score it, and return how many conns it was."""
         if self._models.current() is None:
-            raise ModelError(self._models.error or "there is no model in production yet; run train_weekly")
+            raise ModelError(self._models.error or NONE_YET)
         self._refresh_rules()
         if self._follower is None:
             self._follower = Follower(self._open_place(), self._sensor, start=self._start, rebuild=self._rebuild)

@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from mlids import pipeline
+from mlids.alerts.by_names import told_by_names
 from mlids.alerts.suppression import checked
-from mlids.reconcile import told_by_names
 from mlids.score import score_logs
 from mlids.settings import load_settings
 from mlids.tunnels import NameWatch, entropy

@@ -177,8 +177,9 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
 
     A second run leaves the same. Without a production model nothing is scored, and the ledger says what is missing.
     """
+    from mlids.alerts.by_names import told_by_names
     from mlids.alerts.gather import Gatherer
-    from mlids.reconcile import CONN_COLUMNS, told_by_names
+    from mlids.reconcile import CONN_COLUMNS
     from mlids.reconcile import reconcile as run
 
     settings = load_settings()

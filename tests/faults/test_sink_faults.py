@@ -98,13 +98,12 @@ def test_poisoned_alert_goes_to_the_dead_letters(
     prefix = f"poison-{free_port()}"
     client = Elasticsearch(node.url)
     client.indices.put_index_template(
-        name=prefix, index_patterns=[f"{prefix}-*"], priority=500,
+        name=f"{prefix}-of-the-house", index_patterns=[f"{prefix}-*"], priority=500,  # goes before mlids' own
         template={"mappings": {"properties": {"source": {"properties": {"address": {"type": "ip"}}}, "rule": {"properties": {"name": {"type": "keyword", "ignore_above": 8191}}}, "mlids": {"properties": {"count": {"type": "byte"}}}}}},
     )  # fmt: skip
     monkeypatch.setenv("MLIDS_SINKS", "jsonl,elasticsearch")
     monkeypatch.setenv("MLIDS_ELASTIC_URL", node.url)
     monkeypatch.setenv("MLIDS_ELASTIC_PREFIX", prefix)
-    monkeypatch.setattr("mlids.alerts.sinks.ElasticSink.install", lambda self: None)
     scorer = place.start()
     place.write_rest()
     assert place.caught_up()
