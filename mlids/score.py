@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,14 +12,13 @@ from typing import BinaryIO
 import numpy as np
 import polars as pl
 
-from mlids.alerts.grouping import in_common, kind_names
 from mlids.detectors.bundle import Fitted, Model, Spec
 from mlids.detectors.isolation import fit_isolation
-from mlids.detectors.verdict import BEHAVIOUR_WEIGHT, Verdicts, explain, judge
+from mlids.detectors.verdict import Verdicts, judge
 from mlids.errors import InputError, MlidsError, NoRowsError
-from mlids.features.behaviours import BEHAVIOURS
 from mlids.features.extract import Extractor, Prepared, conn_columns
 from mlids.features.spec import BEHAVIOUR_NAMES
+from mlids.findings import IDENTITY, Finding, Judged, Told, class_names, rank, reasons
 from mlids.spool import Sample, Spool
 from mlids.tunnels import NameWatch, words
 from mlids.zeek.ahead import ahead, in_order
@@ -29,14 +27,8 @@ from mlids.zeek.reader import LogReader, find_logs, is_conn
 from mlids.zeek.tsv import Reject
 from mlids.zeek.types import CONN_LIKE, log_type_of
 
-IDENTITY = ["uid", "ts", "sensor", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto"]
-CANDIDATES, MOST_CANDIDATES = 5_000, 320_000
-WORTH_A_LOOK = 40.0  # risk_score below which no more candidates are looked for
-# Reasons cost a hundred scorings a row: they are given to every alert and to the strangest rows.
+# Reasons cost a hundred scorings a row: they are given to the riskiest rows.
 EXPLAINED_ROWS = 2_000
-
-# What other logs tell of a conn, by its uid: how sure, 0 to 1, and in words.
-Told = dict[str, tuple[float, str]]
 
 
 @dataclass
@@ -56,21 +48,6 @@ class Reading:
         self.problems += reader.report.problems
         room = max(100 - len(self.rejects), 0)
         self.rejects += [(reader.report.source, r) for r in reader.report.take_rejects()[:room]]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One entry of the ranked list: a conn that stands for `alike` conns of the same kind."""
-
-    conn: dict[str, object]
-    risk_score: float
-    anomaly_score: float
-    attack_probability: float | None
-    attack_class: str | None
-    behaviour: str | None
-    reasons: str
-    alert: bool
-    alike: int
 
 
 @dataclass(frozen=True)
@@ -155,14 +132,17 @@ def learn_normal(paths: Sequence[Path], networks: Sequence[str], extractor: Extr
 
 def score_logs(
     paths: Sequence[Path | BinaryIO], *, model: Model | None = None, train: Sequence[Path] = (), networks: Sequence[str] = (),
-    sensor: str = "zeek", top: int = 20, out: Path | None = None, threshold: float | None = None,
+    sensor: str = "zeek", top: int = 20, behaviour: str | None = None, out: Path | None = None, threshold: float | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Scored:  # fmt: skip
     """Score every conn of `paths` and return the ranked findings; `out` gets one row per conn.
 
-    Without `model` an IsolationForest is fitted on `train`, or on the very rows that are scored.
-    Raises NoRowsError when there is no conn at all, InputError for an `out` of unknown kind.
+    Without `model` an IsolationForest is fitted on `train`, or on the very rows that are scored. With `behaviour`
+    only conns that look first of all like it are ranked and counted as alerts.
+    Raises NoRowsError when there is no conn at all, InputError for an `out` or a behaviour of unknown kind.
     """
+    if behaviour is not None and behaviour not in BEHAVIOUR_NAMES:
+        raise InputError(f"{behaviour!r} is no behaviour; use one of {', '.join(BEHAVIOUR_NAMES)}")
     if out is not None and out.suffix not in _SINKS:
         raise InputError(f"{out}: write to one of {', '.join(_SINKS)}")
     reading = Reading()
@@ -190,8 +170,9 @@ def score_logs(
             model = fit_unlabelled(x if len(x) > 1 else np.repeat(x, 2, axis=0))
         visits = (pl.read_ipc(path, columns=["id.resp_h"]) for path, _ in spool.parts)
         return _score(
-            spool, model, reading, trained_on, _told_by_names(watch, visits), top=top, out=out, threshold=threshold, progress=progress
-        )
+            spool, model, reading, trained_on, _told_by_names(watch, visits), top=top, only=behaviour, out=out, threshold=threshold,
+            progress=progress,
+        )  # fmt: skip
 
 
 def _featured(extractor: Extractor, read: Iterable[tuple[pl.DataFrame, list[Prepared]]]) -> Iterator[tuple[pl.DataFrame, np.ndarray]]:
@@ -215,92 +196,25 @@ def _nothing(reading: Reading) -> str:
 
 
 def _score(
-    spool: Spool, model: Model, reading: Reading, trained_on: str, told: Told, *, top: int, out: Path | None,
+    spool: Spool, model: Model, reading: Reading, trained_on: str, told: Told, *, top: int, only: str | None, out: Path | None,
     threshold: float | None, progress: Callable[[str], None],
 ) -> Scored:  # fmt: skip
-    risk = np.empty(spool.rows, np.float32)
-    anomaly = np.empty(spool.rows, np.float32)
-    behaviour = np.empty(spool.rows, np.int8)
-    probability = np.full(spool.rows, np.nan, np.float32)
-    kind = np.full(spool.rows, -1, np.int16)
-    at = 0
+    judged = Judged(spool.rows)
     for verdicts in in_order(partial(_judged, model, x, threshold) for x in spool.features()):
-        part = slice(at, at + len(verdicts.risk_score))
-        risk[part], anomaly[part], behaviour[part] = verdicts.risk_score, verdicts.scores.anomaly_score, verdicts.behaviour
-        if verdicts.scores.attack_probability is not None and verdicts.scores.attack_class is not None:
-            probability[part], kind[part] = verdicts.scores.attack_probability, verdicts.scores.attack_class
-        at = part.stop
-        progress(f"{at:,} conns scored")
-    _raise(spool, told, risk, behaviour)
+        judged.add(verdicts)
+        progress(f"{judged.rows:,} conns scored")
+    judged.raise_told(spool, told)
     cut = model.spec.threshold if threshold is None else threshold
-    order = risk + anomaly * 1e-3
-    wanted = CANDIDATES
-    while True:
-        first = _largest(order, wanted)
-        identity = spool.identity(first)
-        kinds = kind_names(model.attack_classes, behaviour[first], probability[first], kind[first])
-        groups, sizes = _group(identity, kinds, top)
-        if len(groups) >= top or wanted >= min(MOST_CANDIDATES, len(order)) or risk[first[-1]] < WORTH_A_LOOK:
-            break
-        wanted *= 8  # one scan can fill many lines
-    named = _class_names(model, kind[first])
-    why = _explain(model, spool, first[groups], told)
-    findings = [
-        Finding(
-            conn={name: identity[name][int(i)] for name in IDENTITY},
-            risk_score=float(risk[first[i]]),
-            anomaly_score=float(anomaly[first[i]]),
-            attack_probability=None if np.isnan(probability[first[i]]) else float(probability[first[i]]),
-            attack_class=named[int(i)],
-            behaviour=BEHAVIOURS[behaviour[first[i]]].name if behaviour[first[i]] >= 0 else None,
-            reasons=reasons,
-            alert=bool(risk[first[i]] >= cut),
-            alike=int(size),
-        )
-        for i, size, reasons in zip(groups, sizes, why, strict=True)
-    ]
+    rows = judged.like(only)
+    findings = rank(spool, model, judged, rows, told, top=top, cut=cut)
     if out is not None:
-        explained = first[:EXPLAINED_ROWS]
-        said = dict(zip(explained.tolist(), _explain(model, spool, explained, told), strict=True))
-        _write(spool, out, model, risk, anomaly, probability, kind, cut, said)
-    return Scored(reading, int((risk >= cut).sum()), cut, findings, model.version, trained_on)
+        explained = judged.largest(EXPLAINED_ROWS)
+        _write(spool, out, model, judged, cut, dict(zip(explained.tolist(), reasons(model, spool, explained, told), strict=True)))
+    return Scored(reading, int((judged.risk[rows] >= cut).sum()), cut, findings, model.version, trained_on)
 
 
 def _judged(model: Model, x: np.ndarray, threshold: float | None) -> Iterator[Verdicts]:
     yield judge(model, x, threshold)
-
-
-def _largest(values: np.ndarray, n: int) -> np.ndarray:
-    if len(values) > n:
-        some = np.argpartition(-values, n)[:n]
-        return some[np.lexsort((some, -values[some]))]
-    return np.lexsort((np.arange(len(values)), -values))
-
-
-def _class_names(model: Model, kind: np.ndarray) -> list[str | None]:
-    return [model.attack_classes[k] if k >= 0 else None for k in kind]
-
-
-def _group(identity: pl.DataFrame, kinds: Sequence[str], top: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the strongest row of each group that would be one alert, and how many are alike among the candidates."""
-    columns = (identity[n].to_list() for n in ("sensor", "id.orig_h", "id.resp_h", "id.resp_p", "proto"))
-    keys = [(k, n, *in_common(k, s or "", t or "", f"{p}/{o}")) for k, n, s, t, p, o in zip(kinds, *columns, strict=True)]
-    sizes = Counter(keys)
-    first = {key: i for i, key in reversed(list(enumerate(keys)))}
-    groups = sorted(first.values())[:top]
-    return np.array(groups, np.int64), np.array([sizes[keys[i]] for i in groups], np.int64)
-
-
-def _explain(model: Model, spool: Spool, rows: np.ndarray, told: Told) -> list[str]:
-    if not len(rows):
-        return []
-    x = spool.matrix(rows)
-    verdicts: Verdicts = judge(model, x)
-    why = explain(model, x, verdicts, np.arange(len(rows)))
-    if not told:
-        return why
-    uids = spool.identity(rows)["uid"].to_list()
-    return [f"{told[uid][1]}; {text}" if uid in told else text for uid, text in zip(uids, why, strict=True)]
 
 
 def _names(paths: Sequence[Path | BinaryIO], reading: Reading, progress: Callable[[str], None]) -> NameWatch:
@@ -326,22 +240,6 @@ def _told_by_names(watch: NameWatch, conns: Iterator[pl.DataFrame]) -> Told:
     return {uid: (score, f"DNS tunnel: {words(zone, n, size)}") for uids, score, zone, n, size in rows for uid in uids}
 
 
-def _raise(spool: Spool, told: Told, risk: np.ndarray, behaviour: np.ndarray) -> None:
-    """Raise the risk of conns that other logs tell of: one more independent doubt less."""
-    if not told:
-        return
-    level = pl.DataFrame(
-        {"uid": list(told), "level": [score for score, _ in told.values()]}, schema={"uid": pl.String, "level": pl.Float32}
-    )
-    at = 0
-    for path, height in spool.parts:
-        found = pl.read_ipc(path, columns=["uid"]).with_row_index("i").join(level, on="uid")
-        rows = at + found["i"].to_numpy().astype(np.int64)
-        risk[rows] = 100.0 - (100.0 - risk[rows]) * (1.0 - BEHAVIOUR_WEIGHT * found["level"].to_numpy())
-        behaviour[rows] = BEHAVIOUR_NAMES.index("dns_tunnel")
-        at += height
-
-
 _SINKS: dict[str, Callable[[pl.LazyFrame, Path], object]] = {
     ".parquet": lambda frame, path: frame.sink_parquet(path, compression="zstd", compression_level=1),
     ".csv": lambda frame, path: frame.sink_csv(path),
@@ -349,20 +247,17 @@ _SINKS: dict[str, Callable[[pl.LazyFrame, Path], object]] = {
 }
 
 
-def _write(
-    spool: Spool, out: Path, model: Model, risk: np.ndarray, anomaly: np.ndarray, probability: np.ndarray,
-    kind: np.ndarray, cut: float, words: dict[int, str],
-) -> None:  # fmt: skip
+def _write(spool: Spool, out: Path, model: Model, judged: Judged, cut: float, words: dict[int, str]) -> None:
     at = 0
     scored = []
     for path, height in spool.parts:
         part = slice(at, at + height)
         frame = pl.read_ipc(path).with_columns(
-            attack_probability=pl.Series(probability[part], nan_to_null=True),
-            attack_class=pl.Series(_class_names(model, kind[part]), dtype=pl.String),
-            anomaly_score=pl.Series(anomaly[part]),
-            risk_score=pl.Series(risk[part]),
-            alert=pl.Series(risk[part] >= cut),
+            attack_probability=pl.Series(judged.probability[part], nan_to_null=True),
+            attack_class=pl.Series(class_names(model, judged.attack_class[part]), dtype=pl.String),
+            anomaly_score=pl.Series(judged.anomaly[part]),
+            risk_score=pl.Series(judged.risk[part]),
+            alert=pl.Series(judged.risk[part] >= cut),
             reasons=pl.Series([words.get(i, "") for i in range(at, at + height)]),
         )
         target = path.with_suffix(".scored.arrow")

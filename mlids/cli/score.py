@@ -14,12 +14,16 @@ import typer
 from mlids.cli.output import Progress, console, safe
 
 if TYPE_CHECKING:
-    from mlids.score import Finding, Scored
+    from mlids.findings import Finding
+    from mlids.score import Scored
 
 
 def score(
     paths: Annotated[list[str], typer.Argument(help="Zeek logs (TSV, JSON, .gz, .zst), folders, or - for standard input.")],
     top: Annotated[int, typer.Option(min=0, max=10_000, help="How many findings to print.")] = 20,
+    behaviour: Annotated[
+        str | None, typer.Option(help="Rank only what looks first of all like this: beacon, horizontal_scan, dns_tunnel, …")
+    ] = None,
     format: Annotated[str, typer.Option(help="table, json or csv.")] = "table",  # noqa: A002
     out: Annotated[Path | None, typer.Option(help="One row per conn into FILE.parquet, .csv or .jsonl.")] = None,
     model: Annotated[str | None, typer.Option(help="A trained model: a file, a folder or models:/mlids-conn@production.")] = None,
@@ -40,14 +44,14 @@ def score(
     with Progress() as progress:
         scored = score_logs(
             sources, model=pipeline.open_model(model) if model else None, train=train or (), networks=networks,
-            sensor=sensor, top=top, out=out, threshold=threshold, progress=progress,
+            sensor=sensor, top=top, behaviour=behaviour, out=out, threshold=threshold, progress=progress,
         )  # fmt: skip
     if format == "json":
         print(json.dumps(_as_json(scored), default=str, ensure_ascii=True))
     elif format == "csv":
         print(_as_csv(scored.findings), end="")
     else:
-        _print_table(scored, out)
+        _print_table(scored, out, behaviour)
     if format != "table":
         _warn(scored)
 
@@ -102,7 +106,7 @@ def _no_formula(value: object) -> object:
     return value
 
 
-def _print_table(scored: Scored, out: Path | None) -> None:
+def _print_table(scored: Scored, out: Path | None, behaviour: str | None) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -111,9 +115,11 @@ def _print_table(scored: Scored, out: Path | None) -> None:
     reading = scored.reading
     screen.print(f"{reading.rows:,} conns from {reading.files:,} file{'s' * (reading.files != 1)}; learned from {scored.trained_on}.")
     if scored.alerts:
-        screen.print(f"[bold]{scored.alerts:,} conns[/] reach a risk score of {scored.threshold:.0f} or more.")
+        like = f" that look first of all like {behaviour}" if behaviour else ""
+        screen.print(f"[bold]{scored.alerts:,} conns{like}[/] reach a risk score of {scored.threshold:.0f} or more.")
     else:
-        screen.print(f"[bold green]Nothing stands out[/]: no conn reaches a risk score of {scored.threshold:.0f} of 100.")
+        like = f" that looks first of all like {behaviour}" if behaviour else ""
+        screen.print(f"[bold green]Nothing stands out[/]: no conn{like} reaches a risk score of {scored.threshold:.0f} of 100.")
         if scored.findings:
             screen.print("The least ordinary ones, for what they are worth:")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)

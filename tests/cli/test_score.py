@@ -6,15 +6,14 @@ import csv
 import io
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from tests.cli import forked
 from tests.conftest import CONN_HEADER, conn_line
 
-MLIDS = Path(sys.executable).with_name("mlids")
 COLUMNS = [
     "uid", "ts", "sensor", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto",
     "attack_probability", "attack_class", "anomaly_score", "risk_score", "alert", "reasons",
@@ -22,7 +21,7 @@ COLUMNS = [
 
 
 def mlids(*args: object, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([MLIDS, *map(str, args)], input=stdin, capture_output=True, check=False, timeout=120)
+    return forked.run([*map(str, args)], stdin)
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +172,22 @@ def test_one_scan_is_one_line_and_a_day_of_the_internet_is_readable(real_data: P
     assert max(f["alike"] for f in found) > 10_000
     beacons = [f for f in found if f["behaviour"] == "beacon"]
     assert [(f["id.orig_h"], f["id.resp_h"]) for f in beacons] == [("73.54.23.243", "64.225.56.201")]
+
+
+def test_one_behaviour_alone_and_the_one_true_beacon_heads_it(real_data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "all.parquet"
+    done = mlids("score", real_data / "rita/2024-04-19", "--behaviour", "beacon", "--format", "json", "--top", 3, "--out", out)
+    told = json.loads(done.stdout)
+    first = told["findings"][0]
+    assert (first["id.orig_h"], first["id.resp_h"]) == ("73.54.23.243", "64.225.56.201")
+    assert {f["behaviour"] for f in told["findings"]} == {"beacon"} and told["alerts"] == 0
+    written = pl.read_parquet(out)
+    assert written.height == told["rows"] and written["alert"].sum() > 1_000, "the file has all conns, whatever is ranked"
+
+
+def test_a_behaviour_that_nothing_looks_like_gives_an_empty_list(tmp_path: Path) -> None:
+    (tmp_path / "conn.log").write_text(CONN_HEADER + "".join(conn_line(f"C{n}") for n in range(30)))
+    done = mlids("score", tmp_path / "conn.log", "--behaviour", "lateral_movement")
+    assert done.returncode == 0 and "no conn that looks first of all like lateral_movement" in " ".join(done.stdout.decode().split())
+    wrong = mlids("score", tmp_path / "conn.log", "--behaviour", "beacons")
+    assert wrong.returncode == 2 and b"horizontal_scan, vertical_scan" in wrong.stderr
