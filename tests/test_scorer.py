@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from mlids.synth.draft import CONN_NAMES, written_order
 from mlids.synth.site import Site
 from mlids.zeek.types import CONN
 from mlids.zeek.writer import header_lines, tsv_rows
+from tests import forked
 
 NOW = datetime(2026, 11, 6, 9, 0, tzinfo=UTC)
 
@@ -79,9 +79,9 @@ def test_alerts_arrive_and_a_second_run_goes_on(live) -> None:  # type: ignore[n
 def test_a_scorer_far_behind_keeps_its_time_and_its_place(live) -> None:  # type: ignore[no-untyped-def]
     log, name, _ = live
     rows = traffic()
-    for _ in range(120):
+    for _ in range(90):
         append(log, rows)
-    total = 120 * rows.height
+    total = 90 * rows.height
     began = time.monotonic()
     first = pipeline.score_live(name, 3)
     assert 0 < first["rows"] < total and time.monotonic() - began < 10, "it ended in time though there was more to read"
@@ -89,7 +89,7 @@ def test_a_scorer_far_behind_keeps_its_time_and_its_place(live) -> None:  # type
     assert held["rows"] == first["rows"], "and knows how far it was"
     done = first
     while done["rows"] < total and time.monotonic() - began < 120:
-        done = pipeline.score_live(name, 8)
+        done = pipeline.score_live(name, 4)
     assert done["rows"] == total
     keys = sum(p.stat().st_size for p in (load_settings().state / name / "scored").glob("*.keys")) // 8
     assert keys == total, "every row is recorded as scored, and none of them twice"
@@ -112,17 +112,17 @@ def test_serve_stops_at_once_when_asked(live) -> None:  # type: ignore[no-untype
     assert child.returncode == 0 and time.monotonic() - began < 5 and json.loads(out)[0]["rows"] == 200
 
 
-def test_a_rule_holds_back_what_a_running_scorer_would_tell(live) -> None:  # type: ignore[no-untyped-def]
+def test_a_rule_holds_back_what_a_running_scorer_would_tell(live, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     log, name, _ = live
-    mlids = Path(sys.executable).with_name("mlids")
+    monkeypatch.setenv("COLUMNS", "400")
 
     def told(*words: str) -> str:
-        return subprocess.run(
-            [mlids, "alerts", *words], check=True, capture_output=True, text=True, timeout=60, env=os.environ | {"COLUMNS": "400"}
-        ).stdout
+        done = forked.run(["alerts", *words])
+        assert done.returncode == 0, done.stderr
+        return done.stdout.decode()
 
     rows = traffic()
-    scorer = Thread(target=lambda: done.append(pipeline.score_live(name, 25)))
+    scorer = Thread(target=lambda: done.append(pipeline.score_live(name, 20)))
     done: list[dict[str, object]] = []
     scorer.start()
     append(log, rows)

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.cli import forked
+from tests import forked
 from tests.conftest import CONN_HEADER, conn_line
 
 COLUMNS = [
