@@ -11,7 +11,7 @@ import pytest
 
 from mlids.errors import ModelError
 from mlids.features import context as module
-from mlids.features import kernel
+from mlids.features import flow, kernel
 from mlids.features.context import FAILED_STATES, Context
 from mlids.features.extract import Extractor, conn_columns
 from mlids.features.spec import FEATURES, NAMES, POSITION
@@ -97,6 +97,16 @@ def test_batches_and_restarts_change_nothing(real_conns: pl.DataFrame, seed: int
         if rng.random() < 0.5:
             live = Extractor(context=Context.load(stored(live.context)))
     assert np.array_equal(whole, np.concatenate(parts))
+
+
+def test_texts_asked_once_or_row_by_row_give_the_same_numbers(real_data: Path) -> None:
+    """Many rows share what is told of a text, few are asked each by itself: a live batch is few, a day is many."""
+    logs = [log for name in ("stratosphere", "otrf", "iot23") for log in (real_data / name).rglob("*conn.log*")]
+    conns = conns_of(*sorted(logs))
+    assert conns.height > 3 * flow._FEW and conns["service"].null_count() and conns["id.orig_h"].str.contains(":").any()
+    whole = flow.flow_features(conns)
+    pieces = pl.concat([flow.flow_features(conns.slice(at, 1_000)) for at in range(0, conns.height, 1_000)])
+    assert whole.equals(pieces.select(whole.columns))
 
 
 def test_addresses_may_be_renamed(real_conns: pl.DataFrame) -> None:
