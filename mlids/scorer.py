@@ -41,7 +41,8 @@ from mlids.zeek.types import ended
 log = logging.getLogger(__name__)
 
 BATCH_ROWS = 2_048
-FEW_ROWS = 64
+# A look costs the same for one row as for a thousand: where a look brings few, the next comes after CALM times the poll interval.
+FEW_ROWS, CALM = 64, 3
 PUBLISH_S = 1.0
 FLUSH_S = 2.0
 RULES_S = 5.0
@@ -172,7 +173,7 @@ class Scorer:
                 failures += 1
                 continue
             if took < BATCH_ROWS:  # caught up; a look costs the same however few rows it brings
-                self._wait(self._poll_s * (2 if took < FEW_ROWS else 1), until)
+                self._wait(self._poll_s * (CALM if took < FEW_ROWS else 1), until)
 
     def _round(self) -> int:
         """Take what is there, score it, and return how many conns it was."""

@@ -73,7 +73,7 @@ class Settings(BaseSettings):
     elastic_ca_file: Path | None = Field(None, description="CA certificate that signed the server's.")
     elastic_prefix: Name = Field("mlids", description="Index prefix: PREFIX-YYYY.MM.DD.")
     poll_interval_s: float = Field(
-        0.25, gt=0, le=60, description="Seconds between two looks at a growing log; twice that while it is calm."
+        0.25, gt=0, le=60, description="Seconds between two looks at a growing log; three times that while it is calm."
     )
 
     lag_bound_s: float = Field(300.0, gt=0, le=86_400, description="Seconds that live scoring may be behind before the watch task fails.")
