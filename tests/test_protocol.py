@@ -166,13 +166,14 @@ def test_the_command_shows_every_capture_and_says_what_flatters(run: tuple[str, 
 
 def test_the_command_tests_a_capture_of_its_own(real_data: Path, tmp_path: Path) -> None:
     out = tmp_path / "metrics.json"
-    command = [MLIDS, "evaluate", "--train", real_data / MIXED, real_data / QUIET, "--test", real_data / C2, "--seeds", "1", "--out", out]
+    command = [MLIDS, "evaluate", "--train", real_data / C2, real_data / QUIET, "--test", real_data / MIXED, "--seeds", "1", "--out", out]
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert "labeled-conn.log" in done.stdout and "flattering" in done.stdout
+    assert "conn.log.labeled" in done.stdout and "flattering" in done.stdout
     figures = json.loads(out.read_text())
-    assert figures["about"]["train"] == ["conn.log.labeled", "CTU-Honeypot-Capture-4-1.conn.log.labeled"]
-    assert list(figures["captures"]) == figures["about"]["test"] == ["labeled-conn.log"]
+    assert figures["about"]["train"] == ["labeled-conn.log", "CTU-Honeypot-Capture-4-1.conn.log.labeled"]
+    assert list(figures["captures"]) == figures["about"]["test"] == ["conn.log.labeled"]
+    assert figures["pooled"]["n_attack"] == 4_195 and figures["pooled"]["hybrid"]["recall_at_fpr_1pct"] > 0.5
 
 
 def test_the_command_says_what_is_missing(real_data: Path) -> None:
