@@ -66,13 +66,11 @@ class Judged:
         level = pl.DataFrame(
             {"uid": list(told), "level": [score for score, _ in told.values()]}, schema={"uid": pl.String, "level": pl.Float32}
         )
-        at = 0
-        for path, height in spool.parts:
-            found = pl.read_ipc(path, columns=["uid"]).with_row_index("i").join(level, on="uid")
-            rows = at + found["i"].to_numpy().astype(np.int64)
+        for part in spool.parts:
+            found = pl.read_ipc(part.path, columns=["uid"]).with_row_index("i").join(level, on="uid")
+            rows = part.start + found["i"].to_numpy().astype(np.int64)
             self.risk[rows] = 100.0 - (100.0 - self.risk[rows]) * (1.0 - BEHAVIOUR_WEIGHT * found["level"].to_numpy())
             self.behaviour[rows] = BEHAVIOUR_NAMES.index("dns_tunnel")
-            at += height
 
     def like(self, behaviour: str | None) -> np.ndarray:
         """Return the rows that look first of all like a behaviour; all of them for None."""

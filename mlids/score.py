@@ -168,7 +168,7 @@ def score_logs(
             trained_on = "these very rows: no trained model was given"
             x = sample.x
             model = fit_unlabelled(x if len(x) > 1 else np.repeat(x, 2, axis=0))
-        visits = (pl.read_ipc(path, columns=["id.resp_h"]) for path, _ in spool.parts)
+        visits = (pl.read_ipc(part.path, columns=["id.resp_h"]) for part in spool.parts)
         return _score(
             spool, model, reading, trained_on, _told_by_names(watch, visits), top=top, only=behaviour, out=out, threshold=threshold,
             progress=progress,
@@ -214,6 +214,7 @@ def _score(
 
 
 def _judged(model: Model, x: np.ndarray, threshold: float | None) -> Iterator[Verdicts]:
+    """Yield the verdicts of some rows; a generator, so that the thread that asks for them does the work."""
     yield judge(model, x, threshold)
 
 
@@ -248,22 +249,20 @@ _SINKS: dict[str, Callable[[pl.LazyFrame, Path], object]] = {
 
 
 def _write(spool: Spool, out: Path, model: Model, judged: Judged, cut: float, words: dict[int, str]) -> None:
-    at = 0
     scored = []
-    for path, height in spool.parts:
-        part = slice(at, at + height)
+    for path, start, height in spool.parts:
+        rows = slice(start, start + height)
         frame = pl.read_ipc(path).with_columns(
-            attack_probability=pl.Series(judged.probability[part], nan_to_null=True),
-            attack_class=pl.Series(class_names(model, judged.attack_class[part]), dtype=pl.String),
-            anomaly_score=pl.Series(judged.anomaly[part]),
-            risk_score=pl.Series(judged.risk[part]),
-            alert=pl.Series(judged.risk[part] >= cut),
-            reasons=pl.Series([words.get(i, "") for i in range(at, at + height)]),
+            attack_probability=pl.Series(judged.probability[rows], nan_to_null=True),
+            attack_class=pl.Series(class_names(model, judged.attack_class[rows]), dtype=pl.String),
+            anomaly_score=pl.Series(judged.anomaly[rows]),
+            risk_score=pl.Series(judged.risk[rows]),
+            alert=pl.Series(judged.risk[rows] >= cut),
+            reasons=pl.Series([words.get(i, "") for i in range(start, start + height)]),
         )
         target = path.with_suffix(".scored.arrow")
         frame.write_ipc(target)
         scored.append(target)
-        at += height
     aside = out.with_name(f".{out.name}.part")
     try:
         _SINKS[out.suffix](pl.scan_ipc(scored), aside)

@@ -172,7 +172,7 @@ class Scorer:
                 self._wait(self._backoff(failures), until)
                 failures += 1
                 continue
-            if took < BATCH_ROWS:  # caught up; a look costs the same however few rows it brings
+            if took < BATCH_ROWS:  # caught up
                 self._wait(self._poll_s * (CALM if took < FEW_ROWS else 1), until)
 
     def _round(self) -> int:

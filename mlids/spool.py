@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -14,12 +15,24 @@ from mlids.features.spec import NAMES
 FIT_ROWS = 65_536
 
 
+class Part(NamedTuple):
+    """Some rows of a spool that were added at once: who took part, in which file, and where the rows stand."""
+
+    path: Path
+    start: int
+    rows: int
+
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        """Say which of some rows of the spool are in here."""
+        return (rows >= self.start) & (rows < self.start + self.rows)
+
+
 class Spool:
     """Identity and features of all rows on disk, in order, so that two passes need no second reading."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.parts: list[tuple[Path, int]] = []
+        self.parts: list[Part] = []
         self.rows = 0
         self._features = folder / "features.f32"
 
@@ -34,42 +47,35 @@ class Spool:
             raise StoreError(
                 f"{self._folder}: {error.strerror or error}; scoring needs about 480 bytes a row there (set TMPDIR)"
             ) from error
-        self.parts.append((path, identity.height))
+        self.parts.append(Part(path, self.rows, identity.height))
         self.rows += identity.height
 
     def features(self) -> Iterator[np.ndarray]:
         """Yield the feature matrix as it was added, columns contiguous; what is not looked at is not read."""
-        start = 0
-        for _, height in self.parts:
-            yield self._block(start, height)
-            start += height
+        return (self._block(part) for part in self.parts)
 
-    def _block(self, start: int, height: int) -> np.ndarray:
+    def _block(self, part: Part) -> np.ndarray:
         width = len(NAMES)
-        return np.memmap(self._features, np.float32, "c", offset=start * width * 4, shape=(width, height)).T
+        return np.memmap(self._features, np.float32, "c", offset=part.start * width * 4, shape=(width, part.rows)).T
 
     def identity(self, rows: np.ndarray) -> pl.DataFrame:
         """Return the identity of chosen rows, in the order asked for."""
         found = []
-        start = 0
-        for path, height in self.parts:
-            wanted = rows[(rows >= start) & (rows < start + height)]
+        for part in self.parts:
+            wanted = rows[part.of(rows)]
             if len(wanted):
-                part = pl.read_ipc(path)[(wanted - start).tolist()]
-                found.append(part.with_columns(_row=pl.Series(wanted.astype(np.int64))))
-            start += height
+                held = pl.read_ipc(part.path)[(wanted - part.start).tolist()]
+                found.append(held.with_columns(_row=pl.Series(wanted.astype(np.int64))))
         order = pl.DataFrame({"_row": rows.astype(np.int64)})
         return order.join(pl.concat(found), on="_row", how="left", maintain_order="left")
 
     def matrix(self, rows: np.ndarray) -> np.ndarray:
         """Return the features of chosen rows."""
         out = np.empty((len(rows), len(NAMES)), np.float32)
-        start = 0
-        for _, height in self.parts:
-            wanted = (rows >= start) & (rows < start + height)
+        for part in self.parts:
+            wanted = part.of(rows)
             if wanted.any():
-                out[wanted] = self._block(start, height)[rows[wanted] - start]
-            start += height
+                out[wanted] = self._block(part)[rows[wanted] - part.start]
         return out
 
 
@@ -78,36 +84,24 @@ class Sample:
 
     def __init__(self, size: int = FIT_ROWS, seed: int = 0) -> None:
         self._size, self._rng = size, np.random.default_rng(seed)
-        self._keys = np.empty(0)
-        self._numbers = np.empty(0, np.int64)  # of the rows in the stream
-        self._x = np.empty((0, len(NAMES)), np.float32)
+        self._keys = np.full(size, np.inf)  # the rows with the smallest are the sample; infinite: a place still free
+        self._numbers = np.zeros(size, np.int64)  # of the rows in the stream
+        self._x = np.empty((size, len(NAMES)), np.float32)
         self._seen = 0
 
     @property
     def x(self) -> np.ndarray:
         """The rows taken, in the order of the stream."""
-        return self._x[np.argsort(self._numbers)]
+        held = np.flatnonzero(np.isfinite(self._keys))
+        return self._x[held[np.argsort(self._numbers[held])]]
 
     def add(self, x: np.ndarray) -> None:
-        """Offer rows."""
+        """Offer rows; those that are taken get the places of those that go."""
         keys = self._rng.random(len(x))
-        numbers = np.arange(self._seen, self._seen + len(x))
+        offered = np.flatnonzero(keys < self._keys.max())
+        if len(offered):
+            going = np.argpartition(np.concatenate([self._keys, keys[offered]]), self._size)[self._size :]
+            places = going[going < self._size]
+            taken = np.delete(offered, going[going >= self._size] - self._size)
+            self._keys[places], self._numbers[places], self._x[places] = keys[taken], self._seen + taken, x[taken]
         self._seen += len(x)
-        held = len(self._keys)
-        if held == self._size:
-            some = keys < self._keys.max()
-            x, keys, numbers = x[some], keys[some], numbers[some]
-        every = np.concatenate([self._keys, keys])
-        taken = np.ones(len(every), bool)
-        if len(every) > self._size:
-            taken[np.argpartition(every, self._size)[self._size :]] = False
-        # The rows that stay keep their places; the new ones take those of the rows that go.
-        coming, free = np.flatnonzero(taken[held:]), np.flatnonzero(~taken[:held])
-        more = len(coming) - len(free)
-        into = np.concatenate([free, np.arange(held, held + more)])
-        for name, new in (("_keys", keys), ("_numbers", numbers), ("_x", x)):
-            array = getattr(self, name)
-            if more:
-                array = np.concatenate([array, np.empty((more, *array.shape[1:]), array.dtype)])
-            array[into] = new[coming]
-            setattr(self, name, array)

@@ -114,11 +114,10 @@ def _print_table(scored: Scored, out: Path | None, behaviour: str | None) -> Non
     screen = console()
     reading = scored.reading
     screen.print(f"{reading.rows:,} conns from {reading.files:,} file{'s' * (reading.files != 1)}; learned from {scored.trained_on}.")
+    like = f" that look{'' if scored.alerts else 's'} first of all like {behaviour}" if behaviour else ""
     if scored.alerts:
-        like = f" that look first of all like {behaviour}" if behaviour else ""
         screen.print(f"[bold]{scored.alerts:,} conns{like}[/] reach a risk score of {scored.threshold:.0f} or more.")
     else:
-        like = f" that looks first of all like {behaviour}" if behaviour else ""
         screen.print(f"[bold green]Nothing stands out[/]: no conn{like} reaches a risk score of {scored.threshold:.0f} of 100.")
         if scored.findings:
             screen.print("The least ordinary ones, for what they are worth:")
