@@ -67,7 +67,7 @@ class Bench:
         path.write_text(json.dumps(list(held.values()), indent=1) + "\n")
 
 
-_INGEST = "import sys; from pathlib import Path; from datetime import date; from mlids.lake import Lake; print(Lake(Path(sys.argv[1])).ingest('hq', date(2026, 11, 4), sorted(Path(sys.argv[2]).iterdir())).rows)"
+_INGEST = "import sys; from pathlib import Path; from datetime import date; from mlids.ingest.lake import Lake; print(Lake(Path(sys.argv[1])).ingest('hq', date(2026, 11, 4), sorted(Path(sys.argv[2]).iterdir())).rows)"
 _POLARS_CSV = """
 import sys, polars as pl
 from pathlib import Path

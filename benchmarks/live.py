@@ -26,7 +26,7 @@ from mlids.synth.attacks import SCENARIOS, Cast
 from mlids.synth.draft import CONN_NAMES
 from mlids.synth.growing import GrowingLog
 from mlids.synth.site import Site
-from tests.sshd import Sshd, start_sshd
+from tests.support.sshd import Sshd, start_sshd
 
 Row = tuple[str, float, str, float, str, str]
 MLIDS = Path(sys.executable).with_name("mlids")

@@ -10,7 +10,7 @@ import time
 from datetime import date
 from pathlib import Path
 
-from tests.sshd import start_sshd
+from tests.support.sshd import start_sshd
 
 DAY = date(2026, 11, 4)
 SIZE = 400 << 20
@@ -59,9 +59,9 @@ def _sftp(work: Path, port: int, day: Path) -> float:
 
 
 def _pull(work: Path, port: int) -> float:
+    from mlids.ingest.pull import pull_day
+    from mlids.ingest.sftp import SftpArchive
     from mlids.settings import Sensor
-    from mlids.sources.pull import pull_day
-    from mlids.sources.sftp import SftpArchive
 
     sensor = Sensor(name="bench", host="127.0.0.1", port=port, user=getpass.getuser(), key_file=work / "client", logs=str(work / "logs"))
     began = time.perf_counter()

@@ -20,9 +20,9 @@ from datetime import date
 from pathlib import Path
 import polars as pl
 from mlids.features.extract import conn_columns
-from mlids.lake import Lake
-from mlids.checkpoint import SCORED
-from mlids.reconcile import ScoredRecord
+from mlids.ingest.lake import Lake
+from mlids.scoring.checkpoint import SCORED
+from mlids.scoring.late import ScoredRecord
 record, at = ScoredRecord(Path(sys.argv[1]) / "state" / "hq" / SCORED), 0
 for frame in Lake(Path(sys.argv[1]) / "lake").batches("conn", "hq", [date.fromisoformat(sys.argv[2])]):
     frame = conn_columns(frame).with_row_index("nr", at)

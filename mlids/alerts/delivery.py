@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mlids.alerts.aggregation import Gatherer
 from mlids.alerts.database import Database
 from mlids.alerts.document import Alert
-from mlids.alerts.gather import Gatherer
-from mlids.alerts.sinks import Refused, Sink
+from mlids.alerts.sinks.base import Refused, Sink
 from mlids.alerts.suppression import Rule
 from mlids.errors import StoreError
 

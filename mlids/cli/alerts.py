@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from mlids.cli.line import Json, show
 from mlids.cli.output import console, safe
-from mlids.errors import InputError
-
-if TYPE_CHECKING:
-    from mlids.alerts.database import Database
 
 app = typer.Typer(help="List alerts; show one; judge it; hold back what you do not want to hear of again.")
 AlertId = Annotated[str, typer.Argument(help="The alert's id, or its beginning.")]
@@ -29,21 +25,6 @@ class Verdict(StrEnum):
     false_positive = "false-positive"
 
 
-def _database() -> Database:
-    from mlids import pipeline
-    from mlids.settings import load_settings
-
-    return pipeline.open_database(load_settings())
-
-
-def _find(database: Database, alert_id: str) -> dict[str, Any]:
-    """Return the one alert whose id begins like this. Raises InputError when it is none, or several."""
-    found = database.alerts(limit=2, starting_with=alert_id)
-    if len(found) != 1:
-        raise InputError(f"{'several alerts begin' if found else 'no alert begins'} with {alert_id!r}; `mlids alerts` lists them")
-    return found[0]
-
-
 @app.callback(invoke_without_command=True)
 def latest(
     context: typer.Context,
@@ -54,8 +35,9 @@ def latest(
     """List the latest alerts; see the commands below for one of them."""
     if context.invoked_subcommand is not None:
         return
-    database = _database()
-    found = database.alerts(limit=limit, suppressed=suppressed)
+    from mlids import pipeline
+
+    found = pipeline.list_alerts(limit=limit, suppressed=suppressed)
     if as_json:
         show(found, True)
         return
@@ -64,7 +46,7 @@ def latest(
         for a in found
     ]
     _table(("id", "risk", "when (UTC)", "sensor", "from", "to", "conns", "why"), rows, "no alerts yet")
-    held = sum(r["conns"] for r in database.rules_in_force())
+    held = sum(r["conns"] for r in pipeline.suppression_rules(in_force=True))
     if held:
         console().print(f"{held:,} conns were held back by rules: mlids alerts rules")
 
@@ -91,16 +73,18 @@ def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], empty: str
 @app.command("show")
 def show_one(alert_id: AlertId, as_json: Json = False) -> None:
     """Show all that is known of one alert."""
-    show(_find(_database(), alert_id), as_json)
+    from mlids import pipeline
+
+    show(pipeline.find_alert(alert_id), as_json)
 
 
 @app.command()
 def verdict(alert_id: AlertId, verdict: Verdict, note: Annotated[str | None, typer.Option(help="A word to it.")] = None) -> None:
     """Say whether an alert was right; the next training learns from it."""
-    database = _database()
-    found = _find(database, alert_id)
-    database.put_verdict(found["id"], verdict.value.replace("-", " "), getpass.getuser(), note)
-    print(f"{found['id']}: {verdict.value}")
+    from mlids import pipeline
+
+    found = pipeline.give_verdict(alert_id, verdict.value.replace("-", " "), who=getpass.getuser(), note=note)
+    print(f"{found}: {verdict.value}")
 
 
 @app.command()
@@ -115,33 +99,28 @@ def suppress(
     days: Annotated[float | None, typer.Option(min=0.01, max=3_650, help="The rule ends after so many days; else it stays.")] = None,
 ) -> None:
     """Hold back conns that match, from now on, and hide stored alerts that consist of nothing else."""
-    from dataclasses import replace
+    from mlids import pipeline
 
-    from mlids.alerts.suppression import checked, like
-    from mlids.labels import FAMILIES
-
-    database = _database()
-    facts: dict[str, Any] = {"kind": kind, "src": src, "dst": dst, "port": port, "sensor": sensor}
-    if alert is not None:
-        facts = like(_find(database, alert)) | {k: v for k, v in facts.items() if v is not None}
-    rule = checked(**facts, known=[*FAMILIES, *database.kinds()])
-    if days is not None:
-        rule = replace(rule, expires_at=datetime.now(UTC) + timedelta(days=days))
-    number = database.add_rule(rule, why, getpass.getuser())
-    print(f"rule {number}: {_words(rule.__dict__)}; scorers take it up within seconds. Take it back: mlids alerts unsuppress {number}")
+    rule = pipeline.suppress(why=why, who=getpass.getuser(), alert=alert, kind=kind, src=src, dst=dst, port=port, sensor=sensor, days=days)
+    number = rule["rule"]
+    print(f"rule {number}: {_words(rule)}; scorers take it up within seconds. Take it back: mlids alerts unsuppress {number}")
 
 
 @app.command()
 def unsuppress(rule: Annotated[int, typer.Argument(help="Number of the rule.")]) -> None:
     """Take a rule back; alerts that only it hid are shown again."""
-    _database().end_rule(rule)
+    from mlids import pipeline
+
+    pipeline.unsuppress(rule)
     print(f"rule {rule} is no longer in force")
 
 
 @app.command()
 def rules(as_json: Json = False) -> None:
     """List the rules, and how many conns each has held back."""
-    found = _database().rule_rows()
+    from mlids import pipeline
+
+    found = pipeline.suppression_rules()
     if as_json:
         show(found, True)
         return

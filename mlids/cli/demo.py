@@ -21,8 +21,8 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Another site.")] = 7,
 ) -> None:
     """Run the whole line: sensor, pull, lake, train, drift, live scoring, report."""
-    from mlids.demo import Demo, show_summary
-    from mlids.stack import check_installed
+    from mlids.demo.run import Demo, show_summary
+    from mlids.demo.stack import check_installed
 
     check_installed()
 

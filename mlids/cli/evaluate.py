@@ -41,30 +41,14 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:  # fmt: skip
     """Say how well the two forests find attacks on labelled networks that they have not seen."""
-    from mlids.errors import InputError
-    from mlids.files import write_aside
-    from mlids.protocol import evaluate as run
-    from mlids.protocol import load_capture
+    from mlids import pipeline
 
-    if not train or not (test or leave_one_out):
-        raise InputError("give --train with labelled logs, and --test with others or --leave-one-out")
     with Progress() as progress:
-
-        def load(paths: list[Path] | None) -> list[Any]:
-            found = []
-            for path in paths or []:
-                progress(f"reading {path}")
-                found.append(load_capture(path))
-            return found
-
-        figures = run(
-            load(train), load(calibrate), load(test), leave_one_out=leave_one_out, seeds=range(seeds), budget=budget, progress=progress
+        figures = pipeline.evaluate(
+            train or (), calibrate or (), test or (), leave_one_out=leave_one_out, seeds=seeds, budget=budget, out=out, progress=progress
         )
-    text = json.dumps(figures, indent=1)
-    if out is not None:
-        write_aside(out, text + "\n")
     if as_json:
-        print(text)
+        print(json.dumps(figures, indent=1))
     else:
         _print(figures)
         if out is not None:
@@ -82,13 +66,12 @@ _COLUMNS = {
 def _print(figures: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from mlids.evaluate import DETECTORS
-
+    everything = tuple(figures["about"]["detectors"])
     table = Table(title="captures the model has not seen", box=None, header_style="bold")
     for name in ("capture", "detector", "attacks", "benign", *_COLUMNS.values()):
         table.add_column(name, justify="left" if name in {"capture", "detector"} else "right", no_wrap=True)
     blocks: list[tuple[str, Any, tuple[str, ...]]] = [(name, c["all"], ("hybrid",)) for name, c in figures["captures"].items()]
-    blocks += [("pooled", figures["pooled"], DETECTORS), ("mean over captures", figures["macro"], DETECTORS)]
+    blocks += [("pooled", figures["pooled"], everything), ("mean over captures", figures["macro"], everything)]
     blocks += [("pooled, only implanted attacks", figures["implanted_only"]["pooled"], ("forest", "hybrid"))]
     for name, entry, detectors in blocks:
         for detector in detectors:

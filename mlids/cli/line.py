@@ -49,12 +49,10 @@ def ingest(
 
 def trust(sensor: Name, fingerprint: Annotated[str, typer.Option(help="SHA256:… as the sensor itself shows it.")]) -> None:
     """Add a sensor's host key after you compared its fingerprint."""
-    from mlids.settings import load_settings
-    from mlids.sources import ssh
+    from mlids import pipeline
 
-    settings = load_settings()
-    added = ssh.trust(settings.sensor(sensor), settings.known_hosts, fingerprint)
-    print(f"{sensor}: {added} is trusted now ({settings.known_hosts})")
+    done = pipeline.trust(sensor, fingerprint)
+    print(f"{sensor}: {done['fingerprint']} is trusted now ({done['known_hosts']})")
 
 
 def snapshot(start: Start, end: End, as_json: Json = False) -> None:
@@ -203,22 +201,12 @@ def synth(
     zone: Annotated[str, typer.Option(help="The sensor's time zone.")] = "UTC",
 ) -> None:
     """Write a made-up site's logs; the planted attacks' labels go to OUT-labels.jsonl."""
-    from datetime import timedelta
+    from mlids import pipeline
 
-    from mlids.errors import InputError
-    from mlids.synth.archive import save_labels, write_days
-    from mlids.synth.site import Site
-    from mlids.window import parse_day
-
-    if form not in {"tsv", "json"}:
-        raise InputError(f"--format {form}: use tsv or json")
-    start = parse_day(first)
-    labels = out.with_name(f"{out.name}-labels.jsonl")
-    labels.unlink(missing_ok=True)
-    span = [start + timedelta(days=n) for n in range(days)]
-    for day, rows, planted in write_days(out, Site(seed), span, flows=flows, attacks_per_day=attacks, form=form, zone=zone):
-        save_labels(labels, planted)
-        print(f"{day}: {rows:,} conns, {len(planted)} attacks ({', '.join(p.attack for p in planted) or 'none'})")
+    for day in pipeline.write_synthetic_logs(
+        out, first=first, days=days, flows=flows, attacks_per_day=attacks, form=form, seed=seed, zone=zone
+    ):
+        print(f"{day['day']}: {day['conns']:,} conns, {len(day['attacks'])} attacks ({', '.join(day['attacks']) or 'none'})")
 
 
 COMMANDS = (pull, ingest, trust, snapshot, train, promote, rollback, drift, report, serve, reconcile, status, doctor, synth)

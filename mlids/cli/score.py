@@ -14,8 +14,7 @@ import typer
 from mlids.cli.output import Progress, console, safe
 
 if TYPE_CHECKING:
-    from mlids.findings import Finding
-    from mlids.score import Scored
+    from mlids.pipeline import Finding, Scored
 
 
 def score(
@@ -35,15 +34,13 @@ def score(
     """Rank the connections of a log by how odd they are, and say why."""
     from mlids import pipeline
     from mlids.errors import InputError
-    from mlids.score import score_logs
 
     if format not in {"table", "json", "csv"}:
         raise InputError(f"--format {format}: use table, json or csv")
     sources: list[Path | BinaryIO] = [sys.stdin.buffer if p == "-" else Path(p) for p in paths]
-    networks = pipeline.check_networks(network or [])
     with Progress() as progress:
-        scored = score_logs(
-            sources, model=pipeline.open_model(model) if model else None, train=train or (), networks=networks,
+        scored = pipeline.score_logs(
+            sources, model=model, train=train or (), networks=network or (),
             sensor=sensor, top=top, behaviour=behaviour, out=out, threshold=threshold, progress=progress,
         )  # fmt: skip
     if format == "json":

@@ -1,1 +1,1 @@
-"""The two forests, how they are bundled as data, and how a verdict comes of them."""
+"""The two forests, the bundle that production loads, and the verdict on a row. No labels, files or services enter."""

@@ -13,7 +13,7 @@ from mlids.features.behaviours import measure
 from mlids.features.context import Columns, Context, context_columns
 from mlids.features.flow import PRIVATE_NETWORKS, flow_features
 from mlids.features.spec import BEHAVIOUR_COLUMNS, FEATURES, NAMES, POSITION
-from mlids.zeek.types import CONN
+from mlids.zeek.types import conn_columns
 
 # Rows that are prepared at once: asking polars costs the same for few and for many.
 _CHUNK_ROWS = 1 << 17
@@ -41,19 +41,6 @@ _RATES = {
 _USUAL_FROM_S = 3600.0
 # Steadiness says something from this many values on (RITA asks for as many).
 _STEADY_FROM = 4
-
-
-_CONN_TYPES = tuple((c.name, c.dtype) for c in CONN)
-
-
-def conn_columns(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the frame with every conn column present, in Zeek's types; missing ones are null."""
-    schema = frame.schema
-    if all(schema.get(name) == dtype for name, dtype in _CONN_TYPES):
-        return frame
-    wanted = [pl.col(c.name).cast(c.dtype, strict=False) if c.name in frame.columns else pl.lit(None, c.dtype).alias(c.name) for c in CONN]
-    rest = [name for name in frame.columns if name not in {c.name for c in CONN}]
-    return frame.select(*wanted, *rest)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,13 @@
-"""The composition root: reads settings, builds stores, chains stages. What the DAGs and the command line call.
+"""The composition root: reads settings, builds stores, chains stages. What the DAGs, the pages and the command line call.
 
 Each function takes and returns plain values (ids, paths, counts), so that they travel through XCom.
+Nothing under mlids but `demo` and `cli` imports it.
 """
 
+from typing import TYPE_CHECKING
+
+from mlids.pipeline.alerts import find_alert, give_verdict, list_alerts, suppress, suppression_rules, unsuppress
+from mlids.pipeline.batch import evaluate, score_logs, write_synthetic_logs
 from mlids.pipeline.days import (
     build_lake,
     build_lake_days,
@@ -16,6 +21,7 @@ from mlids.pipeline.days import (
     reconcile_unscored,
     span,
     training_span,
+    trust,
     warm_up,
 )
 from mlids.pipeline.doctor import doctor
@@ -31,9 +37,15 @@ from mlids.pipeline.stores import (
     open_sinks,
     sensor_names,
 )
-from mlids.pipeline.views import drift, overview, report, statuses
+from mlids.pipeline.views import drift, overview, report, report_file, statuses
+
+if TYPE_CHECKING:
+    from mlids.scoring.batch import Scored
+    from mlids.scoring.ranking import Finding
 
 __all__ = [
+    "Finding",
+    "Scored",
     "build_lake",
     "build_lake_days",
     "check_networks",
@@ -41,8 +53,12 @@ __all__ = [
     "days_to_pull",
     "doctor",
     "drift",
+    "evaluate",
     "evaluate_and_promote",
+    "find_alert",
+    "give_verdict",
     "ingest_paths",
+    "list_alerts",
     "open_archive",
     "open_database",
     "open_lake",
@@ -57,15 +73,22 @@ __all__ = [
     "reconcile_days",
     "reconcile_unscored",
     "report",
+    "report_file",
     "rollback",
     "score_live",
+    "score_logs",
     "sensor_names",
     "serve",
     "snapshot",
     "span",
     "statuses",
+    "suppress",
+    "suppression_rules",
     "train",
     "training_span",
+    "trust",
+    "unsuppress",
     "warm_up",
     "watch_live",
+    "write_synthetic_logs",
 ]

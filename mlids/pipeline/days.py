@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlids.errors import InputError, NoRowsError, SourceError
+from mlids.evidence.dns import NEEDED
 from mlids.pipeline.stores import open_archive, open_database, open_delivery, open_lake, open_record, open_registry, sensor_names
 from mlids.settings import Settings, load_settings
-from mlids.tunnels import NEEDED
 from mlids.window import Window, day_window, days_between, parse_day, zone
 
 if TYPE_CHECKING:
     from mlids.alerts.database import Database
-    from mlids.lake import DayManifest
-    from mlids.reconcile import Hour
+    from mlids.ingest.lake import DayManifest
+    from mlids.scoring.late import Hour
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ KEEP_DAYS = 14
 
 def pull(sensor_name: str, day: str, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Pull one day of a sensor into landing; return files, bytes and problems."""
-    from mlids.sources.pull import pull_day
+    from mlids.ingest.pull import pull_day
 
     settings = load_settings()
     sensor = settings.sensor(sensor_name)
@@ -43,12 +43,24 @@ def pull(sensor_name: str, day: str, progress: Callable[[str], None] = lambda _:
     }  # fmt: skip
 
 
+def trust(sensor_name: str, fingerprint: str) -> dict[str, str]:
+    """Add a sensor's host key to the known hosts when its fingerprint is the one given; return both.
+
+    Raises HostKeyError when the sensor shows another key, SourceError when it cannot be reached.
+    """
+    from mlids.ingest import ssh
+
+    settings = load_settings()
+    added = ssh.trust(settings.sensor(sensor_name), settings.known_hosts, fingerprint)
+    return {"fingerprint": added, "known_hosts": str(settings.known_hosts)}
+
+
 def build_lake(sensor_name: str, day: str, problems: Sequence[str] = ()) -> dict[str, Any]:
     """Turn a landed day into Parquet, record it in the ledger, and return rows and rejects.
 
     `problems` are those of the pull: they go into the ledger too.
     """
-    from mlids.sources.pull import day_folder, read_manifest
+    from mlids.ingest.pull import day_folder, read_manifest
 
     settings = load_settings()
     folder = day_folder(settings.landing, sensor_name, parse_day(day))
@@ -177,10 +189,10 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
 
     A second run leaves the same. Without a production model nothing is scored, and the ledger says what is missing.
     """
-    from mlids.alerts.by_names import told_by_names
-    from mlids.alerts.gather import Gatherer
-    from mlids.reconcile import CONN_COLUMNS
-    from mlids.reconcile import reconcile as run
+    from mlids.alerts.aggregation import Gatherer
+    from mlids.scoring.dns_alerts import told_by_names
+    from mlids.scoring.late import CONN_COLUMNS
+    from mlids.scoring.late import reconcile as run
 
     settings = load_settings()
     lake, registry, when = open_lake(settings), open_registry(settings), parse_day(day)
@@ -222,8 +234,8 @@ def _held(dns: DayManifest | None) -> list[str]:
 
 def _with_rejected(hours: Sequence[Hour], manifest: DayManifest | None, window: Window, zone_name: str) -> list[dict[str, Any]]:
     """Return the ledger's hours; refused lines count in the hour that their file's name begins with."""
-    from mlids.reconcile import Hour
-    from mlids.sources.archive import hour_of
+    from mlids.ingest.archive import hour_of
+    from mlids.scoring.late import Hour
 
     by_start = {h.start: h for h in hours}
     for source in manifest.sources if manifest is not None else []:

@@ -20,8 +20,8 @@ from mlids.pipeline.views import statuses
 from mlids.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from mlids.production import ProductionModel
-    from mlids.scorer import Scorer, Status
+    from mlids.scoring.live import Scorer, Status
+    from mlids.scoring.live_model import ProductionModel
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +44,9 @@ def serve(sensors: Sequence[str] = (), seconds: float | None = None, *, metrics_
     One sensor that is down, stuck or refused does not hold up another. Raises the error of a sensor that could
     not be followed at all (its host key changed, another scorer has it) once the others have ended.
     """
-    from mlids.metrics import MetricsServer, notify
-    from mlids.production import ProductionModel
+    from mlids.pipeline.health import MetricsServer, notify
+    from mlids.pipeline.registry_watch import watch_command
+    from mlids.scoring.live_model import ProductionModel
 
     _spare_memory()
     settings = load_settings()
@@ -54,7 +55,7 @@ def serve(sensors: Sequence[str] = (), seconds: float | None = None, *, metrics_
     for sensor in names:
         settings.sensor(sensor)
     with ExitStack() as stack:
-        model = stack.enter_context(ProductionModel(settings.tracking_uri, settings.model_name, settings.state / "model"))
+        model = stack.enter_context(ProductionModel(watch_command(settings.tracking_uri, settings.model_name), settings.state / "model"))
         scorers = [make_scorer(settings, name, model) for name in names]
         if port:
             stack.enter_context(MetricsServer(lambda: [s.status for s in scorers], settings.metrics_host, port))
@@ -76,9 +77,9 @@ def _spare_memory() -> None:
 
 def make_scorer(settings: Settings, sensor_name: str, model: ProductionModel) -> Scorer:
     """Return the scorer of one sensor, with its own way out for alerts and its own state."""
-    from mlids.checkpoint import Checkpoint
-    from mlids.scorer import Scorer
-    from mlids.sources.place import open_place
+    from mlids.ingest.place import open_place
+    from mlids.scoring.checkpoint import Checkpoint
+    from mlids.scoring.live import Scorer
 
     sensor = settings.sensor(sensor_name)
     return Scorer(

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from datetime import date
 
     from mlids.alerts.database import Database
-    from mlids.lake import Lake
-    from mlids.registry import Registry, Version
+    from mlids.ingest.lake import Lake
+    from mlids.training.registry import Registry, Version
 
 
 def snapshot(start: str, end: str, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Freeze the conns of days from `start` up to, not including, `end`; return the snapshot's facts."""
-    from mlids.snapshot import take_snapshot
+    from mlids.training.snapshot import take_snapshot
 
     settings = load_settings()
     lake = open_lake(settings)
@@ -39,12 +39,12 @@ def train(snapshot_id: str, *, seed: int = 0) -> dict[str, Any]:
     """Train both forests on a snapshot, set the cut by the budget, register the bundle as challenger."""
     from dataclasses import replace
 
-    from mlids.card import model_card
     from mlids.detectors.bundle import Bundle, Fitted
     from mlids.detectors.onnx_graph import with_spec
-    from mlids.snapshot import load_snapshot
-    from mlids.train import budget_threshold
-    from mlids.train import train as fit
+    from mlids.training.model_card import model_card
+    from mlids.training.snapshot import load_snapshot
+    from mlids.training.train import budget_threshold
+    from mlids.training.train import train as fit
     from mlids.zeek.types import CONN
 
     settings = load_settings()
@@ -82,9 +82,9 @@ def _latest(lake: Lake, sensors: Sequence[str], days: Sequence[str], most_rows: 
 
 def evaluate_and_promote(version: str, snapshot_id: str, *, who: str = "airflow", force: bool = False) -> dict[str, Any]:
     """Judge challenger and production on the same held-out rows; promote only what is not worse. Returns the gate."""
-    from mlids.evaluate import gate
-    from mlids.snapshot import load_snapshot
-    from mlids.train import judge_held_out
+    from mlids.training.gate import gate
+    from mlids.training.snapshot import load_snapshot
+    from mlids.training.train import judge_held_out
 
     settings = load_settings()
     registry, database = open_registry(settings), open_database(settings)

@@ -13,12 +13,12 @@ from mlids.settings import Sensor, Settings, load_settings
 if TYPE_CHECKING:
     from mlids.alerts.database import Database
     from mlids.alerts.delivery import Delivery
-    from mlids.alerts.sinks import Sink
+    from mlids.alerts.sinks.base import Sink
     from mlids.detectors.bundle import Model
-    from mlids.lake import Lake
-    from mlids.reconcile import ScoredRecord
-    from mlids.registry import Registry
-    from mlids.sources.archive import Archive
+    from mlids.ingest.archive import Archive
+    from mlids.ingest.lake import Lake
+    from mlids.scoring.late import ScoredRecord
+    from mlids.training.registry import Registry
 
 
 def check_networks(networks: Sequence[str]) -> tuple[str, ...]:
@@ -33,7 +33,7 @@ def check_networks(networks: Sequence[str]) -> tuple[str, ...]:
 
 def open_lake(settings: Settings) -> Lake:
     """Return the lake."""
-    from mlids.lake import Lake
+    from mlids.ingest.lake import Lake
 
     return Lake(settings.lake)
 
@@ -47,7 +47,7 @@ def open_database(settings: Settings) -> Database:
 
 def open_registry(settings: Settings) -> Registry:
     """Return the model registry."""
-    from mlids.registry import Registry
+    from mlids.training.registry import Registry
 
     return Registry(settings.tracking_uri, settings.model_name)
 
@@ -55,18 +55,18 @@ def open_registry(settings: Settings) -> Registry:
 def open_archive(settings: Settings, sensor: Sensor) -> Archive:
     """Return a sensor's archive, connected. Raises SourceError when it cannot be reached."""
     if sensor.kind == "folder":
-        from mlids.sources.folder import FolderArchive
+        from mlids.ingest.folder import FolderArchive
 
         return FolderArchive(sensor.name, Path(sensor.logs))
-    from mlids.sources.sftp import SftpArchive
+    from mlids.ingest.sftp import SftpArchive
 
     return SftpArchive(sensor, settings.known_hosts)
 
 
 def open_record(settings: Settings, sensor_name: str) -> ScoredRecord:
     """Return the record of what was scored live at a sensor, as its scorer's checkpoint writes it."""
-    from mlids.checkpoint import SCORED
-    from mlids.reconcile import ScoredRecord
+    from mlids.scoring.checkpoint import SCORED
+    from mlids.scoring.late import ScoredRecord
 
     return ScoredRecord(settings.state / sensor_name / SCORED)
 
@@ -80,7 +80,8 @@ def open_delivery(settings: Settings, part: str) -> Delivery:
 
 def open_sinks(settings: Settings) -> list[Sink]:
     """Return the configured alert sinks besides the database."""
-    from mlids.alerts.sinks import ElasticSink, JsonLinesSink
+    from mlids.alerts.sinks.elasticsearch import ElasticSink
+    from mlids.alerts.sinks.jsonl import JsonLinesSink
 
     out: list[Sink] = []
     for name in settings.sinks:

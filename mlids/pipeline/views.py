@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +19,12 @@ from mlids.window import Window, day_window, days_between, parse_day
 if TYPE_CHECKING:
     from mlids.alerts.database import Database
 
+_REPORT = re.compile(r"[a-z0-9_-]{1,80}\.(html|pdf)\Z")
+
 
 def drift(start: str, end: str, days: int | None = None) -> dict[str, Any]:
     """Compare the days of `start`..`end` with as many before them; file the page, log the effects to MLflow."""
-    from mlids.drift import compare
+    from mlids.reporting.drift import compare
 
     settings = load_settings()
     lake, registry = open_lake(settings), open_registry(settings)
@@ -41,8 +44,8 @@ def drift(start: str, end: str, days: int | None = None) -> dict[str, Any]:
 def report(start: str, end: str) -> dict[str, Any]:
     """Write the report over days from `start` up to, not including, `end`; return its files."""
     from mlids.assets import asset_folder
-    from mlids.evaluate import DETECTORS
-    from mlids.report import summarize, write_report
+    from mlids.reporting.report import summarize, write_report
+    from mlids.training.metrics import DETECTORS
 
     settings = load_settings()
     database = open_database(settings)
@@ -62,6 +65,12 @@ def report(start: str, end: str) -> dict[str, Any]:
         "html": str(files.html), "pdf": str(files.pdf) if files.pdf else None, "why": files.why,
         "alerts": len(alerts), "drift": compared is not None,
     }  # fmt: skip
+
+
+def report_file(name: str) -> Path | None:
+    """Return the path of a filed report; None when there is none of that name, or the name is not a report's."""
+    path = load_settings().reports / name
+    return path if _REPORT.match(name) and path.is_file() else None
 
 
 def statuses(settings: Settings | None = None) -> list[dict[str, Any]]:

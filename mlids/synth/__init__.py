@@ -1,1 +1,1 @@
-"""A made-up site: its ordinary traffic, and attacks planted into it, written as Zeek would write them."""
+"""Synthetic traffic and attacks, written as Zeek logs. Nothing that reads or scores logs enters."""

@@ -1,1 +1,1 @@
-"""Zeek logs as they really are: types, headers, reading, writing."""
+"""The Zeek log format: types, headers, readers and the writer. It knows nothing of sensors, features or models."""

@@ -241,3 +241,16 @@ def log_type_of(filename: str) -> str | None:
         if candidate in KNOWN_LOGS:
             return candidate
     return None
+
+
+_CONN_TYPES = tuple((c.name, c.dtype) for c in CONN)
+
+
+def conn_columns(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the frame with every conn column present, in Zeek's types; missing ones are null."""
+    schema = frame.schema
+    if all(schema.get(name) == dtype for name, dtype in _CONN_TYPES):
+        return frame
+    wanted = [pl.col(c.name).cast(c.dtype, strict=False) if c.name in frame.columns else pl.lit(None, c.dtype).alias(c.name) for c in CONN]
+    rest = [name for name in frame.columns if name not in {c.name for c in CONN}]
+    return frame.select(*wanted, *rest)

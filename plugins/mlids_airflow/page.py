@@ -1,6 +1,5 @@
 """The page: read-only, for signed-in users. Everything that came from a log is escaped by Jinja."""
 
-import re
 from pathlib import Path
 
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
@@ -19,7 +18,6 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
 }
-_REPORT = re.compile(r"[a-z0-9_-]{1,80}\.(html|pdf)\Z")
 
 
 @app.get("/", response_class=HTMLResponse)
@@ -28,7 +26,7 @@ def page(request: Request) -> HTMLResponse:
     import jinja2
 
     from mlids import pipeline
-    from mlids.report import printable
+    from mlids.reporting.report import printable
 
     # The UI shows the page in a frame under another address, so links are given from the root.
     base = request.scope.get("root_path", "").rstrip("/") + "/"
@@ -48,10 +46,10 @@ def overview() -> dict:
 @app.get("/reports/{name}")
 def report(name: str) -> FileResponse:
     """Return a filed report."""
-    from mlids.settings import load_settings
+    from mlids import pipeline
 
-    path = load_settings().reports / name
-    if not _REPORT.match(name) or not path.is_file():
+    path = pipeline.report_file(name)
+    if path is None:
         raise HTTPException(404, "no such report")
     # Evidently's pages bring their own scripts; a sandbox keeps them away from the login.
     policy = {"Content-Security-Policy": "sandbox allow-scripts"} if name.startswith("drift") else _HEADERS

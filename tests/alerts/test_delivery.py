@@ -8,11 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from mlids.alerts.aggregation import Gatherer
 from mlids.alerts.database import Database
 from mlids.alerts.delivery import Delivery
-from mlids.alerts.gather import Gatherer
 from mlids.alerts.grouping import STORM_FROM
-from mlids.alerts.sinks import JsonLinesSink, Refused
+from mlids.alerts.sinks.base import Refused
+from mlids.alerts.sinks.jsonl import JsonLinesSink
 from mlids.detectors.bundle import Scores, Spec
 from mlids.detectors.verdict import Verdicts
 from mlids.errors import StoreError

@@ -13,10 +13,11 @@ import sqlalchemy as sa
 from mlids.alerts.database import Database
 from mlids.alerts.document import Alert
 from mlids.alerts.grouping import GroupKey
-from mlids.alerts.sinks import ElasticSink, JsonLinesSink
+from mlids.alerts.sinks.elasticsearch import ElasticSink
+from mlids.alerts.sinks.jsonl import JsonLinesSink
 from mlids.errors import StoreError
 from tests.conftest import free_port
-from tests.es_node import ElasticsearchNode
+from tests.support.es_node import ElasticsearchNode
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

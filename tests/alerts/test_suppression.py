@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from mlids.alerts.aggregation import Gatherer
 from mlids.alerts.database import Database
-from mlids.alerts.gather import Gatherer
 from mlids.alerts.grouping import STORM, GroupKey, in_common
 from mlids.alerts.suppression import Rule, checked, held_back, like
 from mlids.errors import InputError, StoreError

@@ -11,8 +11,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests import forked
 from tests.conftest import CONN_HEADER, conn_line
+from tests.support import forked
 
 COLUMNS = [
     "uid", "ts", "sensor", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto",

@@ -20,15 +20,17 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mlids import checkpoint, pipeline
-from mlids.alerts.gather import Gatherer
+from mlids import pipeline
+from mlids.alerts.aggregation import Gatherer
+from mlids.demo.simulated_sensor import SimulatedSensor
 from mlids.detectors.verdict import judge
 from mlids.features.extract import Extractor, conn_columns
 from mlids.pipeline.live import make_scorer
-from mlids.production import ProductionModel
-from mlids.scorer import Scorer
+from mlids.pipeline.registry_watch import watch_command
+from mlids.scoring import checkpoint
+from mlids.scoring.live import Scorer
+from mlids.scoring.live_model import ProductionModel
 from mlids.settings import Settings, load_settings
-from mlids.sources.simulated import SimulatedSensor
 from mlids.synth.archive import cast_of
 from mlids.synth.attacks import brute_force, horizontal_scan, vertical_scan
 from mlids.synth.draft import CONN_NAMES, written_order
@@ -103,7 +105,7 @@ class Field:
     def start(self) -> Scorer:
         """Start a scorer in a thread of this process."""
         self.model = ProductionModel(
-            self.settings.tracking_uri, self.settings.model_name, self.settings.state / "model", poll_s=0.2
+            watch_command(self.settings.tracking_uri, self.settings.model_name), self.settings.state / "model", poll_s=0.2
         ).__enter__()
         self.scorer = make_scorer(self.settings, SENSOR, self.model)
         scorer = self.scorer
@@ -136,7 +138,7 @@ class Field:
 
     def child(self, code: str = "", seconds: int = 60) -> subprocess.Popen[bytes]:
         """Start a scorer as a process of its own, with `code` run before it: a fault at an exact place."""
-        run = f"import mlids.checkpoint as c; c.EVERY_S = 0.1; c.SHARE = 1.0\n{code}\nfrom mlids import pipeline; pipeline.serve(['{SENSOR}'], {seconds})"
+        run = f"import mlids.scoring.checkpoint as c; c.EVERY_S = 0.1; c.SHARE = 1.0\n{code}\nfrom mlids import pipeline; pipeline.serve(['{SENSOR}'], {seconds})"
         made = subprocess.Popen([sys.executable, "-c", run], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ))
         self.children.append(made)
         return made

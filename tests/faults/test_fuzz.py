@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from mlids.features.extract import Extractor, conn_columns
+from mlids.ingest.follow import Follower
+from mlids.ingest.place import LocalPlace
 from mlids.settings import Sensor
-from mlids.sources.follow import Follower
-from mlids.sources.place import LocalPlace
 from mlids.zeek.bytestream import ByteStream
 from mlids.zeek.reader import is_conn
 from tests.faults.conftest import LONG

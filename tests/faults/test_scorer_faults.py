@@ -12,9 +12,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mlids import checkpoint, pipeline
+from mlids import pipeline
 from mlids.alerts.database import Database
 from mlids.errors import StoreError
+from mlids.scoring import checkpoint
 from mlids.synth.growing import replay
 from tests.conftest import free_port
 from tests.faults.conftest import LONG
@@ -53,7 +54,7 @@ class Os:
 files.os = Os()
 """,
     "kill -9 between the record of scored rows and the checkpoint": _DIE + """
-from mlids.reconcile import ScoredRecord
+from mlids.scoring.late import ScoredRecord
 store, n = ScoredRecord.store, [0]
 def stored(self):
     full = bool(self._pending)

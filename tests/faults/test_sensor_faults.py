@@ -13,7 +13,7 @@ import pytest
 
 from mlids import pipeline
 from mlids.errors import HostKeyError
-from mlids.sources import follow
+from mlids.ingest import follow
 from mlids.synth.growing import GrowingLog
 from mlids.zeek.types import Column
 from tests.faults.conftest import LONG

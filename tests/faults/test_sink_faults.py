@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import free_port
-from tests.es_node import ElasticsearchNode
 from tests.faults.conftest import LONG
 from tests.faults.field import Field, Outcome
 from tests.faults.proxy import BrokenProxy
+from tests.support.es_node import ElasticsearchNode
 
 Tell = Callable[[Outcome], None]
 

@@ -12,7 +12,7 @@ import pytest
 from mlids.features.behaviours import measure
 from mlids.features.extract import Extractor
 from mlids.features.spec import BEHAVIOUR_NAMES, POSITION
-from mlids.score import Reading, read_conns
+from mlids.ingest.conns import Reading, read_conns
 from mlids.synth.archive import cast_of
 from mlids.synth.attacks import SCENARIOS
 from mlids.synth.draft import written_order

@@ -62,7 +62,7 @@ def test_days_of_another_zone(zone: str, tmp_path: Path) -> None:
 
 
 def test_no_single_column_separates_the_attacks() -> None:
-    from mlids.evaluate import pr_auc
+    from mlids.training.metrics import pr_auc
 
     rows, _ = day_with_attacks(
         Site(5), DAY, 20_000, ["beacon", "brute_force", "dns_tunnel", "exfiltration", "lateral_movement", "slow_scan"]

@@ -1,0 +1,258 @@
+"""The whole line on a made-up site: simulated sensor, Airflow, MLflow, and a summary of what came of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from mlids.alerts.database import Database
+from mlids.demo.sensor import NAME as SENSOR
+from mlids.demo.sensor import DemoSensor
+from mlids.demo.stack import USER, Stack, task_log_tail
+from mlids.errors import StackError
+from mlids.files import write_aside
+from mlids.settings import load_settings
+from mlids.synth.archive import Planted
+
+DAYS = 14
+LIVE_ATTACKS = ("horizontal_scan", "brute_force")
+LIVE_S = 25.0
+
+
+class Demo:
+    """One run of the demo in one home folder."""
+
+    def __init__(self, home: Path, *, flows: int = 20_000, seed: int = 7, say: Callable[[str], None]) -> None:
+        self.home = home.resolve()
+        self._say_line = say
+        self._began = time.monotonic()
+        self._sensor = DemoSensor(self.home, flows=flows, seed=seed)
+        # A day is ingested from 02:05 on: before that, yesterday is not over for the schedule either.
+        self._today = (datetime.now(UTC) - timedelta(hours=2, minutes=6)).date()
+        self._days = [self._today - timedelta(days=n) for n in range(DAYS, 0, -1)]
+        self.stack: Stack | None = None
+
+    def say(self, message: str) -> None:
+        """Print one line of progress with the seconds passed."""
+        self._say_line(f"[{time.monotonic() - self._began:5.0f} s] {message}")
+
+    def run(self) -> dict[str, Any]:
+        """Run every step and return the summary. Raises StackError at the step that failed, with its log's tail."""
+        self._write_site()
+        self._sensor.start(self._today)
+        self.stack = Stack(self.home)
+        self.stack.start(self.say)
+        self.say(f"Airflow: {self.stack.airflow_url} (user {USER}, password {self.stack.password}), MLflow: {self.stack.mlflow_url}")
+        self._unpause("zeek_ingest", "train_weekly", "drift_weekly", "report_weekly", "model_rollback")
+        self._let_schedules_settle("train_weekly", "drift_weekly", "report_weekly")
+        self._backfill()
+        start, end = (self._today - timedelta(days=7)).isoformat(), self._today.isoformat()
+        self._trigger("train_weekly", {"start": start, "end": end})
+        self._unpause("score_live")
+        self._trigger("drift_weekly", {"start": start, "end": end})
+        live = self._replay_attack()
+        ledger = self._close_day()
+        self._trigger("report_weekly", {"start": start, "end": end})
+        return self._summary(live, ledger)
+
+    def stop(self) -> None:
+        """Stop the sensor and the stack; nothing stays behind."""
+        if self.stack is not None:
+            self.stack.stop()
+        self._sensor.stop()
+
+    def _write_site(self) -> None:
+        if self._sensor.has(self._days):
+            self.say("the site of an earlier run is still good")
+            return
+        self.say(f"writing {DAYS} days of a made-up site behind a simulated sensor")
+        total = self._sensor.write(self._days)
+        self.say(f"{total:,} conns written, {len(self._sensor.planted())} attacks planted, labels kept aside")
+
+    def _unpause(self, *dags: str) -> None:
+        assert self.stack is not None
+        for dag in dags:
+            end = time.monotonic() + 60
+            while True:
+                try:
+                    self.stack.api("PATCH", f"/api/v2/dags/{dag}", {"is_paused": False})
+                    break
+                except StackError as error:
+                    if "404" not in str(error) or time.monotonic() > end:
+                        raise
+                    time.sleep(1.0)
+
+    def _let_schedules_settle(self, *dags: str) -> None:
+        """Wait for the runs that Airflow starts for last week by itself: with an empty lake they do nothing."""
+        for dag in dags:
+            self._watch(dag, lambda runs: runs, 1, limit_s=120)
+
+    def _backfill(self) -> None:
+        assert self.stack is not None
+        self.say(f"zeek_ingest: backfill from {self._days[0]} to {self._days[-1]}")
+        body = {
+            "dag_id": "zeek_ingest", "from_date": f"{self._days[0]}T00:00:00Z", "to_date": f"{self._days[-1]}T23:59:00Z",
+            "max_active_runs": 3, "reprocess_behavior": "completed", "dag_run_conf": {},
+        }  # fmt: skip
+        self.stack.api("POST", "/api/v2/backfills", body)
+        # Yesterday's run may be the one that the schedule started by itself: it counts as well.
+        first, last = self._days[0].isoformat(), self._days[-1].isoformat()
+        self._watch("zeek_ingest", lambda runs: [r for r in runs if first <= (r["logical_date"] or "")[:10] <= last], DAYS)
+
+    def _watch(self, dag: str, choose: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], count: int, limit_s: float = 400.0) -> None:
+        assert self.stack is not None
+        end = time.monotonic() + limit_s
+        told = -1
+        while True:
+            self.stack.check()
+            runs = choose(self.stack.api("GET", f"/api/v2/dags/{dag}/dagRuns?limit=100&order_by=-run_after")["dag_runs"])
+            for run in runs:
+                if run["state"] == "failed":
+                    raise StackError(
+                        f"{dag} run {run['dag_run_id']} failed; the end of its log:\n{task_log_tail(self.home, dag, run['dag_run_id'])}"
+                    )
+            done = sum(r["state"] == "success" for r in runs)
+            if done != told and count > 1:
+                self.say(f"{dag}: {done} of {count} runs done")
+                told = done
+            if done >= count:
+                return
+            if time.monotonic() > end:
+                raise StackError(f"{dag} did not finish in {limit_s:.0f} s; see {self.stack.logs}")
+            time.sleep(1.0)
+
+    def _trigger(self, dag: str, conf: dict[str, Any]) -> None:
+        assert self.stack is not None
+        self.say(f"{dag}: triggered")
+        # The id is ours, so that a repeated request cannot start a second run.
+        run_id = f"demo__{datetime.now(UTC):%Y%m%dT%H%M%S}"
+        self.stack.api("POST", f"/api/v2/dags/{dag}/dagRuns", {"dag_run_id": run_id, "logical_date": None, "conf": conf})
+        self._watch(dag, lambda runs: [r for r in runs if r["dag_run_id"] == run_id], 1)
+        self.say(f"{dag}: done")
+
+    def _replay_attack(self) -> list[Planted]:
+        """Let the sensor see attacks now, and show alerts as they arrive; in between, the connection is cut."""
+        self._wait_for_scorer()
+        planted: list[Planted] = []
+        told: set[str] = set()
+        database = Database(self._settings().database)
+        for what, conns, begins in self._sensor.attack(LIVE_ATTACKS, LIVE_S):
+            if begins:
+                if planted:
+                    self.say("the network between sensor and scorer is cut for a moment")
+                    self._sensor.cut()
+                self.say(f"the sensor sees a live {what.attack.replace('_', ' ')}: {conns} conns")
+                planted.append(what)
+            self._tell_new(database, told)
+        end = time.monotonic() + 120
+        while time.monotonic() < end and len(_found(planted, database.alerts(since=self._live_from()))) < len(planted):
+            self._tell_new(database, told)
+            time.sleep(0.5)
+        self._tell_new(database, told)
+        return planted
+
+    def _live_from(self) -> datetime:
+        return datetime.now(UTC) - timedelta(hours=1)
+
+    def _tell_new(self, database: Database, told: set[str]) -> None:
+        """Print the live alerts that came since the last look."""
+        for alert in reversed(database.alerts(since=self._live_from())):
+            if alert["origin"] == "live" and alert["id"] not in told:
+                told.add(alert["id"])
+                age = (datetime.now(UTC) - datetime.fromisoformat(alert["event"]["end"])).total_seconds()
+                self.say(f"live alert, risk {alert['score']:.0f}, {max(age, 0.0):.1f} s after its conn: {alert['message'][:130]}")
+
+    def _close_day(self) -> dict[str, Any]:
+        """Rotate the live log, let the night's work run over it, and return the ledger of that day."""
+        rotated = time.time()
+        day = self._sensor.rotate()
+        self.say("the live log is rotated; zeek_ingest holds its day against what was scored live")
+        held = self.home / "state" / SENSOR / "checkpoint.json"
+        end = time.monotonic() + 60
+        while time.monotonic() < end and not (held.exists() and held.stat().st_mtime > rotated + 2.0):
+            time.sleep(0.5)  # what was scored is on the disk from then on
+        self._trigger("zeek_ingest", {"day": day})
+        database = Database(self._settings().database)
+        row = next((r for r in database.ledger() if r["day"] == day and r["sensor"] == SENSOR), None)
+        if row is None or row["missing"] is None:
+            raise StackError(f"the ledger of {day} was not closed; see {self.home / 'airflow' / 'logs'}")
+        found = {k: row[k] for k in ("archived", "live", "late", "missing", "rejected")}
+        self.say("ledger of that day: " + ", ".join(f"{v:,} {k}" for k, v in found.items()))
+        return found
+
+    def _wait_for_scorer(self) -> None:
+        assert self.stack is not None
+        self.say("score_live: waiting for the scorer to follow the sensor")
+        end = time.monotonic() + 120
+        path = self.home / "state" / SENSOR / "status.json"
+        while time.monotonic() < end:
+            self.stack.check()
+            with suppress(OSError, ValueError):
+                status = json.loads(path.read_text(encoding="utf-8"))
+                fresh = datetime.now(UTC) - datetime.fromisoformat(status["updated_at"]) < timedelta(seconds=5)
+                if status["state"] == "following" and fresh:
+                    return
+            time.sleep(0.5)
+        raise StackError(f"score_live did not follow the sensor in 120 s; see {self.home / 'airflow' / 'logs'}")
+
+    def _settings(self) -> Any:
+        return load_settings(home=self.home, mlflow_tracking_uri=self.stack.mlflow_url if self.stack else "")
+
+    def _summary(self, live: Sequence[Planted], live_ledger: dict[str, Any]) -> dict[str, Any]:
+        assert self.stack is not None
+        from mlids import pipeline
+
+        settings = self._settings()
+        database = Database(settings.database)
+        ledger = database.ledger(self._days[0], self._today)
+        alerts = database.alerts(limit=100_000)
+        planted = [*self._sensor.planted(), *live]
+        reports = sorted(p for p in settings.reports.glob("weekly-*") if p.suffix in {".html", ".pdf"})
+        lake = pipeline.open_lake(settings)
+        in_lake = sum(m.rows for log in ("conn", "dns") for d in self._days if (m := lake.manifest(log, SENSOR, d)))
+        model = pipeline.production_facts(settings)
+        found = _found(planted, alerts)
+        summary = {
+            "rows_pulled": in_lake + sum(r["rejected"] for r in ledger), "rows_in_lake": in_lake, "rows_rejected": sum(r["rejected"] for r in ledger),
+            "model_version": model["version"] if model else None, "metrics": model["metrics"] if model else {},
+            "alerts": len(alerts), "attacks_planted": len(planted), "attacks_found": len(found),
+            "attacks_missed": sorted({p.attack for p in planted if id(p) not in {id(f) for f in found}}),
+            "live_ledger": live_ledger, "report": [str(p) for p in reports], "seconds": round(time.monotonic() - self._began, 1),
+            "memory_mb": round(self.stack.memory_bytes() / 1e6),
+            "airflow": self.stack.airflow_url, "mlflow": self.stack.mlflow_url,
+        }  # fmt: skip
+        write_aside(self.home / "demo-summary.json", json.dumps(summary, indent=1))
+        return summary
+
+
+def _found(planted: Sequence[Planted], alerts: Sequence[dict[str, Any]]) -> list[Planted]:
+    """Return the attacks of which at least one row is named by an alert."""
+    named = {uid for a in alerts for uid in a["mlids"]["uids"]}
+    return [p for p in planted if named & set(p.uids)]
+
+
+def show_summary(summary: dict[str, Any], password: str, out: Any = sys.stdout) -> None:
+    """Print the summary for a person."""
+    figures = summary["metrics"]
+    lines = [
+        "",
+        f"  rows pulled        {summary['rows_pulled']:>12,}",
+        f"  rows in the lake   {summary['rows_in_lake']:>12,}   ({summary['rows_rejected']:,} refused)",
+        f"  model version      {summary['model_version']:>12}   PR-AUC at 1 % {figures.get('hybrid_pr_auc_at_1pct', float('nan')):.3f}, recall at 1 % FPR {figures.get('hybrid_recall_at_fpr_1pct', float('nan')):.3f} (held-out rows)",
+        f"  attacks found      {summary['attacks_found']:>5} of {summary['attacks_planted']:<4}   in {summary['alerts']:,} alerts"
+        + (f"; missed: {', '.join(summary['attacks_missed'])}" if summary["attacks_missed"] else ""),
+        f"  ledger of today    {summary['live_ledger']['live']:>12,}   scored live, {summary['live_ledger']['late']:,} late, {summary['live_ledger']['missing']:,} missing",
+        *(f"  report             {path}" for path in summary["report"][-2:]),
+        f"  Airflow            {summary['airflow']}   (user {USER}, password {password})",
+        f"  MLflow             {summary['mlflow']}",
+        f"  took               {summary['seconds']:.0f} s, {summary['memory_mb']:,} MB",
+        "",
+    ]
+    out.write("\n".join(lines))
+    out.flush()

@@ -1,0 +1,1 @@
+"""What logs other than conn.log add, one file per log. It reads typed batches; no model, alert or service enters."""

@@ -1,0 +1,84 @@
+"""Reads the conns of files and folders, in archive order, and keeps account of what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import polars as pl
+
+from mlids.errors import InputError, MlidsError
+from mlids.zeek.bytestream import Problem
+from mlids.zeek.reader import LogReader, find_logs, is_conn
+from mlids.zeek.tsv import Reject
+from mlids.zeek.types import CONN_LIKE, conn_columns, log_type_of
+
+
+@dataclass
+class Reading:
+    """What was read: rows taken, rows refused, sources that broke off, logs that are not conn."""
+
+    rows: int = 0
+    rejected: int = 0
+    files: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    rejects: list[tuple[str, Reject]] = field(default_factory=list)  # the first hundred
+    skipped: list[str] = field(default_factory=list)  # log types that were not conn
+
+    def note(self, reader: LogReader) -> None:
+        """Take up what a reader refused, and why."""
+        self.rejected += reader.report.rejected
+        self.problems += reader.report.problems
+        room = max(100 - len(self.rejects), 0)
+        self.rejects += [(reader.report.source, r) for r in reader.report.take_rejects()[:room]]
+
+
+def read_conns(
+    paths: Sequence[Path | BinaryIO], reading: Reading, *, sensor: str = "zeek", log_columns: list[str] | None = None
+) -> Iterator[pl.DataFrame]:
+    """Yield the conns of files and folders in archive order; other logs are passed over and named.
+
+    A file that cannot be read is reported in `reading.problems` when there are others; alone it raises.
+    """
+    sources: list[Path | BinaryIO] = []
+    for path in paths:
+        sources += find_logs(path) if isinstance(path, Path) else [path]
+    if not sources:
+        raise InputError(f"{', '.join(map(str, paths))}: no Zeek logs in it (looked for *.log, *.json, .gz and .zst)")
+    for source in sources:
+        if isinstance(source, Path) and len(sources) > 1 and _other_log(source, reading):
+            continue
+        reader = LogReader(source, "standard input" if not isinstance(source, Path) else None, log="conn")
+        try:
+            for batch in reader:
+                if is_conn(batch) and {"id.orig_h", "id.resp_h"} & set(batch.frame.columns):
+                    yield _with_sensor(conn_columns(batch.frame), sensor)
+                else:
+                    reader.report.rows -= batch.frame.height
+                    if batch.log not in reading.skipped:
+                        reading.skipped.append(batch.log)
+        except MlidsError as error:
+            if len(sources) == 1:
+                raise
+            reading.problems.append(Problem(reader.report.source, str(error)))
+        finally:
+            reading.files += 1
+            reading.rows += reader.report.rows
+            reading.note(reader)
+
+
+def _other_log(path: Path, reading: Reading) -> bool:
+    log = log_type_of(path.name)
+    if log is None or log in CONN_LIKE:
+        return log in CONN_LIKE and log != "conn"
+    if log not in reading.skipped:
+        reading.skipped.append(log)
+    return True
+
+
+def _with_sensor(frame: pl.DataFrame, sensor: str) -> pl.DataFrame:
+    if "_system_name" in frame.columns:
+        return frame.with_columns(sensor=pl.coalesce("_system_name", pl.lit(sensor)))
+    return frame.with_columns(sensor=pl.lit(sensor))

@@ -1,0 +1,122 @@
+"""What a running scorer tells of itself: Prometheus' text, a health check, and systemd's notifications."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+
+from mlids.errors import StackError
+from mlids.scoring.live import Status
+
+# A status older than this comes from a scorer that hangs.
+STALE_S = 30.0
+_COUNTERS = {
+    "rows": "conns scored", "rejected": "lines that did not parse", "alerts": "alerts begun", "errors": "errors met and lived through",
+    "dead_letters": "alerts that a sink refused for good", "left_to_ledger": "rotated logs left to the nightly ledger",
+}  # fmt: skip
+Statuses = Callable[[], Sequence[Status]]
+
+
+def is_well(status: Status) -> bool:
+    """Say whether a scorer works, or waits for something that may come."""
+    if status.state in {"refused", "failed"}:
+        return False
+    return bool(status.updated_at) and (datetime.now(UTC) - datetime.fromisoformat(status.updated_at)).total_seconds() < STALE_S
+
+
+class _Collector:
+    def __init__(self, statuses: Statuses) -> None:
+        self._statuses = statuses
+
+    def collect(self) -> Iterator[Metric]:
+        statuses = self._statuses()
+        for name, words in _COUNTERS.items():
+            counter = CounterMetricFamily(f"mlids_{name}", words, labels=["sensor"])
+            for s in statuses:
+                counter.add_metric([s.sensor], getattr(s, name))
+            yield counter
+        lag = GaugeMetricFamily("mlids_lag_seconds", "how far scoring is behind the sensor's log", labels=["sensor"])
+        rate = GaugeMetricFamily("mlids_rows_per_second", "conns scored a second, lately", labels=["sensor"])
+        last = GaugeMetricFamily("mlids_last_row_timestamp_seconds", "when the newest scored conn ended", labels=["sensor"])
+        up = GaugeMetricFamily("mlids_up", "1 while the sensor is followed", labels=["sensor"])
+        info = InfoMetricFamily("mlids_scorer", "state and model version", labels=["sensor"])
+        for s in statuses:
+            lag.add_metric([s.sensor], s.lag_s)
+            rate.add_metric([s.sensor], s.rows_per_s)
+            if s.last_row_ts:
+                last.add_metric([s.sensor], datetime.fromisoformat(s.last_row_ts).timestamp())
+            up.add_metric([s.sensor], float(s.state == "following" and is_well(s)))
+            info.add_metric([s.sensor], {"state": s.state, "model_version": s.model_version or ""})
+        yield from (lag, rate, last, up, info)
+
+
+class MetricsServer:
+    """`/metrics` and `/healthz` on one address; loopback unless told otherwise."""
+
+    def __init__(self, statuses: Statuses, host: str, port: int) -> None:
+        registry = CollectorRegistry()
+        registry.register(_Collector(statuses))
+
+        class Handler(BaseHTTPRequestHandler):
+            timeout = 10
+
+            def do_GET(self) -> None:  # the name is http.server's
+                if self.path == "/metrics":
+                    self._answer(200, "text/plain; version=0.0.4; charset=utf-8", generate_latest(registry))
+                elif self.path == "/healthz":
+                    found = list(statuses())
+                    well = all(is_well(s) for s in found)
+                    self._answer(200 if well else 503, "application/json", json.dumps([asdict(s) for s in found]).encode())
+                else:
+                    self._answer(404, "text/plain", b"only /metrics and /healthz are here\n")
+
+            def _answer(self, code: int, kind: str, body: bytes) -> None:
+                self.send_response(code)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: object) -> None:
+                """Requests are not logged: a probe comes every few seconds."""
+
+        try:
+            self._server = ThreadingHTTPServer((host, port), Handler)
+        except OSError as error:
+            raise StackError(f"metrics cannot listen on {host}:{port}: {error.strerror}; set MLIDS_METRICS_PORT to a free one") from error
+        self._server.daemon_threads = True
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+
+    def __enter__(self) -> MetricsServer:
+        """Begin to answer."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop answering."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(timeout=5)
+
+
+def notify(message: str) -> None:
+    """Tell systemd (sd_notify(3)), where it started us with Type=notify; else nothing happens."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+        try:
+            out.connect(f"\0{address[1:]}" if address.startswith("@") else address)
+            out.send(message.encode())
+        except OSError:
+            return

@@ -1,0 +1,150 @@
+"""From verdicts on all rows of a batch to the ranked list that a person reads: one line for what would be one alert."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from mlids.alerts.grouping import in_common, kind_names
+from mlids.detectors.bundle import Model
+from mlids.detectors.verdict import BEHAVIOUR_WEIGHT, Verdicts, explain, judge
+from mlids.features.behaviours import BEHAVIOURS
+from mlids.features.spec import BEHAVIOUR_NAMES
+from mlids.scoring.batch_store import Spool
+
+IDENTITY = ["uid", "ts", "sensor", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto"]
+CANDIDATES, MOST_CANDIDATES = 5_000, 320_000
+WORTH_A_LOOK = 40.0  # risk_score below which no more candidates are looked for
+
+# What other logs tell of a conn, by its uid: how sure, 0 to 1, and in words.
+Told = dict[str, tuple[float, str]]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One entry of the ranked list: a conn that stands for `alike` conns of the same kind."""
+
+    conn: dict[str, object]
+    risk_score: float
+    anomaly_score: float
+    attack_probability: float | None
+    attack_class: str | None
+    behaviour: str | None
+    reasons: str
+    alert: bool
+    alike: int
+
+
+class Judged:
+    """What was said of each row of a spool, in its order: 15 bytes a row."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = 0  # judged so far
+        self.risk = np.empty(rows, np.float32)
+        self.anomaly = np.empty(rows, np.float32)
+        self.behaviour = np.empty(rows, np.int8)  # −1 where none is told
+        self.probability = np.full(rows, np.nan, np.float32)  # nan without a RandomForest
+        self.attack_class = np.full(rows, -1, np.int16)
+
+    def add(self, verdicts: Verdicts) -> None:
+        """Take up the verdicts of the next rows."""
+        part = slice(self.rows, self.rows + len(verdicts.risk_score))
+        scores = verdicts.scores
+        self.risk[part], self.anomaly[part], self.behaviour[part] = verdicts.risk_score, scores.anomaly_score, verdicts.behaviour
+        if scores.attack_probability is not None and scores.attack_class is not None:
+            self.probability[part], self.attack_class[part] = scores.attack_probability, scores.attack_class
+        self.rows = part.stop
+
+    def raise_told(self, spool: Spool, told: Told) -> None:
+        """Raise the risk of conns that other logs tell of: one more independent doubt less."""
+        if not told:
+            return
+        level = pl.DataFrame(
+            {"uid": list(told), "level": [score for score, _ in told.values()]}, schema={"uid": pl.String, "level": pl.Float32}
+        )
+        for part in spool.parts:
+            found = pl.read_ipc(part.path, columns=["uid"]).with_row_index("i").join(level, on="uid")
+            rows = part.start + found["i"].to_numpy().astype(np.int64)
+            self.risk[rows] = 100.0 - (100.0 - self.risk[rows]) * (1.0 - BEHAVIOUR_WEIGHT * found["level"].to_numpy())
+            self.behaviour[rows] = BEHAVIOUR_NAMES.index("dns_tunnel")
+
+    def like(self, behaviour: str | None) -> np.ndarray:
+        """Return the rows that look first of all like a behaviour; all of them for None."""
+        if behaviour is None:
+            return np.arange(self.rows)
+        return np.flatnonzero(self.behaviour == BEHAVIOUR_NAMES.index(behaviour))
+
+    def largest(self, n: int, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return the n riskiest rows (of some), the riskiest first; the stranger one where the risk is equal."""
+        rows = np.arange(self.rows) if rows is None else rows
+        values = self.risk[rows] + self.anomaly[rows] * 1e-3
+        if len(values) > n:
+            some = np.argpartition(-values, n)[:n]
+            return rows[some[np.lexsort((some, -values[some]))]]
+        return rows[np.lexsort((np.arange(len(values)), -values))]
+
+    def kinds(self, model: Model, rows: np.ndarray) -> list[str]:
+        """Return what an alert of each row would be called."""
+        return kind_names(model.attack_classes, self.behaviour[rows], self.probability[rows], self.attack_class[rows])
+
+
+def rank(spool: Spool, model: Model, judged: Judged, rows: np.ndarray, told: Told, *, top: int, cut: float) -> list[Finding]:
+    """Return the `top` findings among some rows, the riskiest first."""
+    if not len(rows):
+        return []
+    wanted = CANDIDATES
+    while True:
+        first = judged.largest(wanted, rows)
+        identity = spool.identity(first)
+        groups, sizes = _group(identity, judged.kinds(model, first), top)
+        if len(groups) >= top or wanted >= min(MOST_CANDIDATES, len(rows)) or judged.risk[first[-1]] < WORTH_A_LOOK:
+            break
+        wanted *= 8  # one scan can fill many lines
+    chosen = first[groups]
+    classes, why = class_names(model, judged.attack_class[chosen]), reasons(model, spool, chosen, told)
+    return [
+        Finding(
+            conn={name: identity[name][int(at)] for name in IDENTITY},
+            risk_score=float(judged.risk[row]),
+            anomaly_score=float(judged.anomaly[row]),
+            attack_probability=None if np.isnan(judged.probability[row]) else float(judged.probability[row]),
+            attack_class=attack_class,
+            behaviour=BEHAVIOURS[judged.behaviour[row]].name if judged.behaviour[row] >= 0 else None,
+            reasons=text,
+            alert=bool(judged.risk[row] >= cut),
+            alike=int(size),
+        )
+        for at, row, size, attack_class, text in zip(groups, chosen, sizes, classes, why, strict=True)
+    ]
+
+
+def class_names(model: Model, kind: np.ndarray) -> list[str | None]:
+    """Return the RandomForest's class of each row; None without one."""
+    return [model.attack_classes[k] if k >= 0 else None for k in kind]
+
+
+def _group(identity: pl.DataFrame, kinds: Sequence[str], top: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the strongest row of each group that would be one alert, and how many are alike among the candidates."""
+    columns = (identity[n].to_list() for n in ("sensor", "id.orig_h", "id.resp_h", "id.resp_p", "proto"))
+    keys = [(k, n, *in_common(k, s or "", t or "", f"{p}/{o}")) for k, n, s, t, p, o in zip(kinds, *columns, strict=True)]
+    sizes = Counter(keys)
+    first = {key: i for i, key in reversed(list(enumerate(keys)))}
+    groups = sorted(first.values())[:top]
+    return np.array(groups, np.int64), np.array([sizes[keys[i]] for i in groups], np.int64)
+
+
+def reasons(model: Model, spool: Spool, rows: np.ndarray, told: Told) -> list[str]:
+    """Return why each of some rows was scored as it was, in words."""
+    if not len(rows):
+        return []
+    x = spool.matrix(rows)
+    verdicts: Verdicts = judge(model, x)
+    why = explain(model, x, verdicts, np.arange(len(rows)))
+    if not told:
+        return why
+    uids = spool.identity(rows)["uid"].to_list()
+    return [f"{told[uid][1]}; {text}" if uid in told else text for uid, text in zip(uids, why, strict=True)]

@@ -1,0 +1,74 @@
+"""The model card: what a version learned from, what it can do and what nobody has shown that it can, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlids.training.metrics import DETECTORS
+from mlids.training.train import Trained
+
+_FIGURES = {
+    "pr_auc_at_1pct": "PR-AUC at 1 % attacks", "recall_at_fpr_1pct": "recall at 1 % FPR", "recall_at_fpr_0_1pct": "recall at 0.1 % FPR",
+    "recall_site": "recall at the site's cut", "actual_fpr_site": "false alarms at the site's cut",
+}  # fmt: skip
+
+
+def model_card(trained: Trained, snapshot: Mapping[str, Any], alerts_per_day: float, evaluation: Mapping[str, Any] | None) -> str:
+    """Return the card of a version just trained. `evaluation` holds the figures of `mlids evaluate`, None without any."""
+    spec = trained.spec
+    sources = ", ".join(f"{n:,} {name}" for name, n in snapshot["label_sources"].items())
+    attacks = ", ".join(f"{name} ({n:,})" for name, n in snapshot["attacks"].items())
+    lines = [
+        "# Model card",
+        "",
+        f"A RandomForest (known attacks) and an IsolationForest (the unknown) on {len(spec.features)} features of Zeek's conn.log, "
+        f"version {spec.features_version}. No address, port number or clock time is a feature.",
+        "",
+        "## Learned from",
+        f"- sensors {', '.join(snapshot['sensors'])}, days {snapshot['days'][0]} to {snapshot['days'][-1]}: {snapshot['rows_seen']:,} of {snapshot['rows_there']:,} conns read, "
+        f"{snapshot['rows']:,} examples kept (snapshot `{snapshot['id']}`)",
+        f"- labels: {sources}",
+        f"- attacks: {attacks}",
+        "",
+        "## Cut",
+        f"risk_score {spec.threshold:.1f}, set on the site's own latest days for at most {spec.budget_per_day:g} alerts a day; "
+        f"there it gives {alerts_per_day:.1f}.",
+        "",
+        "## On rows held out from training",
+        "Later days of this site and whole implanted attacks it had not seen. This ranks models; real attacks may be harder.",
+        "",
+        *_table(dict(trained.figures.items())),
+        "",
+        "## On captures of other networks",
+    ]
+    if evaluation is None:
+        lines.append(
+            "Not measured here. `mlids evaluate --out $MLIDS_HOME/evaluation.json` on labelled logs puts the figures in this place."
+        )
+    else:
+        about = evaluation["about"]
+        lines += [
+            f"{len(about['test'])} captures, {evaluation['pooled']['n_attack']:,} attack and {evaluation['pooled']['n_benign']:,} benign rows, "
+            f"{len(about['seeds'])} trainings{', each capture left out once' if about['leave_one_out'] else ''}. Pooled:",
+            "",
+            *_table({d: evaluation["pooled"][d] for d in DETECTORS}),
+            "",
+            f"Mean over captures, hybrid: recall at 1 % FPR {_shown(evaluation['macro']['hybrid']['recall_at_fpr_1pct'])}.",
+        ]
+    lines += [
+        "",
+        "## Not shown",
+        "Attacks inside encrypted sessions that look like ordinary ones in count, size and time; a network unlike any it learned from.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    names = [n for n in _FIGURES if any(n in figures for figures in rows.values())]
+    head = ["| detector | " + " | ".join(_FIGURES[n] for n in names) + " |", "|---|" + "---:|" * len(names)]
+    return head + [f"| {detector} | " + " | ".join(_shown(figures.get(n)) for n in names) + " |" for detector, figures in rows.items()]
+
+
+def _shown(value: float | None) -> str:
+    return "–" if value is None or value != value else f"{value:.3f}"

@@ -1,0 +1,206 @@
+"""MLflow: runs, model versions, aliases. The only module that imports mlflow."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlids.detectors.bundle import Bundle
+from mlids.errors import ModelError, StoreError
+
+if TYPE_CHECKING:
+    from mlids.training.train import Trained
+
+PRODUCTION, CHALLENGER, PREVIOUS = "production", "challenger", "previous"
+_REQUIREMENTS = ["mlids", "onnxruntime"]
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered model version and the run it came from."""
+
+    version: str
+    run_id: str
+    aliases: tuple[str, ...] = ()
+    metrics: Mapping[str, float] | None = None
+    params: Mapping[str, str] | None = None
+
+
+class Registry:
+    """Model versions of one name on one tracking server. Aliases keep no history: callers write the audit."""
+
+    def __init__(self, tracking_uri: str, name: str, experiment: str = "mlids") -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        if tracking_uri.startswith("sqlite:///"):
+            Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        self.name, self.experiment, self.uri = name, experiment, tracking_uri
+        self._error = MlflowException
+        self._client = MlflowClient(tracking_uri, tracking_uri)
+
+    def log_training(self, trained: Trained, extra: Mapping[str, Any], card: str = "") -> Version:
+        """Log a parent run with nested runs of both forests, register the bundle, and return its version."""
+        import mlflow
+        import onnx
+        from mlflow.models import infer_signature
+
+        self._select()
+        self._ensure_experiment()
+        mlflow.set_experiment(self.experiment)
+        model = onnx.load_from_string(trained.graph)
+        example = _example(trained)
+        bundle = Bundle(trained.graph)
+        output = bundle.score(example)
+        shown = {"anomaly_score": output.anomaly_score.reshape(-1, 1)}
+        with mlflow.start_run(run_name=f"train {trained.params['snapshot']}") as parent:
+            mlflow.log_params(trained.params)
+            mlflow.log_metrics(_flat({"hybrid": trained.figures["hybrid"]}))
+            mlflow.log_dict(dict(extra), "training.json")
+            mlflow.log_dict(trained.spec.as_dict(), "spec.json")
+            mlflow.log_text(card, "model-card.md")
+            for name, estimator in (("forest", trained.forest), ("isolation", trained.isolation)):
+                with mlflow.start_run(run_name=name, nested=True):
+                    mlflow.log_params({k: v for k, v in estimator.get_params().items() if v is not None})  # type: ignore[attr-defined]
+                    mlflow.log_metrics(_flat({name: trained.figures.get(name, {})}))
+                    _log_estimator(estimator, example)
+            info = mlflow.onnx.log_model(
+                model, name="model", registered_model_name=self.name, pip_requirements=_REQUIREMENTS,
+                signature=infer_signature({"features": example}, shown),
+            )  # fmt: skip
+        return Version(str(info.registered_model_version), parent.info.run_id, metrics=_flat({"hybrid": trained.figures["hybrid"]}))
+
+    def _select(self) -> None:
+        """Point mlflow's module functions at this registry: they keep the last one that was used."""
+        import mlflow
+
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(self.uri)
+
+    def _ensure_experiment(self) -> None:
+        """Create the experiment with a local artifact folder when the store is a bare SQLite file."""
+        if self._client.get_experiment_by_name(self.experiment) is None:
+            location = None
+            if self.uri.startswith("sqlite:///"):
+                location = (Path(self.uri.removeprefix("sqlite:///")).parent / "artifacts").as_uri()
+            self._client.create_experiment(self.experiment, artifact_location=location)
+
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
+        """Add metrics to a run."""
+        for name, value in metrics.items():
+            if value == value:
+                self._client.log_metric(run_id, name, float(value))
+
+    def log_report(self, run_name: str, metrics: Mapping[str, float], files: Mapping[str, Path]) -> str:
+        """Log a run of metrics and files (drift, reports) and return its id."""
+        import mlflow
+
+        self._select()
+        self._ensure_experiment()
+        mlflow.set_experiment(self.experiment)
+        with mlflow.start_run(run_name=run_name) as run:
+            mlflow.log_metrics({k: float(v) for k, v in metrics.items() if v == v})
+            for folder, path in files.items():
+                mlflow.log_artifact(str(path), folder)
+        return str(run.info.run_id)
+
+    def version(self, alias: str) -> Version | None:
+        """Return the version under an alias; None when no version has it.
+
+        Raises StoreError when MLflow does not answer.
+        """
+        try:
+            found = self._client.get_model_version_by_alias(self.name, alias)
+        except self._error as error:
+            if getattr(error, "error_code", "") in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                return None
+            raise StoreError(f"MLflow at {self.uri} does not answer: {str(error)[:200]}") from error
+        if not found.run_id:  # registered by hand, from a file
+            return Version(str(found.version), "", tuple(found.aliases), {}, {})
+        run = self._client.get_run(found.run_id)
+        return Version(str(found.version), found.run_id, tuple(found.aliases), run.data.metrics, run.data.params)
+
+    def versions(self) -> list[Version]:
+        """Return all versions, newest first."""
+        found = self._client.search_model_versions(f"name='{self.name}'")
+        out = []
+        for v in sorted(found, key=lambda v: -int(v.version)):
+            full = self._client.get_model_version(self.name, v.version)
+            out.append(Version(str(v.version), v.run_id, tuple(full.aliases), self._client.get_run(v.run_id).data.metrics))
+        return out
+
+    def set_alias(self, alias: str, version: str) -> None:
+        """Move an alias. Raises StoreError when there is no such version."""
+        try:
+            self._client.set_registered_model_alias(self.name, alias, version)
+        except self._error as error:
+            raise StoreError(f"alias {alias} could not be moved to version {version}: {str(error)[:200]}") from error
+
+    def load(self, reference: str) -> Bundle:
+        """Return the bundle of an alias, a version number or a `models:/…` URI.
+
+        Raises ModelError when it is missing or damaged, StoreError when MLflow does not answer.
+        """
+        return Bundle(self.download(reference), self._number(self._full(reference)))
+
+    def _full(self, reference: str) -> str:
+        if reference.startswith(("models:/", "runs:/")):
+            return reference
+        return f"models:/{self.name}{'/' if reference.isdigit() else '@'}{reference}"
+
+    def download(self, reference: str) -> bytes:
+        """Return the graph that `load` makes a bundle of, unchecked. Raises what it does."""
+        import mlflow
+
+        reference = self._full(reference)
+        self._select()
+        with tempfile.TemporaryDirectory(prefix="mlids-model-") as folder:
+            try:
+                path = Path(mlflow.artifacts.download_artifacts(reference, dst_path=folder))
+            except self._error as error:
+                if getattr(error, "error_code", "") in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "BAD_REQUEST"}:
+                    raise ModelError(f"no model is registered as {reference}; run `mlids train` first") from error
+                raise StoreError(f"MLflow at {self.uri} does not answer: {str(error)[:200]}") from error
+            except OSError as error:
+                raise ModelError(f"the artifacts of {reference} are missing: {error}") from error
+            found = sorted(path.rglob("*.onnx"))
+            if not found:
+                raise ModelError(f"{reference} holds no .onnx file; it was not registered by mlids")
+            return found[0].read_bytes()
+
+    def _number(self, reference: str) -> str | None:
+        rest = reference.removeprefix("models:/")
+        if "@" in rest:
+            name, alias = rest.rsplit("@", 1)
+            return str(self._client.get_model_version_by_alias(name, alias).version)
+        return rest.rsplit("/", 1)[-1] if "/" in rest else None
+
+
+def _log_estimator(estimator: object, example: Any) -> None:
+    """Log the scikit-learn original in the skops format: for comparison only, nothing in production loads it."""
+    import mlflow
+
+    mlflow.sklearn.log_model(
+        estimator, name="sklearn", serialization_format="skops", pip_requirements=["scikit-learn", "skops"],
+        skops_trusted_types=["sklearn.tree._tree.Tree"],
+    )  # fmt: skip
+
+
+def _example(trained: Trained) -> Any:
+    import numpy as np
+
+    return np.array([trained.spec.example], np.float32)
+
+
+def _flat(by_detector: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    return {f"{name}_{metric}": float(v) for name, values in by_detector.items() for metric, v in values.items() if v == v}

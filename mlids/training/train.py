@@ -1,0 +1,192 @@
+"""Trains both forests on a snapshot, bundles them as data, and sets the cut by the alert budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from mlids.alerts.grouping import group_keys
+from mlids.detectors.bundle import Bundle, Fitted, Model, Spec
+from mlids.detectors.forest import BENIGN, fit_forest
+from mlids.detectors.isolation import SAMPLE_ROWS, anomaly_scores, fit_isolation
+from mlids.detectors.onnx_graph import build_graph
+from mlids.detectors.verdict import judge, may_reach
+from mlids.errors import NoRowsError
+from mlids.features.extract import Extractor
+from mlids.features.spec import SHAPE_COLUMNS
+from mlids.training.metrics import figures
+from mlids.training.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import IsolationForest, RandomForestClassifier
+
+# The budget is a most, not a quota: below this nothing becomes an alert. A certain RandomForest alone says 70,
+# so that it takes two voices, or one clear behaviour.
+THRESHOLD_LOW, THRESHOLD_HIGH = 82.0, 97.0
+
+
+# A network gives the IsolationForest so many rows that each counts alike; the made-up ones so many.
+_REFERENCE_ROWS = 1_500
+_OWN_ROWS = 30_000
+_SURPRISE_RANKS = (0.5, 0.9, 0.99, 0.999)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both forests, fitted, with the spec that goes with them."""
+
+    forest: RandomForestClassifier
+    isolation: IsolationForest
+    spec: Spec
+    isolation_rows: int
+
+    def model(self) -> Fitted:
+        """Return the pair as something that scores."""
+        return Fitted(self.isolation, self.spec, self.forest)
+
+
+def fit_pair(x: np.ndarray, label: np.ndarray, network: np.ndarray, weight: np.ndarray, *, true_attacks: bool, seed: int = 0) -> Pair:
+    """Fit both forests: float32[n, features] with label, network and weight of each row.
+
+    `true_attacks` says whether any attack among them was real, and not implanted: see SHAPE_COLUMNS.
+
+    The IsolationForest learns from benign rows, each network alike. Its score is put on a scale of surprise
+    by its own ranks: −log10(1 − rank) / 3, so that one benign row in ten is at 1/3, one in a thousand at 1.
+    Raises NoRowsError where one side is missing.
+    """
+    columns, depth, leaf = (list(range(x.shape[1])), 20, 3) if true_attacks else (list(SHAPE_COLUMNS), 12, 5)
+    forest = fit_forest(x[:, columns], label, weights=weight, seed=seed, depth=depth, leaf=leaf)
+    rng = np.random.default_rng(seed)
+    places = {name: np.flatnonzero((network == name) & (label == BENIGN)) for name in sorted(set(network.tolist()))}
+    own = [name for name, at in places.items() if len(at) and not name.startswith("reference-")]
+    quota = min(SAMPLE_ROWS, max(_OWN_ROWS, 1_500 * len(own))) // max(len(own), 1)
+    drawn = {
+        name: rng.choice(at, n, replace=len(at) < n)
+        for name, at in places.items()
+        if len(at) and (n := quota if name in own else _REFERENCE_ROWS)
+    }
+    rows = np.concatenate(list(drawn.values()))
+    isolation = fit_isolation(x[rows], seed=seed)
+    usual = x[np.concatenate([drawn[n] for n in own]) if own else rows]
+    ranks = np.quantile(anomaly_scores(isolation, usual), _SURPRISE_RANKS)
+    knots = [
+        np.maximum.accumulate(ranks + np.arange(len(ranks)) * 1e-6).tolist(),
+        [0.1, *(-np.log10(1 - r) / 3 for r in _SURPRISE_RANKS[1:])],
+    ]
+    spec = Spec(
+        medians=np.median(usual, axis=0).astype(float).tolist(), surprise=knots, classes=[str(c) for c in forest.classes_], rows=len(x),
+        forest_columns=columns,
+    )  # fmt: skip
+    return Pair(forest, isolation, spec, len(rows))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model: the graph, both scikit-learn forests, and figures on the held-out rows by detector."""
+
+    graph: bytes
+    forest: RandomForestClassifier
+    isolation: IsolationForest
+    figures: dict[str, dict[str, float]]
+    params: dict[str, object]
+    spec: Spec
+
+
+def train(snapshot: Snapshot, *, seed: int = 0, budget_per_day: float, threshold: float = 70.0) -> Trained:
+    """Return both forests fitted on the snapshot's training rows and judged on those held out.
+
+    Raises NoRowsError where there is nothing to learn from.
+    """
+    fit = ~snapshot.held_out
+    benign = snapshot.label == BENIGN
+    if not (fit & benign).any():
+        raise NoRowsError(f"snapshot {snapshot.info.id} has no benign rows to learn from")
+    pair = fit_pair(
+        snapshot.x[fit], snapshot.label[fit].astype(str), snapshot.network[fit].astype(str), snapshot.weight[fit],
+        true_attacks=snapshot.info.label_sources.get("true attack", 0) > 0, seed=seed,
+    )  # fmt: skip
+    forest, isolation = pair.forest, pair.isolation
+    spec = replace(
+        pair.spec, threshold=threshold, rows=int(fit.sum()), trained_from=snapshot.info.days[0],
+        trained_to=snapshot.info.days[-1], budget_per_day=budget_per_day,
+        conns_a_day=snapshot.info.rows_there / max(len(snapshot.info.days), 1),
+    )  # fmt: skip
+    spec = _with_example(forest, isolation, spec, snapshot.x[fit][0])
+    graph = build_graph(forest, isolation, spec.as_dict())
+    params: dict[str, object] = {
+        "snapshot": snapshot.info.id, "snapshot_digest": snapshot.info.digest, "features_version": spec.features_version,
+        "seed": seed, "trees": len(forest.estimators_), "rows": int(fit.sum()), "held_out_rows": int(snapshot.held_out.sum()),
+        "benign_rows": int((fit & benign).sum()), "isolation_rows": pair.isolation_rows, "isolation_max_samples": int(isolation.max_samples_),
+    }  # fmt: skip
+    return Trained(graph, forest, isolation, judge_held_out(Bundle(graph), snapshot), params, spec)
+
+
+def _with_example(forest: object, isolation: object, spec: Spec, row: np.ndarray) -> Spec:
+    """Store one row and what scikit-learn says to it: every loader checks itself against it."""
+    x = row[None, :]
+    share = forest.predict_proba(x[:, spec.forest_columns])[0]  # type: ignore[attr-defined]
+    attack = 1.0 - float(share[spec.classes.index(BENIGN)])
+    strange = float(anomaly_scores(isolation, x)[0])  # type: ignore[arg-type]
+    return replace(spec, example=[float(v) for v in row], example_scores=[strange, attack])
+
+
+def judge_held_out(model: Bundle, snapshot: Snapshot) -> dict[str, dict[str, float]]:
+    """Return the figures of forest, isolation and hybrid on the snapshot's held-out rows."""
+    x, attack = snapshot.x[snapshot.held_out], snapshot.label[snapshot.held_out] != BENIGN
+    if not len(x):
+        return {name: figures(np.zeros(0), np.zeros(0, bool)) for name in ("forest", "isolation", "hybrid")}
+    verdicts = judge(model, x)
+    out = {"isolation": figures(verdicts.scores.anomaly_score, attack), "hybrid": figures(verdicts.risk_score, attack)}
+    if verdicts.scores.attack_probability is not None:
+        out["forest"] = figures(verdicts.scores.attack_probability, attack)
+    return out
+
+
+def budget_threshold(
+    model: Model, batches: Iterable[pl.DataFrame], days: float, budget_per_day: float, networks: tuple[str, ...] = (),
+    *, screen: Model | None = None,
+) -> tuple[float, float]:  # fmt: skip
+    """Return the cut that keeps the site's own latest days within the budget, and the alerts a day at it.
+
+    Alerts are counted after grouping, as they will be sent. `screen` is the same model without its
+    RandomForest, which takes most of the time: rows that could not alert whatever it said are left out.
+    """
+    extractor = Extractor(networks)
+    strongest: dict[str, float] = {}
+    for conns in batches:
+        x = extractor.features(conns)
+        if screen is not None:
+            near = may_reach(judge(screen, x).risk_score, THRESHOLD_LOW)
+            x, conns = x[near], conns.filter(pl.Series(near))
+        verdicts = judge(model, x, THRESHOLD_LOW)
+        rows = np.flatnonzero(verdicts.alert)
+        if not len(rows):
+            continue
+        keys = group_keys(model, conns[rows.tolist()], verdicts, rows)
+        _keep_strongest(strongest, [k.id for k in keys], verdicts.risk_score[rows])
+    return _cut(strongest.values(), days, budget_per_day)
+
+
+def cut_for_budget(keys: Sequence[str], risk: np.ndarray, days: float, budget_per_day: float) -> tuple[float, float]:
+    """Return the same for rows that are at hand: the group of each row and its risk_score."""
+    strongest: dict[str, float] = {}
+    _keep_strongest(strongest, keys, risk)
+    return _cut(strongest.values(), days, budget_per_day)
+
+
+def _keep_strongest(strongest: dict[str, float], keys: Sequence[str], risk: np.ndarray) -> None:
+    for key, value in zip(keys, risk.tolist(), strict=True):
+        if value > strongest.get(key, 0.0):
+            strongest[key] = value
+
+
+def _cut(strongest: Iterable[float], days: float, budget_per_day: float) -> tuple[float, float]:
+    ranked = sorted(strongest, reverse=True)
+    allowed = int(budget_per_day * max(days, 1e-9))
+    cut = ranked[allowed] + 0.1 if len(ranked) > allowed else THRESHOLD_LOW
+    cut = float(min(max(cut, THRESHOLD_LOW), THRESHOLD_HIGH))
+    return cut, sum(r >= cut for r in ranked) / max(days, 1e-9)

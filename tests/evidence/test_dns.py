@@ -1,0 +1,180 @@
+"""DNS tunnels by the names in dns.log: two real ones, ordinary names beside them, and what comes of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mlids import pipeline
+from mlids.alerts.suppression import checked
+from mlids.evidence.dns import NameWatch, entropy
+from mlids.scoring.batch import score_logs
+from mlids.scoring.dns_alerts import told_by_names
+from mlids.settings import load_settings
+from mlids.zeek.reader import LogReader, find_logs
+from mlids.zeek.types import log_type_of
+
+CLEAR = 0.8
+
+
+def dns_of(folder: Path) -> list[pl.DataFrame]:
+    logs = [log for log in find_logs(folder) if log_type_of(log.name) == "dns"]
+    assert logs, folder
+    return [batch.frame for log in logs for batch in LogReader(log, log="dns")]
+
+
+def watched(frames: list[pl.DataFrame], max_names: int = 300_000) -> NameWatch:
+    watch = NameWatch(max_names)
+    for frame in frames:
+        watch.add(frame)
+    return watch
+
+
+def asked(names: list[str], source: str = "10.0.0.5", at: datetime = datetime(2026, 11, 4, 9, tzinfo=UTC)) -> pl.DataFrame:
+    return pl.DataFrame({"ts": [at] * len(names), "uid": [f"C{i}{source}" for i in range(len(names))], "id.orig_h": source, "query": names})
+
+
+def made_tunnel(n: int, zone: str, seed: int = 0) -> list[str]:
+    rng = np.random.default_rng(seed)
+    letters = np.array(list("abcdefghijklmnopqrstuvwxyz234567"))
+    return ["".join(rng.choice(letters, 40)) + f".t.{zone}" for _ in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("capture", "zones"),
+    [
+        ("saitama", {"saitama-fake-domain-one.com", "saitama-fake-domain-two.com", "saitama-fake-domain-three.com"}),
+        ("rita/open_conns", {"r-1x.com"}),  # dnscat2
+        ("zed", set()),
+        ("zat", set()),
+        ("slips", set()),
+        ("otrf", set()),
+        ("stratosphere", set()),
+        ("rita/2024-04-19", set()),
+        ("rita/proxy_rolling", set()),
+    ],
+)
+def test_real_captures(real_data: Path, capture: str, zones: set[str]) -> None:
+    found = watched(dns_of(real_data / capture)).tunnels()
+    assert set(found.filter(pl.col("score") >= CLEAR)["zone"]) == zones
+    assert found.filter(pl.col("score").is_between(0.2, CLEAR, closed="left")).is_empty()  # and nothing is nearly one
+
+
+def test_cut_anywhere_gives_the_same(real_data: Path) -> None:
+    whole = pl.concat(dns_of(real_data / "saitama"), how="diagonal")
+    cuts = [0, 1, 17, 18, 60, whole.height]
+    pieces = [whole.slice(a, b - a) for a, b in pairwise(cuts)]
+    assert watched(pieces).tunnels().equals(watched([whole]).tunnels())
+
+
+def test_ordinary_names_are_none() -> None:
+    many = [f"e{i}.a.akamaiedge.net" for i in range(500)]  # short
+    again = [n for n in made_tunnel(30, "cdn.example.com") for _ in range(5)]  # asked again and again
+    lan = made_tunnel(100, "corp.local") + [f"{n}.in-addr.arpa" for n in made_tunnel(50, "x")]
+    service = [*made_tunnel(25, "cloud.example.net"), *(["www.cloud.example.net"] * 60)]  # beside ordinary names
+    found = watched([asked(many), asked(again), asked(lan), asked(service)]).tunnels()
+    assert found.is_empty() or found["score"].max() < 0.2
+
+
+def test_what_many_hosts_do_counts_less_and_a_country_is_no_zone() -> None:
+    lookups = [asked(made_tunnel(40, "scanner.example.com", seed), f"10.0.0.{seed}") for seed in range(1, 21)]
+    found = watched(lookups).tunnels()
+    assert found.height == 20 and found["score"].max() == pytest.approx(0.5)
+    names = [name for i in range(40) for name in made_tunnel(1, f"shop{i}.co.uk", i)]
+    assert watched([asked(names)]).tunnels().is_empty()
+
+
+def test_names_that_are_asked_for_to_go_there_are_none() -> None:
+    """An advertisement's frame, a video's server: a name for one view, and a connection to what it was answered with."""
+    names = made_tunnel(40, "frames.example.com")
+    answered = asked(names).with_columns(answers=pl.Series([["edge.example.net", f"192.0.2.{i % 20}"] for i in range(40)]))
+    watch = watched([answered])
+    assert watch.tunnels()["score"].item() == 1.0
+    elsewhere = pl.DataFrame({"id.resp_h": ["198.51.100.7", None]})
+    visits = pl.DataFrame({"id.resp_h": [f"192.0.2.{i}" for i in range(15)]})
+    assert watch.tunnels([elsewhere])["score"].item() == 1.0
+    assert watch.tunnels([elsewhere, visits]).is_empty()
+    assert watch.tunnels([visits.head(6)])["score"].item() == pytest.approx(0.75)  # of 20 answers 6 were visited
+
+
+def test_a_flood_of_zones_does_not_grow_and_does_not_hide() -> None:
+    watch = NameWatch(2_000)
+    for start in range(0, 20_000, 1_000):
+        watch.add(asked([made_tunnel(1, f"zone{i}.com", i)[0] for i in range(start, start + 1_000)], "10.0.0.6"))
+        watch.add(asked(made_tunnel(5, "evil.example.org", start)))
+    assert watch._names is not None and watch._names.height <= 2_000
+    assert watch._asked is not None and watch._asked.height <= 2_000
+    found = watch.tunnels()
+    assert found["zone"].to_list() == ["example.org"] and found["names"].item() == 100 and found["score"].item() >= CLEAR
+
+
+def test_odd_names_and_missing_columns_do_not_stop_it() -> None:
+    odd = [None, "", ".", "..", "a", "x" * 10_000, "é" * 40 + ".exämple.com", "\\x00\\xff.b.c", "*.example.com", "-", "1.2.3.4"]
+    watch = watched([asked(odd), pl.DataFrame({"query": ["a.b.c"]}), pl.DataFrame({"ts": [None], "id.orig_h": ["10.0.0.1"]})])
+    watch.add(asked(made_tunnel(3, "a.com")).with_columns(answers=pl.lit("192.0.2.1")))
+    watch.add(asked(made_tunnel(3, "a.com")).with_columns(answers=pl.lit(7)))
+    watch.add(pl.DataFrame({"ts": ["soon"], "id.orig_h": ["10.0.0.1"], "query": [["a.b.c"]], "id.resp_p": [-1]}))
+    assert watch.tunnels().is_empty()
+    assert NameWatch().tunnels().is_empty()
+    assert entropy(pl.Series(["", "aaaa", "abcd", None])).tolist() == [0.0, 0.0, 2.0, 0.0]
+
+
+def test_score_of_a_folder_tells_what_the_conns_alone_do_not(real_data: Path) -> None:
+    folder = real_data / "saitama" / "data" / "zeek"
+    alone = score_logs([folder / "conn.log"])
+    beside = score_logs([folder])
+    assert alone.alerts == 0
+    assert beside.alerts == sum(w.tunnels()["uids"].list.len().sum() for w in [watched(dns_of(folder))]) > 80
+    assert beside.findings[0].behaviour == "dns_tunnel" and "different names under saitama-fake-domain-" in beside.findings[0].reasons
+    assert score_logs([folder / "conn.log", folder / "dns.log"]).alerts == beside.alerts
+
+
+def test_refused_rows_of_dns_log_are_counted_and_named(real_data: Path, tmp_path: Path) -> None:
+    folder = real_data / "saitama" / "data" / "zeek"
+    (tmp_path / "conn.log").write_bytes((folder / "conn.log").read_bytes())
+    (tmp_path / "dns.log").write_bytes((folder / "dns.log").read_bytes() + b'{"ts": not a row}\n')
+    scored = score_logs([tmp_path])
+    assert scored.alerts > 80 and scored.reading.rejected == 1 and scored.reading.rejects[0][0].endswith("dns.log")
+
+
+def test_a_thousand_tunnels_are_a_hundred_alerts_and_one() -> None:
+    names = [name for zone in range(150) for name in made_tunnel(21, f"zone{zone}.com", zone)]
+    alerts = told_by_names([asked(names)], [], "hq", "2026-11-04")
+    assert len({a.id for a in alerts}) == 101 and sum(a.count for a in alerts) == 150 * 21
+    assert "many more of them" in alerts[-1].title and not any("many more" in a.title for a in alerts[:-1])
+
+
+def test_a_day_of_the_lake_is_one_although_midnight_of_utc_lies_within_it() -> None:
+    # 08:50 and 09:10 of one morning in Tokyo: neither half would be a clear case alone.
+    names = made_tunnel(24, "example.com")
+    before, after = datetime(2026, 11, 3, 23, 50, tzinfo=UTC), datetime(2026, 11, 4, 0, 10, tzinfo=UTC)
+    halves = [asked(names[:12], at=before), asked(names[12:], at=after)]
+    (alert,) = told_by_names(halves, [], "tokyo", "2026-11-04")
+    assert alert.count == 24 and (alert.ts, alert.last_ts) == (before, after)
+    assert told_by_names(halves[:1], [], "tokyo", "2026-11-04") == []
+    assert watched(halves).tunnels()["names"].to_list() == [12, 12], "mlids score, which knows of no zone, counts UTC's days"
+
+
+def test_the_night_tells_of_tunnels_once_and_rules_hold_them_back(real_data: Path, home: Path) -> None:
+    folder, day = real_data / "saitama" / "data" / "zeek", "2022-08-07"
+    pipeline.ingest_paths("hq", day, [folder / "conn.log", folder / "dns.log"])
+    first = pipeline.reconcile("hq", day)
+    assert first["tunnels"] == first["alerts"] == 3 and first["model_version"] is None
+    database = pipeline.open_database(load_settings())
+    told = database.alerts()
+    assert pipeline.reconcile("hq", day) == first and [a["id"] for a in database.alerts()] == [a["id"] for a in told]
+    assert {a["message"].split(" under ")[1].split(",")[0] for a in told} == {
+        f"saitama-fake-domain-{n}.com" for n in ("one", "two", "three")
+    }
+    assert all(
+        a["src"] == "192.168.1.112" and a["threat"]["technique"]["id"] == "T1071.004" and len(a["mlids"]["uids"]) == 10 for a in told
+    )
+    rule = database.add_rule(checked("dns_tunnel", "192.168.1.112", "192.168.1.100", 53, "hq"), "known exercise", "tests")
+    assert database.alerts() == []
+    assert pipeline.reconcile("hq", day)["tunnels"] == 0
+    assert next(r for r in database.rule_rows() if r["id"] == rule)["conns"] == 97

@@ -1,0 +1,177 @@
+"""A growing log over a real SFTP server and locally: half lines, rotation by rename, restarts, archived rest."""
+
+from __future__ import annotations
+
+import gzip
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from mlids.errors import SourceError
+from mlids.ingest import follow
+from mlids.ingest.follow import Follower, Position
+from mlids.ingest.place import LocalPlace, Place, SftpPlace
+from mlids.settings import Sensor
+from mlids.zeek import bytestream
+from tests.conftest import CONN_HEADER, conn_line
+from tests.support.sshd import Sshd
+
+
+@pytest.fixture(params=["local", "sftp"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "local":
+        return LocalPlace()
+    sshd: Sshd = request.getfixturevalue("sshd")
+    return SftpPlace(sshd.sensor(tmp_path), sshd.known_hosts)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    (tmp_path / "current").mkdir()
+    return tmp_path / "current" / "conn.log"
+
+
+def sensor(tmp_path: Path) -> Sensor:
+    return Sensor(name="hq", kind="folder", logs=str(tmp_path))
+
+
+def take(follower: Follower) -> list[str]:
+    return [uid for batch in follower.poll() for uid in batch.frame["uid"]]
+
+
+def header(opened: str) -> str:
+    return CONN_HEADER.replace("2024-04-19-00-00-01", opened)
+
+
+def append(log: Path, text: str) -> None:
+    with log.open("a") as out:
+        out.write(text)
+
+
+def test_rows_come_once_and_half_lines_wait(place: Place, log: Path, tmp_path: Path) -> None:
+    follower = Follower(place, sensor(tmp_path), check_s=0)
+    assert take(follower) == []  # the log does not exist yet
+    append(log, header("1") + conn_line("C1") + conn_line("C2")[:30])
+    assert take(follower) == ["C1"]
+    assert take(follower) == []
+    append(log, conn_line("C2")[30:] + conn_line("C3"))
+    assert take(follower) == ["C2", "C3"]
+    follower.close()
+
+
+def test_rotation_by_rename_loses_nothing(place: Place, log: Path, tmp_path: Path) -> None:
+    follower = Follower(place, sensor(tmp_path), check_s=0)
+    append(log, header("1") + conn_line("C1"))
+    assert take(follower) == ["C1"]
+    old = log.with_name("conn.old")
+    log.rename(old)
+    append(old, conn_line("C2"))  # Zeek still writes into the renamed file
+    append(log, header("2") + conn_line("C3"))
+    append(old, conn_line("C2b"))
+    assert take(follower) == ["C2", "C2b", "C3"]
+    old.unlink()
+    append(log, conn_line("C4"))
+    assert take(follower) == ["C4"]
+    follower.close()
+
+
+def test_copy_truncate_starts_anew(place: Place, log: Path, tmp_path: Path) -> None:
+    follower = Follower(place, sensor(tmp_path), check_s=0)
+    append(log, header("1") + "".join(conn_line(f"C{n}") for n in range(20)))
+    assert len(take(follower)) == 20
+    log.write_text(header("2") + conn_line("CNew"))
+    assert take(follower) == ["CNew"]
+    follower.close()
+
+
+def test_restart_goes_on_at_the_stored_position(place: Place, log: Path, tmp_path: Path) -> None:
+    append(log, header("1") + conn_line("C1") + conn_line("C2")[:25])
+    first = Follower(LocalPlace(), sensor(tmp_path))
+    assert take(first) == ["C1"]
+    stored = first.position
+    first.close()
+    append(log, conn_line("C2")[25:] + conn_line("C3"))
+    second = Follower(place, sensor(tmp_path), start=stored)
+    assert take(second) == ["C2", "C3"]
+    second.close()
+
+
+def test_what_was_rotated_while_away_is_read_from_the_archive(place: Place, log: Path, tmp_path: Path) -> None:
+    append(log, header("1") + conn_line("C1"))
+    first = Follower(LocalPlace(), sensor(tmp_path))
+    assert take(first) == ["C1"]
+    stored = first.position
+    first.close()
+    append(log, conn_line("C2"))
+    day = tmp_path / datetime.now(UTC).date().isoformat()
+    day.mkdir()
+    (day / "conn.00:00:00-01:00:00.log.gz").write_bytes(gzip.compress(log.read_bytes()))
+    (day / "conn.01:00:00-02:00:00.log.gz").write_bytes(gzip.compress((header("2") + conn_line("C3")).encode()))
+    log.write_text(header("3") + conn_line("C4"))
+    second = Follower(place, sensor(tmp_path), start=stored)
+    assert take(second) == ["C2", "C3", "C4"]
+    second.close()
+
+
+def test_json_and_a_header_change_at_rotation(place: Place, log: Path, tmp_path: Path) -> None:
+    follower = Follower(place, sensor(tmp_path), check_s=0)
+    append(log, header("1") + conn_line("C1"))
+    assert take(follower) == ["C1"]
+    log.rename(log.with_name("old"))
+    append(log, '{"ts":1.5,"uid":"CJson","id.orig_h":"10.0.0.1","conn_state":"SF"}\n')
+    assert take(follower) == ["CJson"]
+    follower.close()
+
+
+def test_bad_rows_are_counted_and_do_not_stop_the_rest(place: Place, log: Path, tmp_path: Path) -> None:
+    follower = Follower(place, sensor(tmp_path), check_s=0)
+    append(log, header("1") + conn_line("C1") + "nonsense\n" + conn_line("C2"))
+    assert take(follower) == ["C1", "C2"] and follower.rejected == 1
+    follower.close()
+
+
+def test_a_cut_connection_is_an_error_and_the_position_stays(sshd: Sshd, log: Path, tmp_path: Path) -> None:
+    append(log, header("1") + conn_line("C1"))
+    place = SftpPlace(sshd.sensor(tmp_path), sshd.known_hosts)
+    follower = Follower(place, sshd.sensor(tmp_path))
+    assert take(follower) == ["C1"]
+    place._transport.close()
+    append(log, conn_line("C2"))
+    with pytest.raises(SourceError):
+        take(follower)
+    position = follower.position
+    follower.close()
+    assert isinstance(position, Position)
+    again = Follower(SftpPlace(sshd.sensor(tmp_path), sshd.known_hosts), sshd.sensor(tmp_path), start=position)
+    assert take(again) == ["C2"]
+    again.close()
+
+
+def test_a_long_backlog_comes_in_parts_each_with_its_place(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "READ_BYTES", 700)
+    monkeypatch.setattr(follow, "POLL_ROWS", 20)
+    monkeypatch.setattr(bytestream, "READ_SIZE", 900)
+    append(log, header("1") + conn_line("A0"))
+    follower = Follower(LocalPlace(), sensor(tmp_path), check_s=0)
+    assert take(follower) == ["A0"]
+    start = follower.position
+    follower.close()
+    names = [f"{log}{n}" for log in "ABC" for n in range(1 if log == "A" else 0, 100)]
+    append(log, "".join(conn_line(n) for n in names if n[0] == "A"))
+    day = tmp_path / datetime.now(UTC).date().isoformat()
+    day.mkdir()
+    with gzip.open(day / "conn.00:00:00-01:00:00.log.gz", "wt") as out:
+        out.write(log.read_text())
+    with gzip.open(day / "conn.01:00:00-02:00:00.log.gz", "wt") as out:
+        out.write(header("2") + "".join(conn_line(n) for n in names if n[0] == "B"))
+    log.write_text(header("3") + "".join(conn_line(n) for n in names if n[0] == "C"))
+    got: list[str] = []
+    for _ in range(60):  # every part by a follower of its own, made with the place that the one before left
+        follower = Follower(LocalPlace(), sensor(tmp_path), start=start, check_s=0)
+        some = take(follower)
+        assert len(some) < 100
+        got += some
+        start = follower.position
+        follower.close()
+    assert got == names and follower.given_up == 0

@@ -1,0 +1,157 @@
+"""Live scoring as a service: several sensors, metrics, health, the watch, the doctor."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import urllib.request
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from mlids import pipeline
+from mlids.detectors.bundle import Bundle
+from mlids.errors import SourceError, StackError
+from mlids.pipeline import live
+from mlids.pipeline.health import MetricsServer, is_well, notify
+from mlids.pipeline.registry_watch import watch_command
+from mlids.scoring.live import Status
+from mlids.scoring.live_model import ProductionModel
+from mlids.settings import load_settings
+from mlids.synth.growing import GrowingLog
+from tests.conftest import free_port
+from tests.faults.field import traffic
+
+
+@pytest.fixture
+def two(trained_home: Path, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> list[GrowingLog]:
+    """Two sensors in folders, and a third whose machine is not there."""
+    monkeypatch.setenv("MLIDS_HOME", str(trained_home))
+    monkeypatch.setenv("MLIDS_DATABASE_URL", f"sqlite:///{tmp_path}/mlids.db")
+    logs = [GrowingLog(tmp_path / name).open() for name in ("a", "b")]
+    entries = [f'[[sensor]]\nname = "{n}-{tmp_path.name[-20:]}"\nkind = "folder"\nlogs = "{tmp_path / n}"\n' for n in ("a", "b")]
+    entries.append(f'[[sensor]]\nname = "c-{tmp_path.name[-20:]}"\nhost = "127.0.0.1"\nport = {free_port()}\ntimeout_s = 2\n')
+    sensors = tmp_path / "sensors.toml"
+    sensors.write_text("".join(entries))
+    monkeypatch.setenv("MLIDS_SENSORS_FILE", str(sensors))
+    return logs
+
+
+def _get(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_a_sensor_that_is_down_holds_up_no_other(two: list[GrowingLog], capsys: pytest.CaptureFixture[str]) -> None:
+    rows = traffic(datetime.now(UTC))
+    for log in two:
+        log.append(rows)
+    port = free_port()
+    seen: list[tuple[int, str]] = []
+    faults: list[str] = []
+
+    def look() -> None:
+        seen.extend([_get(port, "/metrics"), _get(port, "/healthz"), _get(port, "/x")])
+        try:
+            pipeline.watch_live(5.0)  # a wait shorter than the bound is no fault
+        except SourceError as error:
+            faults.append(str(error))
+
+    timer = threading.Timer(11.0, look)
+    timer.start()
+    done = {s["sensor"][0]: s for s in pipeline.serve(seconds=14, metrics_port=port)}
+    timer.join()
+    assert done["a"]["rows"] == done["b"]["rows"] == rows.height
+    assert done["c"]["rows"] == 0 and "is sshd running" in done["c"]["last_error"]
+    alerts = pipeline.open_database(load_settings()).alerts(limit=1_000)
+    assert {a["observer"]["name"][0] for a in alerts} == {"a", "b"}
+
+    families = {f.name: {s.labels["sensor"][0]: s.value for s in f.samples} for f in text_string_to_metric_families(seen[0][1])}
+    assert families["mlids_rows"] == {"a": rows.height, "b": rows.height, "c": 0}
+    assert families["mlids_up"] == {"a": 1, "b": 1, "c": 0} and families["mlids_errors"]["c"] > 0
+    assert seen[1][0] == 200 and len(json.loads(seen[1][1])) == 3 and seen[2][0] == 404
+
+    assert len(faults) == 1 and "is sshd running" in faults[0] and "a-" not in faults[0]
+    findings = {f.part.split("-")[0]: f for f in pipeline.doctor()}
+    assert findings["database"].well and findings["model"].well and findings["sensor a"].well
+    assert not findings["sensor c"].well and "is sshd running" in findings["sensor c"].text
+
+
+def test_the_watch_sees_silence_and_lag(two: list[GrowingLog]) -> None:
+    settings = load_settings()
+    with pytest.raises(SourceError, match="no scorer has ever followed it"):
+        pipeline.watch_live()
+    for sensor in settings.sensors():
+        folder = settings.state / sensor.name
+        folder.mkdir(parents=True, exist_ok=True)
+        status = Status(sensor.name, state="following", updated_at=datetime.now(UTC).isoformat())
+        (folder / "status.json").write_text(json.dumps(vars(status)))
+    assert len(pipeline.watch_live()) >= 3
+    late = vars(Status(settings.sensors()[0].name, state="following", updated_at=datetime.now(UTC).isoformat(), lag_s=400.0))
+    (settings.state / settings.sensors()[0].name / "status.json").write_text(json.dumps(late))
+    with pytest.raises(SourceError, match="400 s behind"):
+        pipeline.watch_live()
+    assert pipeline.watch_live(500.0)
+    old = late | {"updated_at": "2026-01-01T00:00:00+00:00"}
+    (settings.state / settings.sensors()[0].name / "status.json").write_text(json.dumps(old))
+    with pytest.raises(SourceError, match="said nothing for"):
+        pipeline.watch_live(500.0)
+
+
+def test_health_is_bad_when_a_scorer_hangs_or_was_refused() -> None:
+    now = datetime.now(UTC).isoformat()
+    assert is_well(Status("hq", state="following", updated_at=now)) and is_well(Status("hq", state="waiting", updated_at=now))
+    assert not is_well(Status("hq", state="refused", updated_at=now))
+    assert not is_well(Status("hq", state="following", updated_at="2026-01-01T00:00:00+00:00")) and not is_well(Status("hq"))
+    status = Status("hq", state="refused", updated_at=now)
+    with MetricsServer(lambda: [status], "127.0.0.1", 0) as server:
+        assert _get(server.port, "/healthz")[0] == 503
+        with pytest.raises(StackError, match="MLIDS_METRICS_PORT"):
+            MetricsServer(lambda: [status], "127.0.0.1", server.port)
+
+
+def test_systemd_is_notified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as held:
+        held.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        notify("READY=1")
+        assert held.recv(100) == b"READY=1"
+    notify("WATCHDOG=1")  # nobody listens: nothing happens
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    notify("WATCHDOG=1")
+    assert "NOTIFY_SOCKET" not in os.environ
+
+
+def test_a_fault_of_our_own_ends_no_sensor(two: list[GrowingLog], monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = traffic(datetime.now(UTC))
+    two[0].append(rows)
+    settings = load_settings()
+    name = settings.sensors()[0].name
+    monkeypatch.setattr(live, "AGAIN_S", 0.2)
+    with ProductionModel(watch_command(settings.tracking_uri, settings.model_name), settings.state / "model") as model:
+        scorer = live.make_scorer(settings, name, FailsOnce(model))  # type: ignore[arg-type]
+        assert live._run_all([scorer], 8.0, lambda _: None) == []
+    assert scorer.status.rows == rows.height and scorer.status.state == "stopped"
+    assert scorer.status.errors >= 1 and scorer.status.last_error == "ZeroDivisionError: once"
+
+
+class FailsOnce:
+    """A source of models that breaks once in the middle, as nobody has foreseen."""
+
+    def __init__(self, model: ProductionModel) -> None:
+        self._model, self._asked = model, 0
+
+    error = None
+
+    def current(self) -> Bundle | None:
+        self._asked += 1
+        if self._asked == 6:
+            raise ZeroDivisionError("once")
+        return self._model.current()

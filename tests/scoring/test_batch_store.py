@@ -1,0 +1,47 @@
+"""The rows that a batch scoring keeps on disk and the sample it learns from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mlids.features.spec import NAMES
+from mlids.scoring.batch_store import Sample, Spool
+
+ROWS = np.random.default_rng(0).random((5_000, len(NAMES)), dtype=np.float32)
+
+
+def cut(step: int) -> list[np.ndarray]:
+    return [ROWS[start : start + step] for start in range(0, len(ROWS), step)]
+
+
+@pytest.mark.parametrize("step", [1, 7, 300, 1_024, 5_000])
+def test_a_sample_is_the_same_however_the_stream_is_cut_and_in_its_order(step: int) -> None:
+    sample = Sample(size=300, seed=1)
+    for some in cut(step):
+        sample.add(some)
+    keys = np.random.default_rng(1).random(len(ROWS))
+    chosen = np.sort(np.argsort(keys)[:300])
+    np.testing.assert_array_equal(sample.x, ROWS[chosen])
+
+
+def test_fewer_rows_than_the_sample_holds_are_all_of_them() -> None:
+    sample = Sample(size=9_000)
+    for some in cut(700):
+        sample.add(some)
+    np.testing.assert_array_equal(sample.x, ROWS)
+
+
+def test_what_is_spooled_comes_back(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    at = 0
+    for some in cut(1_300):
+        spool.add(pl.DataFrame({"uid": [f"C{i}" for i in range(at, at + len(some))]}), np.asfortranarray(some))
+        at += len(some)
+    np.testing.assert_array_equal(np.concatenate(list(spool.features())), ROWS)
+    chosen = np.array([4_999, 3, 1_300, 1_299])
+    np.testing.assert_array_equal(spool.matrix(chosen), ROWS[chosen])
+    assert spool.identity(chosen)["uid"].to_list() == ["C4999", "C3", "C1300", "C1299"]
