@@ -1,7 +1,7 @@
 """### The weekly report
 
 Every Monday, after training and drift: alerts by behaviour and host, what changed, the model and its honest
-figures, and whether every day arrived. Filed as HTML and PDF below `reports/`, linked on the mlids page.
+metrics, and whether every day arrived. Filed as HTML and PDF below `reports/`, linked on the mlids page.
 """
 
 import pendulum

@@ -18,8 +18,8 @@ def short(name):
 
 
 def line(name, entry):
-    figures = [entry[m] for m in SHOWN]
-    return f"| {name} | " + " | ".join(f"{v:.3f}" for v in figures[:-1]) + f" | {figures[-1]:.1f} |"
+    metrics = [entry[m] for m in SHOWN]
+    return f"| {name} | " + " | ".join(f"{v:.3f}" for v in metrics[:-1]) + f" | {metrics[-1]:.1f} |"
 
 
 def measured(found):
@@ -124,6 +124,6 @@ def benches(rows):
 if __name__ == "__main__":
     put(ROOT / "README.md", "bench", benches(json.loads((ROOT / "benchmarks" / "latest.json").read_text(encoding="utf-8"))))
     if sys.argv[1:]:
-        figures = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-        put(ROOT / "docs" / "detection.md", "measured", measured(figures))
-        put(ROOT / "README.md", "acc", goals(figures))
+        metrics = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+        put(ROOT / "docs" / "detection.md", "measured", measured(metrics))
+        put(ROOT / "README.md", "acc", goals(metrics))

@@ -53,7 +53,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def made_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def synthetic_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four days of a small made-up site in zeekctl's layout, with attacks; the labels lie beside it."""
     from mlids.synth.archive import save_labels, write_days
     from mlids.synth.site import Site
@@ -66,7 +66,7 @@ def made_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def trained_home(tmp_path_factory: pytest.TempPathFactory, made_site: Path) -> Path:
+def trained_home(tmp_path_factory: pytest.TempPathFactory, synthetic_site: Path) -> Path:
     """A home with two days in the lake and a model in production."""
     from mlids import pipeline
 
@@ -74,7 +74,7 @@ def trained_home(tmp_path_factory: pytest.TempPathFactory, made_site: Path) -> P
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLIDS_HOME", str(home))
         for day in ("2026-11-04", "2026-11-05"):
-            pipeline.ingest_paths("hq", day, [made_site / day])
+            pipeline.ingest_paths("hq", day, [synthetic_site / day])
         snapshot = pipeline.snapshot("2026-11-04", "2026-11-06")
         pipeline.evaluate_and_promote(pipeline.train(snapshot["id"])["version"], snapshot["id"])
     return home

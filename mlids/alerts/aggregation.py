@@ -12,7 +12,7 @@ import polars as pl
 
 from mlids.alerts.document import UIDS_KEPT, Alert
 from mlids.alerts.grouping import STORM_FROM, WINDOW_S, GroupKey, alert_kinds, group_keys, storm_key
-from mlids.alerts.suppression import Rule, held_back
+from mlids.alerts.suppression import Rule, suppressing_rules
 from mlids.detectors.bundle import Model
 from mlids.detectors.verdict import Verdicts, explain
 
@@ -20,16 +20,16 @@ MAX_OPEN = 20_000
 STRONGER = 5.0  # an alert whose risk rises by more is news, and is explained anew
 
 
-class Gatherer:
+class AlertAggregator:
     """The alerts that are still open. State is plain and can be stored beside a checkpoint.
 
-    `rules` hold conns back; `held_back` counts them by the rule's id until someone takes the count away.
+    `rules` hold conns back; `suppressed` counts them by the rule's id until someone takes the count away.
     """
 
     def __init__(self, rules: Sequence[Rule] = ()) -> None:
         self.open: dict[str, Alert] = {}
         self.rules = rules
-        self.held_back: Counter[int] = Counter()
+        self.suppressed: Counter[int] = Counter()
         self._kinds: Counter[tuple[str, str, int]] = Counter()
 
     def add(self, model: Model, conns: pl.DataFrame, x: np.ndarray, verdicts: Verdicts) -> list[Alert]:
@@ -70,8 +70,8 @@ class Gatherer:
         """Return the alerting rows that no rule holds back."""
         if not self.rules or not len(rows):
             return rows
-        rule = held_back(self.rules, alert_kinds(model, verdicts, rows), conns[rows.tolist()])
-        self.held_back.update(rule[rule >= 0].tolist())
+        rule = suppressing_rules(self.rules, alert_kinds(model, verdicts, rows), conns[rows.tolist()])
+        self.suppressed.update(rule[rule >= 0].tolist())
         return rows[rule < 0]
 
     def _begin(self, model: Model, key: GroupKey, conn: dict[str, Any], verdicts: Verdicts, row: int) -> Alert:

@@ -187,7 +187,7 @@ class Database:
             raise StoreError(f"the rules could not be read: {_short(error)}") from error
         return [dict(r) for r in found]
 
-    def count_held_back(self, conns: Mapping[int, int]) -> None:
+    def count_suppressed(self, conns: Mapping[int, int]) -> None:
         """Add to the number of conns that rules have held back. Raises StoreError when it cannot be stored."""
         try:
             with self._engine.begin() as db:

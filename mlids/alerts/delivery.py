@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mlids.alerts.aggregation import Gatherer
+from mlids.alerts.aggregation import AlertAggregator
 from mlids.alerts.database import Database
 from mlids.alerts.document import Alert
 from mlids.alerts.sinks.base import Refused, Sink
@@ -26,7 +26,7 @@ class Delivery:
 
     def __init__(self, database: Database, sinks: Sequence[Sink], dead_letters: Path, part: str = "live") -> None:
         self._database, self._sinks, self._dead_letters, self._part = database, sinks, dead_letters, part
-        self.buried = 0  # documents that a sink will never take
+        self.dead_letters = 0  # documents that a sink will never take
 
     def send(self, alerts: Sequence[Alert], again: Again) -> None:
         """Return when everyone has the alerts. Raises StoreError when `again` says to give up.
@@ -47,7 +47,7 @@ class Delivery:
                 failure = error
             for sink in [] if documents is None else list(waiting):
                 try:
-                    self._bury(sink.name, sink.write(documents))  # type: ignore[arg-type]
+                    self._dead_letter(sink.name, sink.write(documents))  # type: ignore[arg-type]
                     waiting.remove(sink)
                 except StoreError as error:
                     failure = error
@@ -61,13 +61,13 @@ class Delivery:
         """Return the rules in force that hold conns back. Raises StoreError when they cannot be read."""
         return self._database.rules()
 
-    def count_held_back(self, gatherer: Gatherer) -> None:
+    def count_suppressed(self, aggregator: AlertAggregator) -> None:
         """Store how many conns rules have held back since the last time. Raises StoreError; then they are counted later."""
-        if gatherer.held_back:
-            self._database.count_held_back(gatherer.held_back)
-            gatherer.held_back.clear()
+        if aggregator.suppressed:
+            self._database.count_suppressed(aggregator.suppressed)
+            aggregator.suppressed.clear()
 
-    def _bury(self, sink: str, refused: Sequence[Refused]) -> None:
+    def _dead_letter(self, sink: str, refused: Sequence[Refused]) -> None:
         """Put documents that a sink refuses for good into a file, with the reason: they must not stop the rest."""
         if not refused:
             return
@@ -79,4 +79,4 @@ class Delivery:
                 out.write("".join(lines))
         except OSError as error:
             raise StoreError(f"{self._dead_letters}: {error.strerror or error}") from error
-        self.buried += len(refused)
+        self.dead_letters += len(refused)

@@ -89,7 +89,7 @@ def like(document: Mapping[str, Any]) -> dict[str, Any]:
     return {"kind": key.kind, "sensor": key.sensor, "src": key.source or None, "dst": host, "port": port}
 
 
-def held_back(rules: Sequence[Rule], kinds: Sequence[str], conns: pl.DataFrame) -> np.ndarray:
+def suppressing_rules(rules: Sequence[Rule], kinds: Sequence[str], conns: pl.DataFrame) -> np.ndarray:
     """Return for each conn the id of the first rule that holds it back, or -1."""
     out = np.full(conns.height, -1, np.int64)
     active = [r for r in rules if r.active()]

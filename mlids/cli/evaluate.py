@@ -1,4 +1,4 @@
-"""`mlids evaluate`: the honest figures on anybody's labelled logs, as a table and as JSON."""
+"""`mlids evaluate`: the honest metrics on anybody's labelled logs, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ def evaluate(
     leave_one_out: Annotated[bool, typer.Option("--leave-one-out", help="Test each capture with attacks by a model of all the others.")] = False,
     seeds: Annotated[int, typer.Option(min=1, max=20, help="Trainings to average over.")] = 5,
     budget: Annotated[float, typer.Option(min=0.1, help="Alerts a day that the site's own cut allows.")] = 20.0,
-    out: Annotated[Path | None, typer.Option(help="Where the figures go, as JSON.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the metrics go, as JSON.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:  # fmt: skip
     """Say how well the two forests find attacks on labelled networks that they have not seen."""
     from mlids import pipeline
 
     with Progress() as progress:
-        figures = pipeline.evaluate(
+        metrics = pipeline.evaluate(
             train or (), calibrate or (), test or (), leave_one_out=leave_one_out, seeds=seeds, budget=budget, out=out, progress=progress
         )
     if as_json:
-        print(json.dumps(figures, indent=1))
+        print(json.dumps(metrics, indent=1))
     else:
-        _print(figures)
+        _print(metrics)
         if out is not None:
-            print(f"all figures: {out}")
+            print(f"all metrics: {out}")
 
 
 _NAME, _WIDTH = 36, 190  # a narrow terminal wraps lines rather than words
@@ -63,16 +63,16 @@ _COLUMNS = {
 }  # fmt: skip
 
 
-def _print(figures: dict[str, Any]) -> None:
+def _print(metrics: dict[str, Any]) -> None:
     from rich.table import Table
 
-    everything = tuple(figures["about"]["detectors"])
+    everything = tuple(metrics["about"]["detectors"])
     table = Table(title="captures the model has not seen", box=None, header_style="bold")
     for name in ("capture", "detector", "attacks", "benign", *_COLUMNS.values()):
         table.add_column(name, justify="left" if name in {"capture", "detector"} else "right", no_wrap=True)
-    blocks: list[tuple[str, Any, tuple[str, ...]]] = [(name, c["all"], ("hybrid",)) for name, c in figures["captures"].items()]
-    blocks += [("pooled", figures["pooled"], everything), ("mean over captures", figures["macro"], everything)]
-    blocks += [("pooled, only implanted attacks", figures["implanted_only"]["pooled"], ("forest", "hybrid"))]
+    blocks: list[tuple[str, Any, tuple[str, ...]]] = [(name, c["all"], ("hybrid",)) for name, c in metrics["captures"].items()]
+    blocks += [("pooled", metrics["pooled"], everything), ("mean over captures", metrics["macro"], everything)]
+    blocks += [("pooled, only implanted attacks", metrics["implanted_only"]["pooled"], ("forest", "hybrid"))]
     for name, entry, detectors in blocks:
         for detector in detectors:
             if detector in entry:
@@ -83,12 +83,12 @@ def _print(figures: dict[str, Any]) -> None:
     screen = console()
     screen.width = max(screen.width, _WIDTH)
     screen.print(table)
-    split = figures["random_split"].get("forest_pr_auc_at_1pct")
+    split = metrics["random_split"].get("forest_pr_auc_at_1pct")
     if split is not None:
         print(f"for comparison only, flattering: a random split of the training rows gives PR-AUC at 1 % {split:.3f}")
-    for name, n in figures["about"]["artefacts_dropped"].items():
+    for name, n in metrics["about"]["artefacts_dropped"].items():
         print(f"{safe(name)}: {n:,} rows without a packet are artefacts of the capture, whatever their label: not used")
-    for name, n in figures["about"]["contradictions"].items():
+    for name, n in metrics["about"]["contradictions"].items():
         print(f"{safe(name)}: {n:,} rows have a twin with the other label")
 
 

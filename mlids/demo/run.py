@@ -18,7 +18,7 @@ from mlids.demo.stack import USER, Stack, task_log_tail
 from mlids.errors import StackError
 from mlids.files import write_aside
 from mlids.settings import load_settings
-from mlids.synth.archive import Planted
+from mlids.synth.archive import ImplantedAttack
 
 DAYS = 14
 LIVE_ATTACKS = ("horizontal_scan", "brute_force")
@@ -136,10 +136,10 @@ class Demo:
         self._watch(dag, lambda runs: [r for r in runs if r["dag_run_id"] == run_id], 1)
         self.say(f"{dag}: done")
 
-    def _replay_attack(self) -> list[Planted]:
+    def _replay_attack(self) -> list[ImplantedAttack]:
         """Let the sensor see attacks now, and show alerts as they arrive; in between, the connection is cut."""
         self._wait_for_scorer()
-        planted: list[Planted] = []
+        planted: list[ImplantedAttack] = []
         told: set[str] = set()
         database = Database(self._settings().database)
         for what, conns, begins in self._sensor.attack(LIVE_ATTACKS, LIVE_S):
@@ -204,7 +204,7 @@ class Demo:
     def _settings(self) -> Any:
         return load_settings(home=self.home, mlflow_tracking_uri=self.stack.mlflow_url if self.stack else "")
 
-    def _summary(self, live: Sequence[Planted], live_ledger: dict[str, Any]) -> dict[str, Any]:
+    def _summary(self, live: Sequence[ImplantedAttack], live_ledger: dict[str, Any]) -> dict[str, Any]:
         assert self.stack is not None
         from mlids import pipeline
 
@@ -231,7 +231,7 @@ class Demo:
         return summary
 
 
-def _found(planted: Sequence[Planted], alerts: Sequence[dict[str, Any]]) -> list[Planted]:
+def _found(planted: Sequence[ImplantedAttack], alerts: Sequence[dict[str, Any]]) -> list[ImplantedAttack]:
     """Return the attacks of which at least one row is named by an alert."""
     named = {uid for a in alerts for uid in a["mlids"]["uids"]}
     return [p for p in planted if named & set(p.uids)]
@@ -239,12 +239,12 @@ def _found(planted: Sequence[Planted], alerts: Sequence[dict[str, Any]]) -> list
 
 def show_summary(summary: dict[str, Any], password: str, out: Any = sys.stdout) -> None:
     """Print the summary for a person."""
-    figures = summary["metrics"]
+    metrics = summary["metrics"]
     lines = [
         "",
         f"  rows pulled        {summary['rows_pulled']:>12,}",
         f"  rows in the lake   {summary['rows_in_lake']:>12,}   ({summary['rows_rejected']:,} refused)",
-        f"  model version      {summary['model_version']:>12}   PR-AUC at 1 % {figures.get('hybrid_pr_auc_at_1pct', float('nan')):.3f}, recall at 1 % FPR {figures.get('hybrid_recall_at_fpr_1pct', float('nan')):.3f} (held-out rows)",
+        f"  model version      {summary['model_version']:>12}   PR-AUC at 1 % {metrics.get('hybrid_pr_auc_at_1pct', float('nan')):.3f}, recall at 1 % FPR {metrics.get('hybrid_recall_at_fpr_1pct', float('nan')):.3f} (held-out rows)",
         f"  attacks found      {summary['attacks_found']:>5} of {summary['attacks_planted']:<4}   in {summary['alerts']:,} alerts"
         + (f"; missed: {', '.join(summary['attacks_missed'])}" if summary["attacks_missed"] else ""),
         f"  ledger of today    {summary['live_ledger']['live']:>12,}   scored live, {summary['live_ledger']['late']:,} late, {summary['live_ledger']['missing']:,} missing",

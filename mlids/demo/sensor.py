@@ -14,7 +14,7 @@ import polars as pl
 
 from mlids.demo.simulated_sensor import SimulatedSensor
 from mlids.files import write_aside
-from mlids.synth.archive import Planted, attack_rows, load_labels, save_labels, write_days
+from mlids.synth.archive import ImplantedAttack, attack_rows, load_labels, save_labels, write_days
 from mlids.synth.growing import GrowingLog
 from mlids.synth.site import Site
 from mlids.window import Window
@@ -49,7 +49,7 @@ class DemoSensor:
             total += rows
         return total
 
-    def planted(self) -> list[Planted]:
+    def planted(self) -> list[ImplantedAttack]:
         """Return what was planted in the archive."""
         return load_labels(self.labels)
 
@@ -106,12 +106,12 @@ class DemoSensor:
         with self._busy:
             self._log.append(stamped)
 
-    def attack(self, names: Sequence[str], seconds: float, steps: int = 25) -> Iterator[tuple[Planted, int, bool]]:
+    def attack(self, names: Sequence[str], seconds: float, steps: int = 25) -> Iterator[tuple[ImplantedAttack, int, bool]]:
         """Let attacks happen now, one after another over `seconds` in all; yield after each step what, of how many conns, and whether it has just begun."""
         now = datetime.now(UTC)
         rng = np.random.default_rng(int(now.timestamp()))
         for frame, what in attack_rows(self._site, names, Window(now, now + timedelta(hours=6)), rng):
-            planted = Planted(what.attack, now.isoformat(timespec="seconds"), what.sources, what.uids)
+            planted = ImplantedAttack(what.attack, now.isoformat(timespec="seconds"), what.sources, what.uids)
             for part in range(steps):
                 yield planted, frame.height, part == 0
                 some = frame[part * frame.height // steps : (part + 1) * frame.height // steps]

@@ -36,7 +36,7 @@ _ZONE = ["id.orig_h", "zone", "day"]
 _FIRST = ("uid", "id.resp_h", "id.resp_p", "proto", "answer")
 
 
-class NameWatch:
+class DnsEvidence:
     """Names that may carry data, by who asked, under which zone and on which day. State is bounded: the largest zones are kept.
 
     Days are UTC's. `one_day` counts all that is given as one: a day of the lake is the sensor's own, and UTC's midnight lies within it.

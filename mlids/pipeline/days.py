@@ -189,8 +189,8 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
 
     A second run leaves the same. Without a production model nothing is scored, and the ledger says what is missing.
     """
-    from mlids.alerts.aggregation import Gatherer
-    from mlids.scoring.dns_alerts import told_by_names
+    from mlids.alerts.aggregation import AlertAggregator
+    from mlids.scoring.dns_alerts import dns_tunnel_alerts
     from mlids.scoring.late import CONN_COLUMNS
     from mlids.scoring.late import reconcile as run
 
@@ -200,19 +200,19 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
     window = day_window(when, _zone(settings, sensor_name))
     part = f"late {day}"
     delivery = open_delivery(settings, part)
-    gatherer = Gatherer(delivery.rules())
+    aggregator = AlertAggregator(delivery.rules())
     done = run(
         lambda columns: lake.batches("conn", sensor_name, [when], columns=columns), open_record(settings, sensor_name), model,
         before=lake.last_rows("conn", sensor_name, when - timedelta(days=1), window.start - timedelta(hours=1), columns=CONN_COLUMNS),
-        gatherer=gatherer, networks=settings.networks, threshold=settings.threshold, progress=progress,
+        aggregator=aggregator, networks=settings.networks, threshold=settings.threshold, progress=progress,
     )  # fmt: skip
-    by_names = told_by_names(
+    tunnels = dns_tunnel_alerts(
         lake.batches("dns", sensor_name, [when], columns=_held(lake.manifest("dns", sensor_name, when))),
-        lake.batches("conn", sensor_name, [when], columns=["id.resp_h"]), sensor_name, day, cut=settings.threshold, gatherer=gatherer,
+        lake.batches("conn", sensor_name, [when], columns=["id.resp_h"]), sensor_name, day, cut=settings.threshold, aggregator=aggregator,
     )  # fmt: skip
-    alerts = [*done.alerts, *by_names]
+    alerts = [*done.alerts, *tunnels]
     delivery.send(alerts, lambda error, attempt: False)
-    delivery.count_held_back(gatherer)
+    delivery.count_suppressed(aggregator)
     database = open_database(settings)
     database.drop_part(sensor_name, part, {a.id for a in alerts})
     hours = _with_rejected(done.hours, lake.manifest("conn", sensor_name, when), window, _zone(settings, sensor_name))
@@ -222,7 +222,7 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
         _ledger_scored(database, sensor_name, day, live + done.late, len(alerts))
     return {
         "sensor": sensor_name, "day": day, "archived": sum(h.archived for h in done.hours), "live": live, "late": done.late,
-        "missing": missing, "rejected": sum(h["rejected"] for h in hours), "alerts": len(alerts), "tunnels": len(by_names),
+        "missing": missing, "rejected": sum(h["rejected"] for h in hours), "alerts": len(alerts), "tunnels": len(tunnels),
         "model_version": done.model_version,
     }  # fmt: skip
 

@@ -66,7 +66,7 @@ def train(snapshot_id: str, *, seed: int = 0) -> dict[str, Any]:
     registry.set_alias("challenger", version.version)
     return {
         "version": version.version, "run_id": version.run_id, "snapshot_id": snapshot_id, "threshold": cut,
-        "alerts_per_day": per_day, "figures": trained.figures, "warm_up": [warm_up(s)["text"] for s in frozen.info.sensors],
+        "alerts_per_day": per_day, "metrics": trained.metrics, "warm_up": [warm_up(s)["text"] for s in frozen.info.sensors],
     }  # fmt: skip
 
 
@@ -143,7 +143,7 @@ def rollback(*, to: str | None = None, why: str, who: str = "airflow") -> dict[s
 
 
 def evaluation(settings: Settings) -> dict[str, Any] | None:
-    """Return the figures that `mlids evaluate --out $MLIDS_HOME/evaluation.json` left; None without any."""
+    """Return the metrics that `mlids evaluate --out $MLIDS_HOME/evaluation.json` left; None without any."""
     try:
         found = json.loads((settings.home / "evaluation.json").read_text(encoding="utf-8"))
         return found if {"pooled", "macro", "about"} <= set(found) else None
@@ -152,7 +152,7 @@ def evaluation(settings: Settings) -> dict[str, Any] | None:
 
 
 def production_facts(settings: Settings) -> dict[str, Any] | None:
-    """Return version and figures of the production model; None without one."""
+    """Return version and metrics of the production model; None without one."""
     version = open_registry(settings).version("production")
     if version is None:
         return None

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mlids.errors import MlidsError
 from mlids.files import write_aside
-from mlids.scoring.live_model import ALIAS, Kept, keep
+from mlids.scoring.live_model import ALIAS, ModelPointer, keep
 from mlids.training.registry import Registry
 
 
@@ -34,14 +34,14 @@ def watch(uri: str, name: str, folder: Path, seconds: float) -> None:
             found = registry.version(ALIAS)
             version = found.version if found is not None else None
             if version is None:
-                fetched = Kept()
+                fetched = ModelPointer()
             elif fetched is None or fetched.version != version:
                 fetched = keep(folder, version, registry.download(version))
             answer = fetched
         except MlidsError as error:
-            answer = Kept(error=str(error))
+            answer = ModelPointer(error=str(error))
         except Exception as error:  # noqa: BLE001  the watch must outlive whatever a registry answers
-            answer = Kept(error=f"MLflow at {uri}: {type(error).__name__}: {str(error)[:200]}")
+            answer = ModelPointer(error=f"MLflow at {uri}: {type(error).__name__}: {str(error)[:200]}")
         if answer != told:
             try:
                 write_aside(folder / "production.json", json.dumps(asdict(answer)))

@@ -1,4 +1,4 @@
-"""The weekly report: alerts by behaviour and host, drift, the model's honest figures, completeness. HTML and PDF."""
+"""The weekly report: alerts by behaviour and host, drift, the model's honest metrics, completeness. HTML and PDF."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def summarize(
     window: Window, alerts: Sequence[Mapping[str, Any]], ledger: Sequence[Mapping[str, Any]], drift: Mapping[str, Any] | None,
     model: Mapping[str, Any] | None, audit: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:  # fmt: skip
-    """Return what the template shows; figures come only from what is handed over."""
+    """Return what the template shows; metrics come only from what is handed over."""
     kinds = Counter(a["mlids"]["kind"] for a in alerts)
     hosts: dict[str, dict[str, Any]] = {}
     for a in alerts:

@@ -16,12 +16,12 @@ from mlids.detectors.bundle import Fitted, Model, Spec
 from mlids.detectors.isolation import fit_isolation
 from mlids.detectors.verdict import Verdicts, judge
 from mlids.errors import InputError, MlidsError, NoRowsError
-from mlids.evidence.dns import NameWatch, words
+from mlids.evidence.dns import DnsEvidence, words
 from mlids.features.extract import Extractor, Prepared
 from mlids.features.spec import BEHAVIOUR_NAMES
 from mlids.ingest.conns import Reading, read_conns
-from mlids.scoring.batch_store import Sample, Spool
-from mlids.scoring.ranking import IDENTITY, Finding, Judged, Told, class_names, rank, reasons
+from mlids.scoring.batch_store import RowStore, Sample
+from mlids.scoring.ranking import IDENTITY, EvidenceByUid, Finding, JudgedRows, class_names, rank, reasons
 from mlids.zeek.ahead import ahead, in_order
 from mlids.zeek.bytestream import Problem
 from mlids.zeek.reader import LogReader, find_logs
@@ -87,22 +87,22 @@ def score_logs(
         trained_on = "other days given with --train"
     sample = Sample()
     with tempfile.TemporaryDirectory(prefix="mlids-score-") as folder:
-        spool = Spool(Path(folder))
+        row_store = RowStore(Path(folder))
         read = ((conns, extractor.prepare(conns)) for conns in read_conns(paths, reading, sensor=sensor))
         for identity, x in ahead(_featured(extractor, ahead(read))):  # each step at its own rows, in its own thread
             if model is None:
                 sample.add(x)
-            spool.add(identity, x)
-            progress(f"{spool.rows:,} conns read")
-        if not spool.rows:
+            row_store.add(identity, x)
+            progress(f"{row_store.rows:,} conns read")
+        if not row_store.rows:
             raise NoRowsError(_nothing(reading))
         if model is None:
             trained_on = "these very rows: no trained model was given"
             x = sample.x
             model = fit_unlabelled(x if len(x) > 1 else np.repeat(x, 2, axis=0))
-        visits = (pl.read_ipc(part.path, columns=["id.resp_h"]) for part in spool.parts)
+        visits = (pl.read_ipc(part.path, columns=["id.resp_h"]) for part in row_store.parts)
         return _score(
-            spool, model, reading, trained_on, _told_by_names(watch, visits), top=top, only=behaviour, out=out, threshold=threshold,
+            row_store, model, reading, trained_on, _dns_evidence(watch, visits), top=top, only=behaviour, out=out, threshold=threshold,
             progress=progress,
         )  # fmt: skip
 
@@ -128,20 +128,20 @@ def _nothing(reading: Reading) -> str:
 
 
 def _score(
-    spool: Spool, model: Model, reading: Reading, trained_on: str, told: Told, *, top: int, only: str | None, out: Path | None,
+    row_store: RowStore, model: Model, reading: Reading, trained_on: str, told: EvidenceByUid, *, top: int, only: str | None, out: Path | None,
     threshold: float | None, progress: Callable[[str], None],
 ) -> Scored:  # fmt: skip
-    judged = Judged(spool.rows)
-    for verdicts in in_order(partial(_judged, model, x, threshold) for x in spool.features()):
+    judged = JudgedRows(row_store.rows)
+    for verdicts in in_order(partial(_judged, model, x, threshold) for x in row_store.features()):
         judged.add(verdicts)
         progress(f"{judged.rows:,} conns scored")
-    judged.raise_told(spool, told)
+    judged.add_evidence(row_store, told)
     cut = model.spec.threshold if threshold is None else threshold
     rows = judged.like(only)
-    findings = rank(spool, model, judged, rows, told, top=top, cut=cut)
+    findings = rank(row_store, model, judged, rows, told, top=top, cut=cut)
     if out is not None:
         explained = judged.largest(EXPLAINED_ROWS)
-        _write(spool, out, model, judged, cut, dict(zip(explained.tolist(), reasons(model, spool, explained, told), strict=True)))
+        _write(row_store, out, model, judged, cut, dict(zip(explained.tolist(), reasons(model, row_store, explained, told), strict=True)))
     return Scored(reading, int((judged.risk[rows] >= cut).sum()), cut, findings, model.version, trained_on)
 
 
@@ -150,10 +150,10 @@ def _judged(model: Model, x: np.ndarray, threshold: float | None) -> Iterator[Ve
     yield judge(model, x, threshold)
 
 
-def _names(paths: Sequence[Path | BinaryIO], reading: Reading, progress: Callable[[str], None]) -> NameWatch:
+def _names(paths: Sequence[Path | BinaryIO], reading: Reading, progress: Callable[[str], None]) -> DnsEvidence:
     """Return the watch over the names in dns.log, where that lies beside."""
     logs = [log for path in paths if isinstance(path, Path) for log in find_logs(path)]
-    watch = NameWatch()
+    watch = DnsEvidence()
     for log in logs:
         if log_type_of(log.name) == "dns":
             progress(f"{log.name}: names")
@@ -168,7 +168,7 @@ def _names(paths: Sequence[Path | BinaryIO], reading: Reading, progress: Callabl
     return watch
 
 
-def _told_by_names(watch: NameWatch, conns: Iterator[pl.DataFrame]) -> Told:
+def _dns_evidence(watch: DnsEvidence, conns: Iterator[pl.DataFrame]) -> EvidenceByUid:
     rows = watch.tunnels(conns).select("uids", "score", "zone", "names", "bytes").iter_rows()
     return {uid: (score, f"DNS tunnel: {words(zone, n, size)}") for uids, score, zone, n, size in rows for uid in uids}
 
@@ -180,9 +180,9 @@ _SINKS: dict[str, Callable[[pl.LazyFrame, Path], object]] = {
 }
 
 
-def _write(spool: Spool, out: Path, model: Model, judged: Judged, cut: float, words: dict[int, str]) -> None:
+def _write(row_store: RowStore, out: Path, model: Model, judged: JudgedRows, cut: float, words: dict[int, str]) -> None:
     scored = []
-    for path, start, height in spool.parts:
+    for path, start, height in row_store.parts:
         rows = slice(start, start + height)
         frame = pl.read_ipc(path).with_columns(
             attack_probability=pl.Series(judged.probability[rows], nan_to_null=True),

@@ -16,18 +16,18 @@ FIT_ROWS = 65_536
 
 
 class Part(NamedTuple):
-    """Some rows of a spool that were added at once: who took part, in which file, and where the rows stand."""
+    """Some rows of a row_store that were added at once: who took part, in which file, and where the rows stand."""
 
     path: Path
     start: int
     rows: int
 
     def of(self, rows: np.ndarray) -> np.ndarray:
-        """Say which of some rows of the spool are in here."""
+        """Say which of some rows of the row_store are in here."""
         return (rows >= self.start) & (rows < self.start + self.rows)
 
 
-class Spool:
+class RowStore:
     """Identity and features of all rows on disk, in order, so that two passes need no second reading."""
 
     def __init__(self, folder: Path) -> None:

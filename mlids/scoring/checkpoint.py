@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mlids.alerts.aggregation import Gatherer
+from mlids.alerts.aggregation import AlertAggregator
 from mlids.alerts.document import Alert
 from mlids.alerts.grouping import GroupKey
 from mlids.errors import ModelError, StoreError
@@ -77,7 +77,7 @@ class Checkpoint:
         """Whether it is time for the next one."""
         return time.monotonic() >= self._next
 
-    def save(self, position: Position, context: Context, gatherer: Gatherer, rows: int, rejected: int) -> None:
+    def save(self, position: Position, context: Context, aggregator: AlertAggregator, rows: int, rejected: int) -> None:
         """Store the state. Raises StoreError when the disk refuses: the one before stays in force."""
         began = time.monotonic()
         self._next = began + EVERY_S
@@ -86,7 +86,7 @@ class Checkpoint:
         _write(past, context.dump)
         held = {
             "position": asdict(position), "context": past.name, "rows": rows, "rejected": rejected,
-            "alerts": [asdict(a) | {"ts": a.ts.isoformat(), "last_ts": a.last_ts.isoformat()} for a in gatherer.open.values()],
+            "alerts": [asdict(a) | {"ts": a.ts.isoformat(), "last_ts": a.last_ts.isoformat()} for a in aggregator.open.values()],
         }  # fmt: skip
         _write(self.folder / "checkpoint.json", json.dumps(held).encode())
         for old in self.folder.glob("context-*.npz"):

@@ -9,31 +9,31 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from mlids.alerts.aggregation import Gatherer
+from mlids.alerts.aggregation import AlertAggregator
 from mlids.alerts.document import UIDS_KEPT, Alert
 from mlids.alerts.grouping import STORM_FROM, storm_key, tunnel_key
-from mlids.alerts.suppression import held_back
+from mlids.alerts.suppression import suppressing_rules
 from mlids.detectors.verdict import BEHAVIOUR_WEIGHT
-from mlids.evidence.dns import NameWatch, words
+from mlids.evidence.dns import DnsEvidence, words
 
 
-def told_by_names(
+def dns_tunnel_alerts(
     dns: Iterable[pl.DataFrame], conns: Iterable[pl.DataFrame], sensor: str, day: str, *, cut: float | None = None,
-    gatherer: Gatherer | None = None,
+    aggregator: AlertAggregator | None = None,
 ) -> list[Alert]:  # fmt: skip
     """Return an alert for each tunnel that a day of dns.log tells of, save what a rule holds back.
 
     `conns` of the day are read only where names are suspicious. `cut` is a risk_score; without one, four fifths
     of a clear case are enough, whatever the budget is.
     """
-    watch = NameWatch(one_day=True)
+    watch = DnsEvidence(one_day=True)
     for batch in dns:
         watch.add(batch)
     found = watch.tunnels(conns).with_columns(sensor=pl.lit(sensor), risk=100.0 * BEHAVIOUR_WEIGHT * pl.col("score"))
     found = found.filter(pl.col("risk") >= (80.0 * BEHAVIOUR_WEIGHT if cut is None else cut))
-    gatherer = gatherer or Gatherer()
-    rule = held_back(gatherer.rules, ["dns_tunnel"] * found.height, found)
-    gatherer.held_back.update({int(r): int(found.filter(pl.Series(rule == r))["names"].sum()) for r in np.unique(rule[rule >= 0])})
+    aggregator = aggregator or AlertAggregator()
+    rule = suppressing_rules(aggregator.rules, ["dns_tunnel"] * found.height, found)
+    aggregator.suppressed.update({int(r): int(found.filter(pl.Series(rule == r))["names"].sum()) for r in np.unique(rule[rule >= 0])})
     told = found.filter(pl.Series(rule < 0))
     alerts = [_tunnel(row, day) for row in told.head(STORM_FROM + 1).iter_rows(named=True)]
     if len(alerts) > STORM_FROM:  # nobody reads the hundred and first: it stands for the rest

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from mlids.alerts.aggregation import Gatherer
+from mlids.alerts.aggregation import AlertAggregator
 from mlids.alerts.document import Alert
 from mlids.detectors.bundle import Model
 from mlids.detectors.verdict import judge
@@ -176,13 +176,13 @@ class Reconciled:
 
 def reconcile(
     batches: Callable[[Sequence[str]], Iterable[pl.DataFrame]], record: ScoredRecord, model: Model | None, *, before: Iterable[pl.DataFrame] = (),
-    gatherer: Gatherer | None = None, networks: tuple[str, ...] = (), threshold: float | None = None,
+    aggregator: AlertAggregator | None = None, networks: tuple[str, ...] = (), threshold: float | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Reconciled:  # fmt: skip
     """Hold a day's conns against the record and score what is missing; memory is bounded by a batch.
 
     `batches` is called with the columns that are wanted: once to count, and, where rows are missing, once to score them. `before`
-    gives the last hour of the day before, for its past alone. Without a model nothing is scored. `gatherer`
+    gives the last hour of the day before, for its past alone. Without a model nothing is scored. `aggregator`
     knows the rules that hold alerts back.
     """
     hours: dict[int, Hour] = {}
@@ -198,13 +198,13 @@ def reconcile(
         progress(f"{rows:,} conns counted")
     out = Reconciled([hours[h] for h in sorted(hours)], [], model.version if model else None)
     if model is not None and any(h.missing for h in out.hours):
-        out.alerts = _score_missing(batches, before, record, model, hours, gatherer or Gatherer(), networks, threshold, progress)
+        out.alerts = _score_missing(batches, before, record, model, hours, aggregator or AlertAggregator(), networks, threshold, progress)
     return out
 
 
 def _score_missing(
     batches: Callable[[Sequence[str]], Iterable[pl.DataFrame]], before: Iterable[pl.DataFrame], record: ScoredRecord, model: Model,
-    hours: dict[int, Hour], gatherer: Gatherer, networks: tuple[str, ...], threshold: float | None, progress: Callable[[str], None],
+    hours: dict[int, Hour], aggregator: AlertAggregator, networks: tuple[str, ...], threshold: float | None, progress: Callable[[str], None],
 ) -> list[Alert]:  # fmt: skip
     extractor = Extractor(networks, live_context())
     for conns in _slices(before):
@@ -219,7 +219,7 @@ def _score_missing(
         if missing.any():
             some = conns.filter(pl.Series(missing))
             verdicts = judge(model, x[missing], threshold)
-            alerts |= {a.id: a for a in gatherer.add(model, some, x[missing], verdicts)}
+            alerts |= {a.id: a for a in aggregator.add(model, some, x[missing], verdicts)}
             for hour, n in zip(*np.unique(ended[missing], return_counts=True), strict=True):
                 hours[int(hour)].late += int(n)
             left -= some.height

@@ -20,7 +20,7 @@ from typing import Protocol
 
 import polars as pl
 
-from mlids.alerts.aggregation import STRONGER, Gatherer
+from mlids.alerts.aggregation import STRONGER, AlertAggregator
 from mlids.alerts.delivery import Delivery
 from mlids.alerts.document import Alert
 from mlids.alerts.suppression import Rule
@@ -97,7 +97,7 @@ class Scorer:
         self._rebuild = False
         self._rules: list[Rule] | None = None  # None: not read yet
         self._rules_read = 0.0
-        self._extractor, self._gatherer = self._fresh()
+        self._extractor, self._aggregator = self._fresh()
         self._rejected = 0  # before this follower
         self._grown: dict[str, Alert] = {}  # alerts whose count the sinks do not know yet
         self._flushed = 0.0
@@ -106,8 +106,8 @@ class Scorer:
         self._stop = threading.Event()
         self.status = Status(sensor.name, pid=os.getpid())
 
-    def _fresh(self) -> tuple[Extractor, Gatherer]:
-        return Extractor(self._networks, live_context()), Gatherer(self._rules or ())
+    def _fresh(self) -> tuple[Extractor, AlertAggregator]:
+        return Extractor(self._networks, live_context()), AlertAggregator(self._rules or ())
 
     def stop(self) -> None:
         """Ask the loop to end after the batch at hand."""
@@ -206,8 +206,8 @@ class Scorer:
         if warming or model is None:
             return
         self.status.model_version, self.status.model_error = model.version, self._models.error
-        known = {i: a.score for i, a in self._gatherer.open.items()}
-        alerts = self._gatherer.add(model, conns, x, judge(model, x, self._threshold))
+        known = {i: a.score for i, a in self._aggregator.open.items()}
+        alerts = self._aggregator.add(model, conns, x, judge(model, x, self._threshold))
         # What is new or stronger goes out at once; a count that only grows, every few seconds.
         urgent = [a for a in alerts if a.score > known.get(a.id, -STRONGER) + STRONGER]
         self._delivery.send(urgent, self._again)
@@ -217,7 +217,7 @@ class Scorer:
         self._checkpoint.scored.add(conns)
         self.status.rows += conns.height
         self.status.alerts += sum(a.id not in known for a in urgent)
-        self.status.dead_letters = self._delivery.buried
+        self.status.dead_letters = self._delivery.dead_letters
         newest = conns.select(ended()).to_series().max()
         if isinstance(newest, datetime):
             self.status.last_row_ts = newest.isoformat(timespec="milliseconds")
@@ -229,7 +229,7 @@ class Scorer:
         if self._rules is not None and time.monotonic() - self._rules_read < RULES_S:
             return
         try:
-            self._rules = self._gatherer.rules = self._delivery.rules()
+            self._rules = self._aggregator.rules = self._delivery.rules()
         except StoreError:
             if self._rules is None:
                 raise
@@ -240,9 +240,9 @@ class Scorer:
         self._delivery.send(list(self._grown.values()), self._again)
         self._grown.clear()
         with suppress(StoreError):  # they are counted the next time
-            self._delivery.count_held_back(self._gatherer)
+            self._delivery.count_suppressed(self._aggregator)
         self._flushed = time.monotonic()
-        self.status.dead_letters = self._delivery.buried
+        self.status.dead_letters = self._delivery.dead_letters
 
     def _again(self, error: StoreError, attempt: int) -> bool:
         """Wait for a sink that is down; the sensor's log is the queue meanwhile."""
@@ -282,7 +282,7 @@ class Scorer:
         if position is None or self._rebuild or not (force or self._checkpoint.due):
             return
         try:
-            self._checkpoint.save(position, self._extractor.context, self._gatherer, self.status.rows, self.status.rejected)
+            self._checkpoint.save(position, self._extractor.context, self._aggregator, self.status.rows, self.status.rejected)
             self._start = position
         except StoreError as error:
             if self._checkpoint.scored.pending_rows > UNRECORDED_ROWS:
@@ -291,14 +291,14 @@ class Scorer:
 
     def _restore(self) -> None:
         """Take position, past and open alerts from the last checkpoint, which belong together."""
-        self._extractor, self._gatherer = self._fresh()
+        self._extractor, self._aggregator = self._fresh()
         self._start, self._rebuild = None, False
         self._grown.clear()
         held = self._checkpoint.load()
         self.status.rows, self.status.rejected = (held.rows, held.rejected) if held is not None else (0, 0)
         if held is None:
             return
-        self._start, self._gatherer.open = held.position, held.alerts
+        self._start, self._aggregator.open = held.position, held.alerts
         if held.context is not None:
             self._extractor.context = held.context
         self._rebuild = held.context is None

@@ -32,7 +32,7 @@ NONE_YET = "there is no model in production yet; run train_weekly"
 
 
 @dataclass(frozen=True)
-class Kept:
+class ModelPointer:
     """What a note beside the graphs says: which version, in which file, and what went wrong with the asking."""
 
     version: str | None = None
@@ -113,7 +113,7 @@ class ProductionModel:
         self._take(_read(self._folder / "production.json"))
         return True
 
-    def _take(self, kept: Kept) -> None:
+    def _take(self, kept: ModelPointer) -> None:
         if kept.error is not None:
             self.error = kept.error
             return
@@ -135,7 +135,7 @@ class ProductionModel:
         except OSError as error:
             log.warning("the last good model could not be noted: %s", error)
 
-    def _open(self, kept: Kept) -> Bundle:
+    def _open(self, kept: ModelPointer) -> Bundle:
         try:
             graph = (self._folder / kept.file).read_bytes()
         except OSError as error:
@@ -152,22 +152,22 @@ class ProductionModel:
         return found.st_ino, found.st_mtime_ns
 
 
-def _read(path: Path) -> Kept:
+def _read(path: Path) -> ModelPointer:
     try:
-        return Kept(**json.loads(path.read_text(encoding="utf-8")))
+        return ModelPointer(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        return Kept()
+        return ModelPointer()
     except (OSError, ValueError, TypeError) as error:
-        return Kept(error=f"{path}: {error}")
+        return ModelPointer(error=f"{path}: {error}")
 
 
-def keep(folder: Path, version: str, graph: bytes) -> Kept:
+def keep(folder: Path, version: str, graph: bytes) -> ModelPointer:
     """Lay a version's graph into the folder; graphs that no note names are removed after a day.
 
     Raises StoreError when the disk refuses.
     """
     digest = hashlib.sha256(graph).hexdigest()
-    kept = Kept(version, f"model-{digest[:16]}.onnx", digest)
+    kept = ModelPointer(version, f"model-{digest[:16]}.onnx", digest)
     try:
         write_aside(folder / kept.file, graph)
         named = {kept.file, _read(folder / "last-good.json").file}

@@ -14,14 +14,14 @@ from mlids.detectors.bundle import Model
 from mlids.detectors.verdict import BEHAVIOUR_WEIGHT, Verdicts, explain, judge
 from mlids.features.behaviours import BEHAVIOURS
 from mlids.features.spec import BEHAVIOUR_NAMES
-from mlids.scoring.batch_store import Spool
+from mlids.scoring.batch_store import RowStore
 
 IDENTITY = ["uid", "ts", "sensor", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto"]
 CANDIDATES, MOST_CANDIDATES = 5_000, 320_000
 WORTH_A_LOOK = 40.0  # risk_score below which no more candidates are looked for
 
 # What other logs tell of a conn, by its uid: how sure, 0 to 1, and in words.
-Told = dict[str, tuple[float, str]]
+EvidenceByUid = dict[str, tuple[float, str]]
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Finding:
     alike: int
 
 
-class Judged:
-    """What was said of each row of a spool, in its order: 15 bytes a row."""
+class JudgedRows:
+    """What was said of each row of a row_store, in its order: 15 bytes a row."""
 
     def __init__(self, rows: int) -> None:
         self.rows = 0  # judged so far
@@ -59,14 +59,14 @@ class Judged:
             self.probability[part], self.attack_class[part] = scores.attack_probability, scores.attack_class
         self.rows = part.stop
 
-    def raise_told(self, spool: Spool, told: Told) -> None:
+    def add_evidence(self, row_store: RowStore, told: EvidenceByUid) -> None:
         """Raise the risk of conns that other logs tell of: one more independent doubt less."""
         if not told:
             return
         level = pl.DataFrame(
             {"uid": list(told), "level": [score for score, _ in told.values()]}, schema={"uid": pl.String, "level": pl.Float32}
         )
-        for part in spool.parts:
+        for part in row_store.parts:
             found = pl.read_ipc(part.path, columns=["uid"]).with_row_index("i").join(level, on="uid")
             rows = part.start + found["i"].to_numpy().astype(np.int64)
             self.risk[rows] = 100.0 - (100.0 - self.risk[rows]) * (1.0 - BEHAVIOUR_WEIGHT * found["level"].to_numpy())
@@ -92,20 +92,22 @@ class Judged:
         return kind_names(model.attack_classes, self.behaviour[rows], self.probability[rows], self.attack_class[rows])
 
 
-def rank(spool: Spool, model: Model, judged: Judged, rows: np.ndarray, told: Told, *, top: int, cut: float) -> list[Finding]:
+def rank(
+    row_store: RowStore, model: Model, judged: JudgedRows, rows: np.ndarray, told: EvidenceByUid, *, top: int, cut: float
+) -> list[Finding]:
     """Return the `top` findings among some rows, the riskiest first."""
     if not len(rows):
         return []
     wanted = CANDIDATES
     while True:
         first = judged.largest(wanted, rows)
-        identity = spool.identity(first)
+        identity = row_store.identity(first)
         groups, sizes = _group(identity, judged.kinds(model, first), top)
         if len(groups) >= top or wanted >= min(MOST_CANDIDATES, len(rows)) or judged.risk[first[-1]] < WORTH_A_LOOK:
             break
         wanted *= 8  # one scan can fill many lines
     chosen = first[groups]
-    classes, why = class_names(model, judged.attack_class[chosen]), reasons(model, spool, chosen, told)
+    classes, why = class_names(model, judged.attack_class[chosen]), reasons(model, row_store, chosen, told)
     return [
         Finding(
             conn={name: identity[name][int(at)] for name in IDENTITY},
@@ -137,14 +139,14 @@ def _group(identity: pl.DataFrame, kinds: Sequence[str], top: int) -> tuple[np.n
     return np.array(groups, np.int64), np.array([sizes[keys[i]] for i in groups], np.int64)
 
 
-def reasons(model: Model, spool: Spool, rows: np.ndarray, told: Told) -> list[str]:
+def reasons(model: Model, row_store: RowStore, rows: np.ndarray, told: EvidenceByUid) -> list[str]:
     """Return why each of some rows was scored as it was, in words."""
     if not len(rows):
         return []
-    x = spool.matrix(rows)
+    x = row_store.matrix(rows)
     verdicts: Verdicts = judge(model, x)
     why = explain(model, x, verdicts, np.arange(len(rows)))
     if not told:
         return why
-    uids = spool.identity(rows)["uid"].to_list()
+    uids = row_store.identity(rows)["uid"].to_list()
     return [f"{told[uid][1]}; {text}" if uid in told else text for uid, text in zip(uids, why, strict=True)]

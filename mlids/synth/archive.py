@@ -42,7 +42,7 @@ DNS: tuple[Column, ...] = (
 
 
 @dataclass(frozen=True)
-class Planted:
+class ImplantedAttack:
     """One attack that was planted: what it is, who did it, when, and the uids of its rows."""
 
     attack: str
@@ -58,7 +58,9 @@ def cast_of(site: Site) -> Cast:
     return Cast(site.office, site.servers, site.public, outside)
 
 
-def attack_rows(site: Site, names: Sequence[str], window: Window, rng: np.random.Generator) -> Iterator[tuple[pl.DataFrame, Planted]]:
+def attack_rows(
+    site: Site, names: Sequence[str], window: Window, rng: np.random.Generator
+) -> Iterator[tuple[pl.DataFrame, ImplantedAttack]]:
     """Yield the rows of each named attack, begun at a random moment of the window and cut at its end."""
     cast = cast_of(site)
     span = (window.end - window.start).total_seconds()
@@ -68,10 +70,12 @@ def attack_rows(site: Site, names: Sequence[str], window: Window, rng: np.random
         frame = frame.filter(pl.col("ts") < window.end)
         began = datetime.fromtimestamp(start, UTC).isoformat(timespec="seconds")
         sources = frame["id.orig_h"].unique().sort().to_list()[:20]
-        yield frame, Planted(name, began, sources, frame["uid"].to_list())
+        yield frame, ImplantedAttack(name, began, sources, frame["uid"].to_list())
 
 
-def day_with_attacks(site: Site, day: date, flows: int, attacks: Sequence[str], zone: str = "UTC") -> tuple[pl.DataFrame, list[Planted]]:
+def day_with_attacks(
+    site: Site, day: date, flows: int, attacks: Sequence[str], zone: str = "UTC"
+) -> tuple[pl.DataFrame, list[ImplantedAttack]]:
     """Return one day's conns in written order (with a `label` column) and what was planted."""
     window = day_window(day, zone)
     rng = np.random.default_rng([site.seed, 2, day.toordinal()])
@@ -91,7 +95,7 @@ def day_with_attacks(site: Site, day: date, flows: int, attacks: Sequence[str], 
 def write_days(
     out: Path, site: Site, days: Sequence[date], *, flows: int, attacks_per_day: float = 1.0,
     form: str = "tsv", zone: str = "UTC", suffix: str = ".log.gz", dns: bool = True,
-) -> Iterator[tuple[date, int, list[Planted]]]:  # fmt: skip
+) -> Iterator[tuple[date, int, list[ImplantedAttack]]]:  # fmt: skip
     """Write whole days under `out/YYYY-MM-DD/`; yield each day, its rows and the attacks planted in it.
 
     The attacks are dealt out in turn, so that two weeks hold every kind at least once.
@@ -159,7 +163,7 @@ def _dns(conns: pl.DataFrame, seed: int) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def save_labels(path: Path, planted: Sequence[Planted]) -> None:
+def save_labels(path: Path, planted: Sequence[ImplantedAttack]) -> None:
     """Append the planted attacks to a JSON lines file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as out:
@@ -167,6 +171,6 @@ def save_labels(path: Path, planted: Sequence[Planted]) -> None:
             out.write(json.dumps(asdict(one)) + "\n")
 
 
-def load_labels(path: Path) -> list[Planted]:
+def load_labels(path: Path) -> list[ImplantedAttack]:
     """Return the planted attacks that `save_labels` wrote."""
-    return [Planted(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    return [ImplantedAttack(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines() if line]

@@ -24,8 +24,8 @@ from mlids.features.spec import NAMES
 from mlids.ingest.conns import Reading, read_conns
 from mlids.training.dataset import artefacts, gather, labelled, reference, true_attack, weights
 from mlids.training.labels import BENIGN, family
-from mlids.training.metrics import DETECTORS, figures, pr_auc, recall_at_fpr
-from mlids.training.train import Pair, cut_for_budget, fit_pair
+from mlids.training.metrics import DETECTORS, detection_metrics, pr_auc, recall_at_fpr
+from mlids.training.train import Pair, fit_pair, threshold_for_budget
 
 MACRO_FROM = 5  # attack rows that a capture needs to count in the mean over captures
 MAX_ROWS = 2_000_000
@@ -161,7 +161,7 @@ def _at_the_site(model: Model, capture: Capture, verdicts: Verdicts, risk: np.nd
     stamps = capture.conns["ts"].dt.epoch("s").fill_null(0).to_numpy()
     keys = [k.id for k in group_keys(model, capture.conns, verdicts, np.arange(len(risk)))]
     first = slice(0, third)
-    cut = cut_for_budget(keys[first], risk[first], _days(stamps[first]), budget)[0]
+    cut = threshold_for_budget(keys[first], risk[first], _days(stamps[first]), budget)[0]
     later = np.arange(len(risk)) >= third
     found = later & (risk >= cut)
     alerting = {keys[i] for i in np.flatnonzero(found)}
@@ -174,7 +174,7 @@ def _days(stamps: np.ndarray) -> float:
 
 
 def _entry(tests: Sequence[_Tested], budget: float, wanted: str | None = None) -> dict[str, Any]:
-    """Return the figures of rows pooled over captures; with `wanted`, of one attack name against all benign rows."""
+    """Return the metrics of rows pooled over captures; with `wanted`, of one attack name against all benign rows."""
     masks = []
     for t in tests:
         names = t.capture.label if wanted is None else np.array([v if v in (wanted, BENIGN) else None for v in t.capture.label])
@@ -194,7 +194,7 @@ def _entry(tests: Sequence[_Tested], budget: float, wanted: str | None = None) -
         days = sum(t.site[name]["days"] for t in tests)
         k = max(int(budget * days), 1)
         top = np.argsort(-risk, kind="stable")[:k]
-        entry[name] = figures(risk, attack) | {
+        entry[name] = detection_metrics(risk, attack) | {
             "pair_recall_at_fpr_1pct": recall_at_fpr(np.concatenate(worst), bad, 0.01),
             "recall_carried_1pct": _share(over[attack]),
             "actual_fpr_carried_1pct": _share(over[~attack]),
@@ -216,11 +216,11 @@ def _highest(risk: np.ndarray, number: np.ndarray) -> np.ndarray:
 def _quiet(test: _Tested) -> dict[str, Any]:
     """Return what the product's own cut costs on a capture without attacks: alerts a day after grouping, and the share of rows."""
     later = test.capture.benign & (np.arange(len(test.capture.x)) >= len(test.capture.x) // 3)
-    figures = {
+    metrics = {
         name: {"alerts_per_day": _rate(site["alerts"], site["days"]), "actual_fpr_site": _share(site["found"][later])}
         for name, site in test.site.items()
     }
-    return {"n_benign": int(test.capture.benign.sum()), "days": test.site["hybrid"]["days"]} | figures
+    return {"n_benign": int(test.capture.benign.sum()), "days": test.site["hybrid"]["days"]} | metrics
 
 
 def _rate(n: int, days: float) -> float:
@@ -235,7 +235,7 @@ def evaluate(
     train: Sequence[Capture], calibrate: Sequence[Capture], test: Sequence[Capture], *, leave_one_out: bool = False,
     seeds: Sequence[int] = range(5), budget: float = 20.0, progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Return the protocol's figures as plain values: `captures`, `pooled`, `macro`, `benign_days`, `implanted_only`, `random_split`.
+    """Return the protocol's metrics as plain values: `captures`, `pooled`, `macro`, `benign_days`, `implanted_only`, `random_split`.
 
     `benign_days` holds the captures without a single attack: what the product's own cut costs there.
 
@@ -330,7 +330,7 @@ def contradictions(capture: Capture) -> int:
 
 
 def _merge(runs: Sequence[Any]) -> Any:
-    """Return the mean over runs of every number, with `spread` beside the figures of each detector."""
+    """Return the mean over runs of every number, with `spread` beside the metrics of each detector."""
     first = runs[0]
     if isinstance(first, dict):
         out = {key: _merge([r[key] for r in runs]) for key in first}

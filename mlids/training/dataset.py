@@ -16,7 +16,7 @@ import polars as pl
 from mlids.features.extract import Extractor
 from mlids.features.spec import BEHAVIOUR_COLUMNS, BEHAVIOUR_NAMES, NAMES
 from mlids.synth.site import Site
-from mlids.training.label_sources import Witnesses
+from mlids.training.label_sources import LabelSources
 from mlids.training.labels import BENIGN, Hosts, Implant, make_implants, normal_label, with_implants
 
 IMPLANT_ROUNDS = 4
@@ -57,12 +57,12 @@ def artefacts(conns: pl.DataFrame) -> pl.Series:
 
 def gather(
     batches: Batches, network: str, *, networks: Sequence[str] = (), max_benign: int, assume_benign: bool = True,
-    witnesses: Witnesses | None = None, rounds: int = IMPLANT_ROUNDS, seed: int = 0, progress: Callable[[int], None] = lambda _: None,
+    label_sources: LabelSources | None = None, rounds: int = IMPLANT_ROUNDS, seed: int = 0, progress: Callable[[int], None] = lambda _: None,
 ) -> tuple[int, pl.DataFrame]:  # fmt: skip
     """Return the rows seen, and a sample of feature rows with label, source of the label, network and instance.
 
     `batches` is called twice: once to meet the hosts, once for the features, with attacks implanted. Rows
-    with a label of their own keep it, or get that of `witnesses`; the others are benign when `assume_benign`, save suspects. `late` marks
+    with a label of their own keep it, or get that of `label_sources`; the others are benign when `assume_benign`, save suspects. `late` marks
     own rows past three quarters of the stream and the last two rounds of implants: what is held out.
     """
     hosts = Hosts(networks)
@@ -82,7 +82,7 @@ def gather(
     kept: list[pl.DataFrame] = []
     done = 0
     untold = _Untold(implants)
-    for batch in with_implants((_prepared(b, assume_benign, witnesses) for b in batches()), implants):
+    for batch in with_implants((_prepared(b, assume_benign, label_sources) for b in batches()), implants):
         x = extractor.features(batch)
         own = batch["instance"].is_null().to_numpy()
         late = done + np.cumsum(own) > 0.75 * total
@@ -110,10 +110,10 @@ def _suspicion(x: np.ndarray) -> np.ndarray:
     return told.max(axis=1)
 
 
-def _prepared(batch: pl.DataFrame, assume_benign: bool, witnesses: Witnesses | None) -> pl.DataFrame:
+def _prepared(batch: pl.DataFrame, assume_benign: bool, label_sources: LabelSources | None) -> pl.DataFrame:
     """Return the batch with `label` and `source`: the log's own label, else a verdict, else a notice, else benign."""
     own = labelled(batch)
-    told = witnesses.tell(batch) if witnesses is not None else pl.DataFrame({"label": own, "source": own}).clear(batch.height)
+    told = label_sources.tell(batch) if label_sources is not None else pl.DataFrame({"label": own, "source": own}).clear(batch.height)
     assumed = BENIGN if assume_benign and "label" not in batch.columns else None
     columns = {"own": own, "told": told["label"], "who": told["source"], "fault": artefacts(batch)}
     sides = pl.DataFrame(columns).select(

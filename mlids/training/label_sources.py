@@ -25,10 +25,10 @@ _SCANS = ("horizontal_scan", "vertical_scan")
 # A notice comes once a threshold is passed: what its host did so long before it belongs to it.
 _BEFORE, _AFTER = pl.duration(minutes=15), pl.duration(minutes=1)
 _HOSTS = pl.Schema({"src": pl.String(), "dst": pl.String(), "at": pl.Datetime("us", "UTC"), "told": pl.String()})
-MAX_WITNESSES = 200_000
+MAX_LABELS = 200_000
 
 
-class Witnesses:
+class LabelSources:
     """Labels by uid, and by host within a span of time. A verdict outweighs a notice."""
 
     def __init__(self) -> None:
@@ -47,10 +47,10 @@ class Witnesses:
             pl.col("note").replace_strict(_NOTICES, default=None, return_dtype=pl.String).alias("told"),
         ).drop_nulls("told")  # fmt: skip
         for uid, told in found.drop_nulls("uid").select("uid", "told").iter_rows():
-            if len(self._labels) < MAX_WITNESSES and uid not in self._labels:
+            if len(self._labels) < MAX_LABELS and uid not in self._labels:
                 self._labels[uid], self._sources[uid] = told, "notice"
         hosts = found.filter(pl.col("src").is_not_null() & pl.col("at").is_not_null()).select(_HOSTS.names())
-        self._hosts = pl.concat([self._hosts, hosts.cast(_HOSTS)]).unique(maintain_order=True).head(MAX_WITNESSES)  # type: ignore[arg-type]
+        self._hosts = pl.concat([self._hosts, hosts.cast(_HOSTS)]).unique(maintain_order=True).head(MAX_LABELS)  # type: ignore[arg-type]
 
     def add_verdicts(self, alerts: Iterable[Mapping[str, Any]]) -> None:
         """Take alert documents with their `verdict`: a true positive is an attack of its kind, a false positive benign."""

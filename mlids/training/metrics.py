@@ -37,8 +37,8 @@ def recall_at_fpr(scores: np.ndarray, attack: np.ndarray, fpr: float) -> float:
     return float((scores[attack] > cut).mean())
 
 
-def figures(scores: np.ndarray, attack: np.ndarray) -> dict[str, float]:
-    """Return the figures that one detector is judged by."""
+def detection_metrics(scores: np.ndarray, attack: np.ndarray) -> dict[str, float]:
+    """Return the metrics that one detector is judged by."""
     return {
         "pr_auc": pr_auc(scores, attack),
         "pr_auc_at_1pct": pr_auc(scores, attack, 0.01),

@@ -15,7 +15,7 @@ _FIGURES = {
 
 
 def model_card(trained: Trained, snapshot: Mapping[str, Any], alerts_per_day: float, evaluation: Mapping[str, Any] | None) -> str:
-    """Return the card of a version just trained. `evaluation` holds the figures of `mlids evaluate`, None without any."""
+    """Return the card of a version just trained. `evaluation` holds the metrics of `mlids evaluate`, None without any."""
     spec = trained.spec
     sources = ", ".join(f"{n:,} {name}" for name, n in snapshot["label_sources"].items())
     attacks = ", ".join(f"{name} ({n:,})" for name, n in snapshot["attacks"].items())
@@ -38,13 +38,13 @@ def model_card(trained: Trained, snapshot: Mapping[str, Any], alerts_per_day: fl
         "## On rows held out from training",
         "Later days of this site and whole implanted attacks it had not seen. This ranks models; real attacks may be harder.",
         "",
-        *_table(dict(trained.figures.items())),
+        *_table(dict(trained.metrics.items())),
         "",
         "## On captures of other networks",
     ]
     if evaluation is None:
         lines.append(
-            "Not measured here. `mlids evaluate --out $MLIDS_HOME/evaluation.json` on labelled logs puts the figures in this place."
+            "Not measured here. `mlids evaluate --out $MLIDS_HOME/evaluation.json` on labelled logs puts the metrics in this place."
         )
     else:
         about = evaluation["about"]
@@ -65,9 +65,9 @@ def model_card(trained: Trained, snapshot: Mapping[str, Any], alerts_per_day: fl
 
 
 def _table(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    names = [n for n in _FIGURES if any(n in figures for figures in rows.values())]
+    names = [n for n in _FIGURES if any(n in metrics for metrics in rows.values())]
     head = ["| detector | " + " | ".join(_FIGURES[n] for n in names) + " |", "|---|" + "---:|" * len(names)]
-    return head + [f"| {detector} | " + " | ".join(_shown(figures.get(n)) for n in names) + " |" for detector, figures in rows.items()]
+    return head + [f"| {detector} | " + " | ".join(_shown(metrics.get(n)) for n in names) + " |" for detector, metrics in rows.items()]
 
 
 def _shown(value: float | None) -> str:

@@ -65,20 +65,20 @@ class Registry:
         shown = {"anomaly_score": output.anomaly_score.reshape(-1, 1)}
         with mlflow.start_run(run_name=f"train {trained.params['snapshot']}") as parent:
             mlflow.log_params(trained.params)
-            mlflow.log_metrics(_flat({"hybrid": trained.figures["hybrid"]}))
+            mlflow.log_metrics(_flat({"hybrid": trained.metrics["hybrid"]}))
             mlflow.log_dict(dict(extra), "training.json")
             mlflow.log_dict(trained.spec.as_dict(), "spec.json")
             mlflow.log_text(card, "model-card.md")
             for name, estimator in (("forest", trained.forest), ("isolation", trained.isolation)):
                 with mlflow.start_run(run_name=name, nested=True):
                     mlflow.log_params({k: v for k, v in estimator.get_params().items() if v is not None})  # type: ignore[attr-defined]
-                    mlflow.log_metrics(_flat({name: trained.figures.get(name, {})}))
+                    mlflow.log_metrics(_flat({name: trained.metrics.get(name, {})}))
                     _log_estimator(estimator, example)
             info = mlflow.onnx.log_model(
                 model, name="model", registered_model_name=self.name, pip_requirements=_REQUIREMENTS,
                 signature=infer_signature({"features": example}, shown),
             )  # fmt: skip
-        return Version(str(info.registered_model_version), parent.info.run_id, metrics=_flat({"hybrid": trained.figures["hybrid"]}))
+        return Version(str(info.registered_model_version), parent.info.run_id, metrics=_flat({"hybrid": trained.metrics["hybrid"]}))
 
     def _select(self) -> None:
         """Point mlflow's module functions at this registry: they keep the last one that was used."""

@@ -19,7 +19,7 @@ from mlids.features.spec import FEATURES_VERSION, NAMES
 from mlids.files import write_aside
 from mlids.ingest.lake import Lake
 from mlids.training.dataset import gather, reference, true_attack, weights
-from mlids.training.label_sources import Witnesses
+from mlids.training.label_sources import LabelSources
 from mlids.training.labels import BENIGN
 from mlids.zeek.types import CONN
 
@@ -78,7 +78,7 @@ def take_snapshot(
             continue
         have.append(sensor)
         rows, part = gather(
-            partial(_conns, lake, sensor, present, share), sensor, networks=networks, witnesses=_witnesses(lake, sensor, present, judged), max_benign=max_rows // len(sensors),
+            partial(_conns, lake, sensor, present, share), sensor, networks=networks, label_sources=_label_sources(lake, sensor, present, judged), max_benign=max_rows // len(sensors),
             seed=seed + number, progress=partial(_tell, progress, sensor),
         )  # fmt: skip
         seen += rows
@@ -92,9 +92,9 @@ def take_snapshot(
     return _store(folder, frame, have, [d.isoformat() for d in days], there, seen)
 
 
-def _witnesses(lake: Lake, sensor: str, days: Sequence[date], alerts: Sequence[Mapping[str, Any]]) -> Witnesses:
+def _label_sources(lake: Lake, sensor: str, days: Sequence[date], alerts: Sequence[Mapping[str, Any]]) -> LabelSources:
     """Return what Zeek's notices of these days and the analysts say of a sensor's rows."""
-    out = Witnesses()
+    out = LabelSources()
     for notices in lake.batches("notice", sensor, days):
         out.add_notices(notices)
     out.add_verdicts(a for a in alerts if a["observer"]["name"] == sensor)

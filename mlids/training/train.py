@@ -18,7 +18,7 @@ from mlids.detectors.verdict import judge, may_reach
 from mlids.errors import NoRowsError
 from mlids.features.extract import Extractor
 from mlids.features.spec import SHAPE_COLUMNS
-from mlids.training.metrics import figures
+from mlids.training.metrics import detection_metrics
 from mlids.training.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -86,12 +86,12 @@ def fit_pair(x: np.ndarray, label: np.ndarray, network: np.ndarray, weight: np.n
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model: the graph, both scikit-learn forests, and figures on the held-out rows by detector."""
+    """A trained model: the graph, both scikit-learn forests, and metrics on the held-out rows by detector."""
 
     graph: bytes
     forest: RandomForestClassifier
     isolation: IsolationForest
-    figures: dict[str, dict[str, float]]
+    metrics: dict[str, dict[str, float]]
     params: dict[str, object]
     spec: Spec
 
@@ -135,14 +135,14 @@ def _with_example(forest: object, isolation: object, spec: Spec, row: np.ndarray
 
 
 def judge_held_out(model: Bundle, snapshot: Snapshot) -> dict[str, dict[str, float]]:
-    """Return the figures of forest, isolation and hybrid on the snapshot's held-out rows."""
+    """Return the metrics of forest, isolation and hybrid on the snapshot's held-out rows."""
     x, attack = snapshot.x[snapshot.held_out], snapshot.label[snapshot.held_out] != BENIGN
     if not len(x):
-        return {name: figures(np.zeros(0), np.zeros(0, bool)) for name in ("forest", "isolation", "hybrid")}
+        return {name: detection_metrics(np.zeros(0), np.zeros(0, bool)) for name in ("forest", "isolation", "hybrid")}
     verdicts = judge(model, x)
-    out = {"isolation": figures(verdicts.scores.anomaly_score, attack), "hybrid": figures(verdicts.risk_score, attack)}
+    out = {"isolation": detection_metrics(verdicts.scores.anomaly_score, attack), "hybrid": detection_metrics(verdicts.risk_score, attack)}
     if verdicts.scores.attack_probability is not None:
-        out["forest"] = figures(verdicts.scores.attack_probability, attack)
+        out["forest"] = detection_metrics(verdicts.scores.attack_probability, attack)
     return out
 
 
@@ -171,7 +171,7 @@ def budget_threshold(
     return _cut(strongest.values(), days, budget_per_day)
 
 
-def cut_for_budget(keys: Sequence[str], risk: np.ndarray, days: float, budget_per_day: float) -> tuple[float, float]:
+def threshold_for_budget(keys: Sequence[str], risk: np.ndarray, days: float, budget_per_day: float) -> tuple[float, float]:
     """Return the same for rows that are at hand: the group of each row and its risk_score."""
     strongest: dict[str, float] = {}
     _keep_strongest(strongest, keys, risk)

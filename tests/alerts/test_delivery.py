@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mlids.alerts.aggregation import Gatherer
+from mlids.alerts.aggregation import AlertAggregator
 from mlids.alerts.database import Database
 from mlids.alerts.delivery import Delivery
 from mlids.alerts.grouping import STORM_FROM
@@ -43,7 +43,7 @@ def test_a_sink_that_has_taken_alerts_is_not_asked_again(tmp_path: Path) -> None
     seen: list[str] = []
     delivery.send([alert(1), alert(2)], lambda error, attempt: seen.append(f"{attempt} {error}") is None)
     assert (good.writes, bad.writes) == (1, 4) and seen == ["0 bad is down", "1 bad is down", "2 bad is down"]
-    assert delivery.buried == 1 and "does not fit" in (tmp_path / "dead.jsonl").read_text()
+    assert delivery.dead_letters == 1 and "does not fit" in (tmp_path / "dead.jsonl").read_text()
     assert len((tmp_path / "alerts-2026-11-20.jsonl").read_text().splitlines()) == 2
     bad.failures = 1
     with pytest.raises(StoreError, match="bad is down"):
@@ -88,15 +88,15 @@ class Silent:
 
 
 def test_a_flood_of_alerts_becomes_one() -> None:
-    gatherer = Gatherer()
-    gatherer.add(Silent(), *_flood(60))
-    gatherer.add(Silent(), *_flood(1_000, first=60))
-    assert len(gatherer.open) == STORM_FROM + 1
-    storm = max(gatherer.open.values(), key=lambda a: a.count)
+    aggregator = AlertAggregator()
+    aggregator.add(Silent(), *_flood(60))
+    aggregator.add(Silent(), *_flood(1_000, first=60))
+    assert len(aggregator.open) == STORM_FROM + 1
+    storm = max(aggregator.open.values(), key=lambda a: a.count)
     assert storm.count == 1_060 - STORM_FROM and "many more of them" in storm.document()["message"]
-    again = Gatherer()  # taken up from a checkpoint in the middle
+    again = AlertAggregator()  # taken up from a checkpoint in the middle
     again.add(Silent(), *_flood(500))
-    taken = Gatherer()
+    taken = AlertAggregator()
     taken.open = dict(again.open)
     taken.add(Silent(), *_flood(560, first=500))
-    assert set(taken.open) == set(gatherer.open) and sum(a.count for a in taken.open.values()) == 1_060
+    assert set(taken.open) == set(aggregator.open) and sum(a.count for a in taken.open.values()) == 1_060

@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mlids.alerts.aggregation import Gatherer
+from mlids.alerts.aggregation import AlertAggregator
 from mlids.alerts.database import Database
 from mlids.alerts.grouping import STORM, GroupKey, in_common
-from mlids.alerts.suppression import Rule, checked, held_back, like
+from mlids.alerts.suppression import Rule, checked, like, suppressing_rules
 from mlids.errors import InputError, StoreError
 from tests.alerts.test_delivery import Silent, _flood
 from tests.alerts.test_sinks import alert
@@ -29,10 +29,10 @@ def test_a_rule_matches_all_of_its_conditions() -> None:
         ("10.0.0.5", "192.0.2.7", 443), ("10.0.0.5", "192.0.2.8", 443), ("10.0.1.5", "192.0.2.7", 443), ("2001:db8::1", "::1", 22),
         ("2001:db8::1", "::1", 23), (None, None, None), ("no address", "192.0.2.7", 443),
     )  # fmt: skip
-    assert held_back(rules, ["exfiltration"] * rows.height, rows).tolist() == [1, -1, -1, 2, -1, -1, -1]
-    assert held_back(rules, ["beacon"] * rows.height, rows).tolist() == [-1, -1, -1, 2, -1, -1, -1]
+    assert suppressing_rules(rules, ["exfiltration"] * rows.height, rows).tolist() == [1, -1, -1, 2, -1, -1, -1]
+    assert suppressing_rules(rules, ["beacon"] * rows.height, rows).tolist() == [-1, -1, -1, 2, -1, -1, -1]
     gone = [Rule(3, kind="beacon", expires_at=datetime(2026, 1, 1, tzinfo=UTC))]
-    assert held_back(gone, ["beacon"], rows[:1]).tolist() == [-1]
+    assert suppressed(gone, ["beacon"], rows[:1]).tolist() == [-1]
 
 
 @pytest.mark.parametrize(
@@ -67,11 +67,11 @@ def test_a_rule_that_silences_everything_or_cannot_match_is_refused() -> None:
 
 
 def test_held_back_conns_take_no_part_in_any_alert_and_are_counted() -> None:
-    gatherer = Gatherer([Rule(7, src="10.0.0.0/24")])
-    gatherer.add(Silent(), *_flood(300))  # 10.0.0.0 to 10.0.0.249, then 10.1.0.0 to 10.1.0.49
-    assert len(gatherer.open) == 50 and gatherer.held_back == {7: 250}
-    everything = Gatherer([Rule(8, kind="anomaly")])
-    assert everything.add(Silent(), *_flood(300)) == [] and everything.held_back == {8: 300}
+    aggregator = AlertAggregator([Rule(7, src="10.0.0.0/24")])
+    aggregator.add(Silent(), *_flood(300))  # 10.0.0.0 to 10.0.0.249, then 10.1.0.0 to 10.1.0.49
+    assert len(aggregator.open) == 50 and aggregator.suppressed == {7: 250}
+    everything = AlertAggregator([Rule(8, kind="anomaly")])
+    assert everything.add(Silent(), *_flood(300)) == [] and everything.suppressed == {8: 300}
 
 
 def test_rules_hide_what_was_stored_and_show_it_again(tmp_path: Path) -> None:
@@ -84,8 +84,8 @@ def test_rules_hide_what_was_stored_and_show_it_again(tmp_path: Path) -> None:
     assert [a["src"] for a in database.alerts()] == ["10.0.0.2"]
     (one,) = database.alerts(starting_with=alert(1).id)
     assert one["mlids"]["count"] == 9, "hidden is not lost"
-    database.count_held_back({first: 5})
-    database.count_held_back({first: 2})
+    database.count_suppressed({first: 5})
+    database.count_suppressed({first: 2})
     (row,) = database.rule_rows()
     assert (row["conns"], row["why"], row["who"]) == (7, "the backup server", "ann") and row["last_at"]
     database.end_rule(first)
@@ -97,13 +97,13 @@ def test_rules_hide_what_was_stored_and_show_it_again(tmp_path: Path) -> None:
 
 
 def test_a_gatherer_that_learns_a_rule_later_keeps_other_alerts_of_the_same_source() -> None:
-    gatherer = Gatherer()
-    gatherer.add(Silent(), *_flood(3))
-    gatherer.rules = [Rule(1, src="10.0.0.1/32")]
-    touched = gatherer.add(Silent(), *_flood(3))
+    aggregator = AlertAggregator()
+    aggregator.add(Silent(), *_flood(3))
+    aggregator.rules = [Rule(1, src="10.0.0.1/32")]
+    touched = aggregator.add(Silent(), *_flood(3))
     assert sorted(a.src for a in touched) == ["10.0.0.0", "10.0.0.2"]
-    assert {a.src: a.count for a in gatherer.open.values()} == {"10.0.0.0": 2, "10.0.0.1": 1, "10.0.0.2": 2}
-    assert np.all(held_back(gatherer.rules, ["anomaly"], _flood(1)[0]) == -1)
+    assert {a.src: a.count for a in aggregator.open.values()} == {"10.0.0.0": 2, "10.0.0.1": 1, "10.0.0.2": 2}
+    assert np.all(suppressing_rules(aggregator.rules, ["anomaly"], _flood(1)[0]) == -1)
 
 
 def test_strange_talk_to_everybody_is_about_the_link() -> None:

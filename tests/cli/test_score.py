@@ -25,8 +25,8 @@ def mlids(*args: object, stdin: bytes | None = None) -> subprocess.CompletedProc
 
 
 @pytest.fixture(scope="module")
-def day(made_site: Path) -> Path:
-    return made_site / "2026-11-02"
+def day(synthetic_site: Path) -> Path:
+    return synthetic_site / "2026-11-02"
 
 
 def test_one_row_per_conn_in_every_kind_of_file(day: Path, tmp_path: Path) -> None:
@@ -83,8 +83,8 @@ def test_standard_input_folder_csv_and_top(day: Path) -> None:
     assert 0 < len(rows) <= 20 and rows[0]["uid"] == named["findings"][0]["uid"]
 
 
-def test_train_on_other_days(day: Path, made_site: Path) -> None:
-    found = json.loads(mlids("score", day, "--train", made_site / "2026-11-03", "--format", "json").stdout)
+def test_train_on_other_days(day: Path, synthetic_site: Path) -> None:
+    found = json.loads(mlids("score", day, "--train", synthetic_site / "2026-11-03", "--format", "json").stdout)
     assert "--train" in found["trained_on"]
 
 

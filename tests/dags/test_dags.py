@@ -76,9 +76,9 @@ def test_a_form_with_nonsense_is_refused(airflow_home: Path) -> None:
         params.validate()
 
 
-def test_ingest_train_and_report_run(airflow_home: Path, home: Path, made_site: Path) -> None:
+def test_ingest_train_and_report_run(airflow_home: Path, home: Path, synthetic_site: Path) -> None:
     home.mkdir()
-    (home / "sensors.toml").write_text(f'[[sensor]]\nname = "hq"\nkind = "folder"\nlogs = "{made_site}"\ntypes = ["conn"]\n')
+    (home / "sensors.toml").write_text(f'[[sensor]]\nname = "hq"\nkind = "folder"\nlogs = "{synthetic_site}"\ntypes = ["conn"]\n')
     week: dict[str, object] = {"start": "2026-11-02", "end": "2026-11-04"}
     assert run_dags(("train_weekly", week)) == ["success"]
     assert not (home / "mlruns" / "mlflow.db").exists(), "an empty lake trains nothing, and is no failure"

@@ -12,9 +12,9 @@ import pytest
 
 from mlids import pipeline
 from mlids.alerts.suppression import checked
-from mlids.evidence.dns import NameWatch, entropy
+from mlids.evidence.dns import DnsEvidence, entropy
 from mlids.scoring.batch import score_logs
-from mlids.scoring.dns_alerts import told_by_names
+from mlids.scoring.dns_alerts import dns_tunnel_alerts
 from mlids.settings import load_settings
 from mlids.zeek.reader import LogReader, find_logs
 from mlids.zeek.types import log_type_of
@@ -28,8 +28,8 @@ def dns_of(folder: Path) -> list[pl.DataFrame]:
     return [batch.frame for log in logs for batch in LogReader(log, log="dns")]
 
 
-def watched(frames: list[pl.DataFrame], max_names: int = 300_000) -> NameWatch:
-    watch = NameWatch(max_names)
+def watched(frames: list[pl.DataFrame], max_names: int = 300_000) -> DnsEvidence:
+    watch = DnsEvidence(max_names)
     for frame in frames:
         watch.add(frame)
     return watch
@@ -103,7 +103,7 @@ def test_names_that_are_asked_for_to_go_there_are_none() -> None:
 
 
 def test_a_flood_of_zones_does_not_grow_and_does_not_hide() -> None:
-    watch = NameWatch(2_000)
+    watch = DnsEvidence(2_000)
     for start in range(0, 20_000, 1_000):
         watch.add(asked([made_tunnel(1, f"zone{i}.com", i)[0] for i in range(start, start + 1_000)], "10.0.0.6"))
         watch.add(asked(made_tunnel(5, "evil.example.org", start)))
@@ -120,7 +120,7 @@ def test_odd_names_and_missing_columns_do_not_stop_it() -> None:
     watch.add(asked(made_tunnel(3, "a.com")).with_columns(answers=pl.lit(7)))
     watch.add(pl.DataFrame({"ts": ["soon"], "id.orig_h": ["10.0.0.1"], "query": [["a.b.c"]], "id.resp_p": [-1]}))
     assert watch.tunnels().is_empty()
-    assert NameWatch().tunnels().is_empty()
+    assert DnsEvidence().tunnels().is_empty()
     assert entropy(pl.Series(["", "aaaa", "abcd", None])).tolist() == [0.0, 0.0, 2.0, 0.0]
 
 
@@ -144,7 +144,7 @@ def test_refused_rows_of_dns_log_are_counted_and_named(real_data: Path, tmp_path
 
 def test_a_thousand_tunnels_are_a_hundred_alerts_and_one() -> None:
     names = [name for zone in range(150) for name in made_tunnel(21, f"zone{zone}.com", zone)]
-    alerts = told_by_names([asked(names)], [], "hq", "2026-11-04")
+    alerts = dns_tunnel_alerts([asked(names)], [], "hq", "2026-11-04")
     assert len({a.id for a in alerts}) == 101 and sum(a.count for a in alerts) == 150 * 21
     assert "many more of them" in alerts[-1].title and not any("many more" in a.title for a in alerts[:-1])
 
@@ -154,9 +154,9 @@ def test_a_day_of_the_lake_is_one_although_midnight_of_utc_lies_within_it() -> N
     names = made_tunnel(24, "example.com")
     before, after = datetime(2026, 11, 3, 23, 50, tzinfo=UTC), datetime(2026, 11, 4, 0, 10, tzinfo=UTC)
     halves = [asked(names[:12], at=before), asked(names[12:], at=after)]
-    (alert,) = told_by_names(halves, [], "tokyo", "2026-11-04")
+    (alert,) = dns_tunnel_alerts(halves, [], "tokyo", "2026-11-04")
     assert alert.count == 24 and (alert.ts, alert.last_ts) == (before, after)
-    assert told_by_names(halves[:1], [], "tokyo", "2026-11-04") == []
+    assert dns_tunnel_alerts(halves[:1], [], "tokyo", "2026-11-04") == []
     assert watched(halves).tunnels()["names"].to_list() == [12, 12], "mlids score, which knows of no zone, counts UTC's days"
 
 

@@ -47,7 +47,7 @@ def tell(outcomes: list[Outcome]) -> Callable[[Outcome], None]:
 
 
 def _name(line: str) -> str:
-    """Return what a row is about, without the figures that it may carry in brackets or as numbers."""
+    """Return what a row is about, without the metrics that it may carry in brackets or as numbers."""
     return re.sub(r"\(.*|[\d,]+", "", line.split("|")[1]).strip()
 
 

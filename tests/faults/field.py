@@ -21,7 +21,7 @@ import polars as pl
 import pytest
 
 from mlids import pipeline
-from mlids.alerts.aggregation import Gatherer
+from mlids.alerts.aggregation import AlertAggregator
 from mlids.demo.simulated_sensor import SimulatedSensor
 from mlids.detectors.verdict import judge
 from mlids.features.extract import Extractor, conn_columns
@@ -195,12 +195,12 @@ class Field:
         registry = pipeline.open_registry(self.settings)
         model = registry.load("production")
         conns = conn_columns(self.rows).with_columns(sensor=pl.lit(SENSOR))
-        extractor, gatherer = Extractor(self.settings.networks), Gatherer()
+        extractor, aggregator = Extractor(self.settings.networks), AlertAggregator()
         found: dict[str, int] = {}
         for start in range(0, conns.height, 500):
             part = conns.slice(start, 500)
             x = extractor.features(part)
-            found |= {a.id: a.count for a in gatherer.add(model, part, x, judge(model, x))}
+            found |= {a.id: a.count for a in aggregator.add(model, part, x, judge(model, x))}
         assert len(found) >= 3, "a fault that loses nothing because there is nothing to lose shows nothing"
         return found
 

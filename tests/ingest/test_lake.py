@@ -82,9 +82,9 @@ def test_one_bad_file_does_not_stop_the_rest(tmp_path: Path) -> None:
     assert uids(lake) == ["C1"], "a day of nothing but bad files must leave the good one"
 
 
-def test_all_log_types_land(made_site: Path, tmp_path: Path) -> None:
+def test_all_log_types_land(synthetic_site: Path, tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
-    done = lake.ingest("hq", date(2026, 11, 2), sorted((made_site / "2026-11-02").iterdir()))
+    done = lake.ingest("hq", date(2026, 11, 2), sorted((synthetic_site / "2026-11-02").iterdir()))
     assert set(done.logs) == {"conn", "dns"} and done.rejected == 0
     dns = pl.concat(lake.batches("dns", "hq", [date(2026, 11, 2)]))
     assert dns.schema["answers"] == pl.List(pl.String) and dns.schema["qtype"] == pl.UInt64
@@ -132,12 +132,12 @@ def test_a_stretch_of_a_day_is_whole_parts_without_a_gap(tmp_path: Path, monkeyp
     assert stretch(0.42, 0.43) == ["C4"] and stretch(0.99, 1.0) == ["C9"] and len(stretch(0.0, 1.0)) == 10
 
 
-def test_a_full_week_is_learned_from_in_stretches(made_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_week_is_learned_from_in_stretches(synthetic_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mlids.ingest.lake.PART_ROWS", 200)
     lake = Lake(tmp_path / "lake")
     days = [date(2026, 11, n) for n in (2, 3, 4)]
     for day in days:
-        lake.ingest("hq", day, sorted((made_site / day.isoformat()).glob("conn.*")))
+        lake.ingest("hq", day, sorted((synthetic_site / day.isoformat()).glob("conn.*")))
     info = take_snapshot(lake, tmp_path / "snapshots", ["hq"], days, read_rows=4_000)
     assert info.rows_there == lake.rows("conn", ["hq"], days) > 8_000 and 0.7 < info.rows_seen / 4_000 < 1.3
     hours = {h for frame in _conns(lake, "hq", days, 4_000 / info.rows_there) for h in frame["ts"].dt.hour()}

@@ -25,9 +25,9 @@ DAY = date(2026, 11, 2)
 
 
 @pytest.fixture
-def logs(made_site: Path, tmp_path: Path) -> Path:
+def logs(synthetic_site: Path, tmp_path: Path) -> Path:
     target = tmp_path / "logs"
-    shutil.copytree(made_site / DAY.isoformat(), target / DAY.isoformat())
+    shutil.copytree(synthetic_site / DAY.isoformat(), target / DAY.isoformat())
     return target
 
 

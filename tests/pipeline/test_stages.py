@@ -21,13 +21,13 @@ DAYS = ["2026-11-02", "2026-11-03", "2026-11-04", "2026-11-05"]
 
 
 @pytest.fixture
-def site(home: Path, made_site: Path) -> Path:
+def site(home: Path, synthetic_site: Path) -> Path:
     home.mkdir()
-    (home / "sensors.toml").write_text(f'[[sensor]]\nname = "hq"\nkind = "folder"\nlogs = "{made_site}"\ntypes = ["conn", "dns"]\n')
+    (home / "sensors.toml").write_text(f'[[sensor]]\nname = "hq"\nkind = "folder"\nlogs = "{synthetic_site}"\ntypes = ["conn", "dns"]\n')
     return home
 
 
-def test_the_whole_line(site: Path, made_site: Path) -> None:
+def test_the_whole_line(site: Path, synthetic_site: Path) -> None:
     for day in DAYS:
         pulled = pipeline.pull_with_late("hq", day)
         built = pipeline.build_lake_days(pulled)
@@ -37,7 +37,9 @@ def test_the_whole_line(site: Path, made_site: Path) -> None:
     lake, database = pipeline.open_lake(settings), pipeline.open_database(settings)
     rows = sum(f.height for d in DAYS for f in lake.batches("conn", "hq", [date.fromisoformat(d)]))
     zcat = "for f in conn.*; do zcat $f; done | grep -vc '^#'"
-    wc = sum(int(subprocess.run(["bash", "-c", zcat], cwd=made_site / d, check=True, capture_output=True, text=True).stdout) for d in DAYS)
+    wc = sum(
+        int(subprocess.run(["bash", "-c", zcat], cwd=synthetic_site / d, check=True, capture_output=True, text=True).stdout) for d in DAYS
+    )
     assert rows == wc
 
     assert pipeline.days_are_there("2026-11-02", "2026-11-06") and not pipeline.days_are_there("2027-01-01", "2027-01-08")
@@ -46,12 +48,12 @@ def test_the_whole_line(site: Path, made_site: Path) -> None:
     assert set(snapshot["attacks"]) == set(SCENARIOS)
     trained = pipeline.train(snapshot["id"])
     gate = pipeline.evaluate_and_promote(trained["version"], snapshot["id"])
-    assert gate["promoted"] and trained["figures"]["hybrid"]["pr_auc_at_1pct"] > 0.6
+    assert gate["promoted"] and trained["metrics"]["hybrid"]["pr_auc_at_1pct"] > 0.6
     registry = pipeline.open_registry(settings)
     production = registry.version("production")
     assert production is not None and production.version == trained["version"]
     assert production.metrics is not None and production.metrics["hybrid_pr_auc_at_1pct"] == pytest.approx(
-        trained["figures"]["hybrid"]["pr_auc_at_1pct"]
+        trained["metrics"]["hybrid"]["pr_auc_at_1pct"]
     )
     bundle = registry.load("production")
     assert isinstance(bundle, Bundle) and bundle.spec.threshold == trained["threshold"]
@@ -63,7 +65,7 @@ def test_the_whole_line(site: Path, made_site: Path) -> None:
     assert again["alerts"] == scored[0]["alerts"]
     assert {a["id"]: a["mlids"]["count"] for a in database.alerts(limit=10_000)} == {a["id"]: a["mlids"]["count"] for a in alerts}
     named = {u for a in alerts for u in a["mlids"]["uids"]}
-    planted = load_labels(made_site.with_name("labels.jsonl"))
+    planted = load_labels(synthetic_site.with_name("labels.jsonl"))
     found = [p.attack for p in planted if named & set(p.uids)]
     assert len(found) >= 0.75 * len(planted), f"found {found} of {[p.attack for p in planted]}"
 
@@ -98,11 +100,11 @@ def test_the_whole_line(site: Path, made_site: Path) -> None:
     json.dumps(shown)
 
 
-def test_late_hours_rebuild_the_day_before(site: Path, made_site: Path, tmp_path: Path) -> None:
+def test_late_hours_rebuild_the_day_before(site: Path, synthetic_site: Path, tmp_path: Path) -> None:
     import shutil
 
     logs = tmp_path / "logs"
-    shutil.copytree(made_site, logs)
+    shutil.copytree(synthetic_site, logs)
     (site / "sensors.toml").write_text(f'[[sensor]]\nname = "hq"\nkind = "folder"\nlogs = "{logs}"\ntypes = ["conn"]\n')
     late = logs / DAYS[0] / "conn.14:00:00-15:00:00.log.gz"
     late.rename(tmp_path / "late")

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from mlids.features.spec import NAMES
-from mlids.scoring.batch_store import Sample, Spool
+from mlids.scoring.batch_store import RowStore, Sample
 
 ROWS = np.random.default_rng(0).random((5_000, len(NAMES)), dtype=np.float32)
 
@@ -36,12 +36,12 @@ def test_fewer_rows_than_the_sample_holds_are_all_of_them() -> None:
 
 
 def test_what_is_spooled_comes_back(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
+    row_store = RowStore(tmp_path)
     at = 0
     for some in cut(1_300):
-        spool.add(pl.DataFrame({"uid": [f"C{i}" for i in range(at, at + len(some))]}), np.asfortranarray(some))
+        row_store.add(pl.DataFrame({"uid": [f"C{i}" for i in range(at, at + len(some))]}), np.asfortranarray(some))
         at += len(some)
-    np.testing.assert_array_equal(np.concatenate(list(spool.features())), ROWS)
+    np.testing.assert_array_equal(np.concatenate(list(row_store.features())), ROWS)
     chosen = np.array([4_999, 3, 1_300, 1_299])
-    np.testing.assert_array_equal(spool.matrix(chosen), ROWS[chosen])
-    assert spool.identity(chosen)["uid"].to_list() == ["C4999", "C3", "C1300", "C1299"]
+    np.testing.assert_array_equal(row_store.matrix(chosen), ROWS[chosen])
+    assert row_store.identity(chosen)["uid"].to_list() == ["C4999", "C3", "C1300", "C1299"]

@@ -110,7 +110,7 @@ def test_late_rows_merge_into_live_alerts_and_a_second_run_changes_nothing(score
     assert {a["id"]: a["mlids"]["count"] for a in database.alerts(limit=10_000)} == wanted
 
     # The first two thirds of the day are scored live, with the same alerts; the night does the rest.
-    from mlids.alerts.aggregation import Gatherer
+    from mlids.alerts.aggregation import AlertAggregator
     from mlids.detectors.verdict import judge
     from mlids.features.extract import Extractor
 
@@ -118,9 +118,9 @@ def test_late_rows_merge_into_live_alerts_and_a_second_run_changes_nothing(score
     record = ScoredRecord(settings.state / "hq" / "scored")
     rows = pl.concat(pipeline.open_lake(settings).batches("conn", "hq", [datetime(2026, 11, 4).date()]))
     two_thirds = conn_columns(rows[: 2 * rows.height // 3])
-    extractor, gatherer = Extractor(settings.networks), Gatherer()
+    extractor, aggregator = Extractor(settings.networks), AlertAggregator()
     x = extractor.features(two_thirds)
-    live = gatherer.add(model, two_thirds, x, judge(model, x))
+    live = aggregator.add(model, two_thirds, x, judge(model, x))
     database.put_alerts(live, "live")
     record.add(two_thirds)
     record.store()

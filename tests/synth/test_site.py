@@ -41,14 +41,14 @@ def test_nights_and_weekends_are_calm() -> None:
     assert by_hour[10] > 4 * by_hour[3] and sunday.height < 0.6 * work.height
 
 
-def test_the_archive_is_zeekctls_and_labels_lie_aside(made_site: Path) -> None:
-    names = sorted(p.name for p in (made_site / "2026-11-02").glob("conn.*"))
+def test_the_archive_is_zeekctls_and_labels_lie_aside(synthetic_site: Path) -> None:
+    names = sorted(p.name for p in (synthetic_site / "2026-11-02").glob("conn.*"))
     assert len(names) == 24 and names[0] == "conn.00:00:00-01:00:00.log.gz" and names[-1] == "conn.23:00:00-00:00:00.log.gz"
-    head = subprocess.run(["zcat", made_site / "2026-11-02" / names[3]], check=True, capture_output=True, text=True).stdout
+    head = subprocess.run(["zcat", synthetic_site / "2026-11-02" / names[3]], check=True, capture_output=True, text=True).stdout
     assert head.startswith("#separator \\x09\n") and "#close" in head.splitlines()[-1] and "label" not in head.splitlines()[6]
-    planted = load_labels(made_site.with_name("labels.jsonl"))
+    planted = load_labels(synthetic_site.with_name("labels.jsonl"))
     assert {p.attack for p in planted} == set(SCENARIOS) - {"inbound_probes"}
-    uids = {u for p in find_logs(made_site) if p.name.startswith("conn") for b in LogReader(p) for u in b.frame["uid"]}
+    uids = {u for p in find_logs(synthetic_site) if p.name.startswith("conn") for b in LogReader(p) for u in b.frame["uid"]}
     assert all(set(p.uids) <= uids for p in planted)
 
 

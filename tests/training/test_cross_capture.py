@@ -1,4 +1,4 @@
-"""`mlids evaluate`: examples, splits and figures on labelled captures; what it must refuse."""
+"""`mlids evaluate`: examples, splits and metrics on labelled captures; what it must refuse."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_reference_networks_hold_every_attack_and_weigh_alike() -> None:
 
 @pytest.fixture(scope="module")
 def run(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict]:  # type: ignore[type-arg]
-    """What the command prints, and the figures it writes."""
+    """What the command prints, and the metrics it writes."""
     out = tmp_path_factory.mktemp("evaluate") / "metrics.json"
     captures = [real_data / p for p in (C2, MIXED, MIRAI)]
     command = [MLIDS, "evaluate", "--train", *captures, "--calibrate", real_data / QUIET, "--leave-one-out", "--seeds", "1", "--out", out]
@@ -94,37 +94,37 @@ def run(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str,
 
 
 @pytest.fixture(scope="module")
-def figures(run: tuple[str, dict]) -> dict:  # type: ignore[type-arg]
+def metrics(run: tuple[str, dict]) -> dict:  # type: ignore[type-arg]
     return run[1]
 
 
-def test_unseen_captures_are_found(figures: dict) -> None:  # type: ignore[type-arg]
-    assert set(figures["captures"]) == {"labeled-conn.log", "conn.log.labeled", "CTU-IoT-Malware-Capture-34-1.conn.log.labeled"}
-    pooled = figures["pooled"]
+def test_unseen_captures_are_found(metrics: dict) -> None:  # type: ignore[type-arg]
+    assert set(metrics["captures"]) == {"labeled-conn.log", "conn.log.labeled", "CTU-IoT-Malware-Capture-34-1.conn.log.labeled"}
+    pooled = metrics["pooled"]
     assert pooled["n_attack"] == 244 + 4_195 + 6_970 and pooled["n_benign"] == 9 + 1_402 + 1_923
     assert pooled["hybrid"]["recall_at_fpr_1pct"] > 0.8 and pooled["hybrid"]["recall_site"] > 0.8
     assert pooled["hybrid"]["actual_fpr_site"] < 0.05
-    assert figures["macro"]["captures"] == 3 and figures["random_split"]["flattering"] is True
-    assert figures["implanted_only"]["pooled"]["hybrid"]["pr_auc_at_1pct"] > 0.6
+    assert metrics["macro"]["captures"] == 3 and metrics["random_split"]["flattering"] is True
+    assert metrics["implanted_only"]["pooled"]["hybrid"]["pr_auc_at_1pct"] > 0.6
 
 
-def test_every_promised_figure_is_there(figures: dict) -> None:  # type: ignore[type-arg]
+def test_every_promised_figure_is_there(metrics: dict) -> None:  # type: ignore[type-arg]
     names = {
         "pr_auc", "pr_auc_at_1pct", "recall_at_fpr_1pct", "recall_at_fpr_0_1pct", "recall_carried_1pct", "actual_fpr_carried_1pct",
         "recall_site", "actual_fpr_site", "alerts_per_day", "precision_at_k", "pair_recall_at_fpr_1pct",
     }  # fmt: skip
-    entries = [c for capture in figures["captures"].values() for c in capture.values()] + [figures["pooled"]]
+    entries = [c for capture in metrics["captures"].values() for c in capture.values()] + [metrics["pooled"]]
     for entry in entries:
         assert {"n_attack", "n_benign", "duplicates_with_train"} < set(entry)
         assert all(set(entry[d]) == names for d in DETECTORS)
     # Counted apart from our code: pairs of addresses among the labelled rows, with an attack and without.
-    assert (figures["pooled"]["n_attack_pairs"], figures["pooled"]["n_benign_pairs"]) == (6 + 1_596 + 5, 43 + 139 + 1)
-    quiet = figures["benign_days"]["CTU-Honeypot-Capture-4-1.conn.log.labeled"]
+    assert (metrics["pooled"]["n_attack_pairs"], metrics["pooled"]["n_benign_pairs"]) == (6 + 1_596 + 5, 43 + 139 + 1)
+    quiet = metrics["benign_days"]["CTU-Honeypot-Capture-4-1.conn.log.labeled"]
     assert quiet["n_benign"] == 452 and quiet["days"] > 0 and quiet["hybrid"]["alerts_per_day"] <= 20
-    mirai = figures["captures"]["CTU-IoT-Malware-Capture-34-1.conn.log.labeled"]
+    mirai = metrics["captures"]["CTU-IoT-Malware-Capture-34-1.conn.log.labeled"]
     assert set(mirai) == {"all", "C&C", "DDoS", "PartOfAHorizontalPortScan"}
     assert mirai["all"]["n_attack"] == sum(e["n_attack"] for n, e in mirai.items() if n != "all")
-    json.dumps(figures, allow_nan=False)
+    json.dumps(metrics, allow_nan=False)
 
 
 def test_a_pair_is_as_risky_as_its_riskiest_row() -> None:
@@ -158,10 +158,10 @@ def test_options_take_what_a_shell_gives() -> None:
 
 
 def test_the_command_shows_every_capture_and_says_what_flatters(run: tuple[str, dict]) -> None:  # type: ignore[type-arg]
-    shown, figures = run
+    shown, metrics = run
     assert all(name in shown for name in ("labeled-conn.log", "conn.log.labeled", "mean over captures")) and "flattering" in shown
-    assert figures["about"]["train"] == ["labeled-conn.log", "conn.log.labeled", "CTU-IoT-Malware-Capture-34-1.conn.log.labeled"]
-    assert figures["about"]["leave_one_out"] is True and figures["about"]["seeds"] == [0]
+    assert metrics["about"]["train"] == ["labeled-conn.log", "conn.log.labeled", "CTU-IoT-Malware-Capture-34-1.conn.log.labeled"]
+    assert metrics["about"]["leave_one_out"] is True and metrics["about"]["seeds"] == [0]
 
 
 def test_the_command_tests_a_capture_of_its_own(real_data: Path, tmp_path: Path) -> None:
@@ -170,10 +170,10 @@ def test_the_command_tests_a_capture_of_its_own(real_data: Path, tmp_path: Path)
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "conn.log.labeled" in done.stdout and "flattering" in done.stdout
-    figures = json.loads(out.read_text())
-    assert figures["about"]["train"] == ["labeled-conn.log", "CTU-Honeypot-Capture-4-1.conn.log.labeled"]
-    assert list(figures["captures"]) == figures["about"]["test"] == ["conn.log.labeled"]
-    assert figures["pooled"]["n_attack"] == 4_195 and figures["pooled"]["hybrid"]["recall_at_fpr_1pct"] > 0.5
+    metrics = json.loads(out.read_text())
+    assert metrics["about"]["train"] == ["labeled-conn.log", "CTU-Honeypot-Capture-4-1.conn.log.labeled"]
+    assert list(metrics["captures"]) == metrics["about"]["test"] == ["conn.log.labeled"]
+    assert metrics["pooled"]["n_attack"] == 4_195 and metrics["pooled"]["hybrid"]["recall_at_fpr_1pct"] > 0.5
 
 
 def test_the_command_says_what_is_missing(real_data: Path) -> None:

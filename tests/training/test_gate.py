@@ -37,7 +37,7 @@ def test_gate(mine: float, theirs: float | None, passed: bool) -> None:
 
 
 def test_gate_asks_for_a_full_week() -> None:
-    figures = {"pr_auc_at_1pct": 0.9}
-    assert not gate(figures, figures, conns_a_day=(99.0, 1_000.0)).passed
-    assert gate(figures, figures, conns_a_day=(101.0, 1_000.0)).passed
-    assert gate(figures, None, conns_a_day=(1.0, 1_000.0)).passed and gate(figures, figures, conns_a_day=(5.0, 0.0)).passed
+    metrics = {"pr_auc_at_1pct": 0.9}
+    assert not gate(metrics, metrics, conns_a_day=(99.0, 1_000.0)).passed
+    assert gate(metrics, metrics, conns_a_day=(101.0, 1_000.0)).passed
+    assert gate(metrics, None, conns_a_day=(1.0, 1_000.0)).passed and gate(metrics, metrics, conns_a_day=(5.0, 0.0)).passed

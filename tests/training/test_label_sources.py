@@ -8,7 +8,7 @@ import polars as pl
 
 from mlids.features.extract import conn_columns
 from mlids.training.dataset import gather
-from mlids.training.label_sources import Witnesses
+from mlids.training.label_sources import LabelSources
 from mlids.training.labels import BENIGN
 
 AT = datetime(2026, 11, 4, 12, tzinfo=UTC)
@@ -29,7 +29,7 @@ def notice(note: str, **more: object) -> pl.DataFrame:
 
 
 def test_a_scan_notice_falls_on_what_its_host_tried_in_vain_just_before() -> None:
-    book = Witnesses()
+    book = LabelSources()
     book.add_notices(notice("Scan::Address_Scan", src="10.0.0.9"))
     book.add_notices(notice("SSL::Invalid_Server_Cert", src="10.0.0.1", uid="C2"))
     told = conns().with_columns(book.tell(conns()))
@@ -40,7 +40,7 @@ def test_a_scan_notice_falls_on_what_its_host_tried_in_vain_just_before() -> Non
 
 
 def test_a_uid_is_enough_and_a_verdict_outweighs_a_notice() -> None:
-    book = Witnesses()
+    book = LabelSources()
     book.add_notices(notice("SSH::Password_Guessing", uid="C4"))
     book.add_verdicts(
         [
@@ -57,10 +57,10 @@ def test_a_uid_is_enough_and_a_verdict_outweighs_a_notice() -> None:
 
 
 def test_examples_carry_the_witness_and_a_log_without_columns_is_no_fault() -> None:
-    book = Witnesses()
+    book = LabelSources()
     book.add_notices(pl.DataFrame({"msg": ["nothing to see"]}))
     book.add_notices(notice("Scan::Port_Scan", src="10.0.0.9", dst="10.0.1.59"))
-    _, frame = gather(lambda: iter([conns()]), "hq", max_benign=1_000, witnesses=book, rounds=0)
+    _, frame = gather(lambda: iter([conns()]), "hq", max_benign=1_000, label_sources=book, rounds=0)
     counts = dict(frame.group_by("source").len().iter_rows())
     assert counts == {"notice": 1, "assumed": frame.height - 1}
     assert frame.filter(pl.col("source") == "notice")["label"].to_list() == ["vertical_scan"]

@@ -1,4 +1,4 @@
-"""The model card says what a version learned from, with figures from other networks or the word that there are none."""
+"""The model card says what a version learned from, with metrics from other networks or the word that there are none."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ SNAPSHOT = {
 
 
 def trained() -> SimpleNamespace:
-    figures = {"hybrid": {"pr_auc_at_1pct": 0.9, "recall_at_fpr_1pct": float("nan"), "recall_at_fpr_0_1pct": 0.5}}
-    return SimpleNamespace(spec=Spec(medians=[], threshold=84.2, budget_per_day=20.0), figures=figures)
+    metrics = {"hybrid": {"pr_auc_at_1pct": 0.9, "recall_at_fpr_1pct": float("nan"), "recall_at_fpr_0_1pct": 0.5}}
+    return SimpleNamespace(spec=Spec(medians=[], threshold=84.2, budget_per_day=20.0), metrics=metrics)
 
 
 def test_card_without_an_evaluation_says_so() -> None:
@@ -46,10 +46,10 @@ def test_an_evaluation_left_in_the_home_folder_is_shown(tmp_path: Path, monkeypa
     assert "2 captures, 1,200 attack and 3,400 benign rows" in text and "| hybrid | 0.500 | 0.250 | – | 0.750 | 0.010 |" in text
 
 
-def test_a_young_sensor_is_still_learning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made_site: Path) -> None:
+def test_a_young_sensor_is_still_learning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synthetic_site: Path) -> None:
     monkeypatch.setenv("MLIDS_HOME", str(tmp_path))
     for day in ("2026-11-02", "2026-11-03"):
-        pipeline.ingest_paths("hq", day, [made_site / day])
+        pipeline.ingest_paths("hq", day, [synthetic_site / day])
     assert pipeline.warm_up("hq") == {"sensor": "hq", "days": 2, "of": 7, "learning": True, "text": "learning, day 2 of 7"}
     monkeypatch.setenv("MLIDS_TRAIN_DAYS", "2")
     assert pipeline.warm_up("hq")["learning"] is False
