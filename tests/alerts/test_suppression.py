@@ -32,7 +32,7 @@ def test_a_rule_matches_all_of_its_conditions() -> None:
     assert suppressing_rules(rules, ["exfiltration"] * rows.height, rows).tolist() == [1, -1, -1, 2, -1, -1, -1]
     assert suppressing_rules(rules, ["beacon"] * rows.height, rows).tolist() == [-1, -1, -1, 2, -1, -1, -1]
     gone = [Rule(3, kind="beacon", expires_at=datetime(2026, 1, 1, tzinfo=UTC))]
-    assert suppressed(gone, ["beacon"], rows[:1]).tolist() == [-1]
+    assert suppressing_rules(gone, ["beacon"], rows[:1]).tolist() == [-1]
 
 
 @pytest.mark.parametrize(
