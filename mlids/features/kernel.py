@@ -13,6 +13,7 @@ same function through numba. No transcendental function is used, so that both gi
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import IntEnum
 from functools import cache
 from typing import Any
 
@@ -51,49 +52,53 @@ SCALARS = 8
 # What the ring remembers of an event besides its entities.
 EVENT_FAILED, EVENT_FRESH = 1, 2
 
-# What a row gets, before ratios and logarithms (mlids.features.context).
-OUTPUTS = [
-    "src_conns_5m",
-    "src_conns_1h",
-    "src_failed_5m",
-    "src_failed_1h",
-    "src_hosts_5m",
-    "src_hosts_1h",
-    "src_ports_5m",
-    "src_ports_1h",
-    "src_fresh_1h",
-    "src_out_1h",
-    "src_total",
-    "src_out_total",
-    "src_age_s",
-    "dst_conns_5m",
-    "dst_conns_1h",
-    "dst_failed_5m",
-    "dst_failed_1h",
-    "dst_sources_5m",
-    "dst_sources_1h",
-    "dst_sources",
-    "dst_total",
-    "dst_age_s",
-    "pair_conns_5m",
-    "pair_conns_1h",
-    "pair_failed_1h",
-    "pair_ports_1h",
-    "pair_age_s",
-    "port_conns_1h",
-    "port_hosts_5m",
-    "port_hosts_1h",
-    "port_failed_1h",
-    "triple_conns_5m",
-    "triple_conns_1h",
-    "triple_total",
-    "triple_failed",
-    "triple_gap_mean_s",
-    "triple_gap_steady",
-    "triple_size_steady",
-    "service_sources",
-    "service_triples",
-]
+
+class Output(IntEnum):
+    """The values that `advance` writes for each row, before ratios and logarithms; the number is the column."""
+
+    SRC_CONNS_5M = 0
+    SRC_CONNS_1H = 1
+    SRC_FAILED_5M = 2
+    SRC_FAILED_1H = 3
+    SRC_HOSTS_5M = 4
+    SRC_HOSTS_1H = 5
+    SRC_PORTS_5M = 6
+    SRC_PORTS_1H = 7
+    SRC_FRESH_1H = 8
+    SRC_OUT_1H = 9
+    SRC_TOTAL = 10
+    SRC_OUT_TOTAL = 11
+    SRC_AGE_S = 12
+    DST_CONNS_5M = 13
+    DST_CONNS_1H = 14
+    DST_FAILED_5M = 15
+    DST_FAILED_1H = 16
+    DST_SOURCES_5M = 17
+    DST_SOURCES_1H = 18
+    DST_SOURCES = 19
+    DST_TOTAL = 20
+    DST_AGE_S = 21
+    PAIR_CONNS_5M = 22
+    PAIR_CONNS_1H = 23
+    PAIR_FAILED_1H = 24
+    PAIR_PORTS_1H = 25
+    PAIR_AGE_S = 26
+    PORT_CONNS_1H = 27
+    PORT_HOSTS_5M = 28
+    PORT_HOSTS_1H = 29
+    PORT_FAILED_1H = 30
+    TRIPLE_CONNS_5M = 31
+    TRIPLE_CONNS_1H = 32
+    TRIPLE_TOTAL = 33
+    TRIPLE_FAILED = 34
+    TRIPLE_GAP_MEAN_S = 35
+    TRIPLE_GAP_STEADY = 36
+    TRIPLE_SIZE_STEADY = 37
+    SERVICE_SOURCES = 38
+    SERVICE_TRIPLES = 39
+
+
+OUTPUTS = tuple(o.name.lower() for o in Output)
 
 DONE, GROW_ENTITIES, GROW_RING = 0, 1, 2
 
@@ -254,46 +259,46 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
             values[triple, SIZE_STEADY] += share * (near - values[triple, SIZE_STEADY])
         values[triple, SIZE_MEAN] += share * (sent - mean)
 
-        out[0, row] = counts[src, N_S]
-        out[1, row] = counts[src, N_L]
-        out[2, row] = counts[src, FAIL_S]
-        out[3, row] = counts[src, FAIL_L]
-        out[4, row] = counts[src, A_S]
-        out[5, row] = counts[src, A_L]
-        out[6, row] = counts[src, B_S]
-        out[7, row] = counts[src, B_L]
-        out[8, row] = counts[src, FRESH_L]
-        out[9, row] = values[src, OUT_L]
-        out[10, row] = values[src, TOTAL]
-        out[11, row] = values[src, OUT_TOTAL]
-        out[12, row] = clock - values[src, FIRST_SEEN]
-        out[13, row] = counts[dst, N_S]
-        out[14, row] = counts[dst, N_L]
-        out[15, row] = counts[dst, FAIL_S]
-        out[16, row] = counts[dst, FAIL_L]
-        out[17, row] = counts[dst, A_S]
-        out[18, row] = counts[dst, A_L]
-        out[19, row] = values[dst, SOURCES]
-        out[20, row] = values[dst, TOTAL]
-        out[21, row] = clock - values[dst, FIRST_SEEN]
-        out[22, row] = counts[pair, N_S]
-        out[23, row] = counts[pair, N_L]
-        out[24, row] = counts[pair, FAIL_L]
-        out[25, row] = counts[pair, B_L]
-        out[26, row] = clock - values[pair, FIRST_SEEN]
-        out[27, row] = counts[port, N_L]
-        out[28, row] = counts[port, A_S]
-        out[29, row] = counts[port, A_L]
-        out[30, row] = counts[port, FAIL_L]
-        out[31, row] = counts[triple, N_S]
-        out[32, row] = counts[triple, N_L]
-        out[33, row] = total
-        out[34, row] = values[triple, FAILED]
-        out[35, row] = values[triple, GAP_MEAN]
-        out[36, row] = values[triple, GAP_STEADY]
-        out[37, row] = values[triple, SIZE_STEADY]
-        out[38, row] = values[service, SOURCES]
-        out[39, row] = values[service, TRIPLES]
+        out[Output.SRC_CONNS_5M, row] = counts[src, N_S]
+        out[Output.SRC_CONNS_1H, row] = counts[src, N_L]
+        out[Output.SRC_FAILED_5M, row] = counts[src, FAIL_S]
+        out[Output.SRC_FAILED_1H, row] = counts[src, FAIL_L]
+        out[Output.SRC_HOSTS_5M, row] = counts[src, A_S]
+        out[Output.SRC_HOSTS_1H, row] = counts[src, A_L]
+        out[Output.SRC_PORTS_5M, row] = counts[src, B_S]
+        out[Output.SRC_PORTS_1H, row] = counts[src, B_L]
+        out[Output.SRC_FRESH_1H, row] = counts[src, FRESH_L]
+        out[Output.SRC_OUT_1H, row] = values[src, OUT_L]
+        out[Output.SRC_TOTAL, row] = values[src, TOTAL]
+        out[Output.SRC_OUT_TOTAL, row] = values[src, OUT_TOTAL]
+        out[Output.SRC_AGE_S, row] = clock - values[src, FIRST_SEEN]
+        out[Output.DST_CONNS_5M, row] = counts[dst, N_S]
+        out[Output.DST_CONNS_1H, row] = counts[dst, N_L]
+        out[Output.DST_FAILED_5M, row] = counts[dst, FAIL_S]
+        out[Output.DST_FAILED_1H, row] = counts[dst, FAIL_L]
+        out[Output.DST_SOURCES_5M, row] = counts[dst, A_S]
+        out[Output.DST_SOURCES_1H, row] = counts[dst, A_L]
+        out[Output.DST_SOURCES, row] = values[dst, SOURCES]
+        out[Output.DST_TOTAL, row] = values[dst, TOTAL]
+        out[Output.DST_AGE_S, row] = clock - values[dst, FIRST_SEEN]
+        out[Output.PAIR_CONNS_5M, row] = counts[pair, N_S]
+        out[Output.PAIR_CONNS_1H, row] = counts[pair, N_L]
+        out[Output.PAIR_FAILED_1H, row] = counts[pair, FAIL_L]
+        out[Output.PAIR_PORTS_1H, row] = counts[pair, B_L]
+        out[Output.PAIR_AGE_S, row] = clock - values[pair, FIRST_SEEN]
+        out[Output.PORT_CONNS_1H, row] = counts[port, N_L]
+        out[Output.PORT_HOSTS_5M, row] = counts[port, A_S]
+        out[Output.PORT_HOSTS_1H, row] = counts[port, A_L]
+        out[Output.PORT_FAILED_1H, row] = counts[port, FAIL_L]
+        out[Output.TRIPLE_CONNS_5M, row] = counts[triple, N_S]
+        out[Output.TRIPLE_CONNS_1H, row] = counts[triple, N_L]
+        out[Output.TRIPLE_TOTAL, row] = total
+        out[Output.TRIPLE_FAILED, row] = values[triple, FAILED]
+        out[Output.TRIPLE_GAP_MEAN_S, row] = values[triple, GAP_MEAN]
+        out[Output.TRIPLE_GAP_STEADY, row] = values[triple, GAP_STEADY]
+        out[Output.TRIPLE_SIZE_STEADY, row] = values[triple, SIZE_STEADY]
+        out[Output.SERVICE_SOURCES, row] = values[service, SOURCES]
+        out[Output.SERVICE_TRIPLES, row] = values[service, TRIPLES]
         row += 1
     scalars[CLOCK] = clock
     scalars[HEAD] = head
