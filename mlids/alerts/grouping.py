@@ -13,6 +13,7 @@ import polars as pl
 
 from mlids.detectors.bundle import Model
 from mlids.detectors.verdict import Verdicts
+from mlids.evidence.base import Evidence
 from mlids.features.behaviours import BEHAVIOURS
 from mlids.features.behaviours.base import Grouping
 from mlids.features.flow import TO_MANY
@@ -66,9 +67,11 @@ def group_keys(model: Model, conns: pl.DataFrame, verdicts: Verdicts, rows: np.n
     return out
 
 
-def tunnel_key(sensor: str, source: str, service: str, zone: str, day: str, first: datetime | None) -> GroupKey:
-    """Return the key of a DNS tunnel found in a day of dns.log; `service` is `resolver:port/proto`."""
-    return GroupKey(_digest(sensor, "dns_tunnel", source, zone, day), sensor, "dns_tunnel", source, service, _window(first))
+def evidence_key(sensor: str, evidence: Evidence, day: str) -> GroupKey:
+    """Return the key of the alert that a piece of evidence of a sensor's day becomes."""
+    identity = _digest(sensor, evidence.kind, evidence.source, evidence.subject, day)
+    target = f"{evidence.target}:{evidence.port}/{evidence.proto}"
+    return GroupKey(identity, sensor, evidence.kind, evidence.source, target, _window(evidence.first))
 
 
 def _digest(*parts: str) -> str:

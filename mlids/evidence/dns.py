@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 import polars as pl
 
+from mlids.evidence.base import Evidence
 from mlids.zeek.types import TIME
 
 # Base-32 or hexadecimal data in a label of this size; content networks' own labels have 13 or 14 bytes.
@@ -31,7 +32,6 @@ _COLUMNS = {
     "ts": TIME, "uid": pl.String(), "id.orig_h": pl.String(), "id.resp_h": pl.String(), "id.resp_p": pl.UInt32(), "proto": pl.String(),
     "query": pl.String(),
 }  # fmt: skip
-NEEDED = (*_COLUMNS, "answers")
 _ZONE = ["id.orig_h", "zone", "day"]
 _FIRST = ("uid", "id.resp_h", "id.resp_p", "proto", "answer")
 
@@ -41,6 +41,9 @@ class DnsEvidence:
 
     Days are UTC's. `one_day` counts all that is given as one: a day of the lake is the sensor's own, and UTC's midnight lies within it.
     """
+
+    log = "dns"
+    fields = (*_COLUMNS, "answers")
 
     def __init__(self, max_names: int = MAX_NAMES, *, one_day: bool = False) -> None:
         self._max = max_names
@@ -108,7 +111,19 @@ class DnsEvidence:
             found = found.with_columns(score=pl.col("score") * (1.0 - _ramp(visited.fill_null(0.0), 0.2, 0.6))).filter(pl.col("score") > 0)
         return found.select(list(_FOUND)).sort(["score", "names", "zone"], descending=[True, True, False])
 
+    def evidence(self, conns: Iterable[pl.DataFrame]) -> list[Evidence]:
+        """Return each tunnel as evidence, the clearest first."""
+        return [
+            Evidence(
+                kind="dns_tunnel", score=row["score"], text=_describe(row["zone"], row["names"], row["bytes"]), uids=tuple(row["uids"]),
+                source=row["id.orig_h"], subject=row["zone"], target=row["id.resp_h"] or "", port=row["id.resp_p"],
+                proto=row["proto"] or "", first=row["first"], last=row["last"], count=row["names"],
+            )
+            for row in self.tunnels(conns).iter_rows(named=True)
+        ]  # fmt: skip
 
+
+EVIDENCE = DnsEvidence
 _ENDS = ("id.resp_h", "id.resp_p", "proto")
 _FOUND = {
     "id.orig_h": pl.String(), "zone": pl.String(), "score": pl.Float64(), "names": pl.Int64(), "bytes": pl.Float64(), "sources": pl.Int64(),
@@ -133,8 +148,7 @@ def _address(schema: pl.Schema) -> pl.Expr:
     return pl.col("answers") if kind == pl.String else pl.lit(None, pl.String)
 
 
-def words(zone: str, names: int, size: float) -> str:
-    """Return what the names tell, in words."""
+def _describe(zone: str, names: int, size: float) -> str:
     return f"{names:,} different names under {zone[:80]}, hardly one asked again, {size:.0f} characters each"
 
 

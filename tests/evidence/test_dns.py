@@ -14,7 +14,7 @@ from mlids import pipeline
 from mlids.alerts.suppression import checked
 from mlids.evidence.dns import DnsEvidence, entropy
 from mlids.scoring.batch import score_logs
-from mlids.scoring.dns_alerts import dns_tunnel_alerts
+from mlids.scoring.evidence_alerts import evidence_alerts
 from mlids.settings import load_settings
 from mlids.zeek.reader import LogReader, find_logs
 from mlids.zeek.types import log_type_of
@@ -26,6 +26,14 @@ def dns_of(folder: Path) -> list[pl.DataFrame]:
     logs = [log for log in find_logs(folder) if log_type_of(log.name) == "dns"]
     assert logs, folder
     return [batch.frame for log in logs for batch in LogReader(log, log="dns")]
+
+
+def day_of(batches: list[pl.DataFrame]) -> DnsEvidence:
+    """Return the evidence of one lake day."""
+    found = DnsEvidence(one_day=True)
+    for batch in batches:
+        found.add(batch)
+    return found
 
 
 def watched(frames: list[pl.DataFrame], max_names: int = 300_000) -> DnsEvidence:
@@ -144,7 +152,7 @@ def test_refused_rows_of_dns_log_are_counted_and_named(real_data: Path, tmp_path
 
 def test_a_thousand_tunnels_are_a_hundred_alerts_and_one() -> None:
     names = [name for zone in range(150) for name in made_tunnel(21, f"zone{zone}.com", zone)]
-    alerts = dns_tunnel_alerts([asked(names)], [], "hq", "2026-11-04")
+    alerts = evidence_alerts(day_of([asked(names)]).evidence([]), "hq", "2026-11-04")
     assert len({a.id for a in alerts}) == 101 and sum(a.count for a in alerts) == 150 * 21
     assert "many more of them" in alerts[-1].title and not any("many more" in a.title for a in alerts[:-1])
 
@@ -154,9 +162,9 @@ def test_a_day_of_the_lake_is_one_although_midnight_of_utc_lies_within_it() -> N
     names = made_tunnel(24, "example.com")
     before, after = datetime(2026, 11, 3, 23, 50, tzinfo=UTC), datetime(2026, 11, 4, 0, 10, tzinfo=UTC)
     halves = [asked(names[:12], at=before), asked(names[12:], at=after)]
-    (alert,) = dns_tunnel_alerts(halves, [], "tokyo", "2026-11-04")
+    (alert,) = evidence_alerts(day_of(halves).evidence([]), "tokyo", "2026-11-04")
     assert alert.count == 24 and (alert.ts, alert.last_ts) == (before, after)
-    assert dns_tunnel_alerts(halves[:1], [], "tokyo", "2026-11-04") == []
+    assert evidence_alerts(day_of(halves[:1]).evidence([]), "tokyo", "2026-11-04") == []
     assert watched(halves).tunnels()["names"].to_list() == [12, 12], "mlids score, which knows of no zone, counts UTC's days"
 
 
