@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mlids.scoring.status import ScorerState
 from tests.conftest import free_port
 from tests.faults.conftest import LONG
 from tests.faults.field import Field, Outcome
@@ -28,7 +29,7 @@ def test_sink_down(place: Field, tell: Tell) -> None:
             shutil.move(f"{home}{suffix}", f"{hidden}{suffix}")
     home.mkdir()  # a folder where the file was
     place.write(0.3)
-    assert place.until(lambda: scorer.status.state == "waiting for a sink")
+    assert place.until(lambda: scorer.status.state is ScorerState.WAITING_FOR_SINK)
     seconds = 600.0 if LONG else 4.0
     parts = 10
     for part in range(parts):
