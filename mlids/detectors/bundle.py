@@ -69,6 +69,15 @@ def _with_shares(anomaly: np.ndarray, shares: np.ndarray, spec: Spec) -> Scores:
     return Scores(anomaly, np.clip(attacks.sum(axis=1), 0.0, 1.0), attacks.argmax(axis=1))
 
 
+def _difference(spec: Spec) -> str:
+    """Return in words how a model's features differ from those of this installation."""
+    if spec.features_version != FEATURES_VERSION:
+        return f"the model was made for features version {spec.features_version}, this is version {FEATURES_VERSION}"
+    lacks, more = [n for n in NAMES if n not in spec.features], [n for n in spec.features if n not in NAMES]
+    found = [f"it lacks {', '.join(lacks)}"] * bool(lacks) + [f"it has {', '.join(more)} besides"] * bool(more)
+    return f"the model was made for other features than this installation has: {'; '.join(found) or 'their order differs'}"
+
+
 class Model(Protocol):
     """A thing that scores feature rows."""
 
@@ -128,10 +137,7 @@ class Bundle:
         self.graph = graph
         self.digest = hashlib.sha256(graph).hexdigest()
         if self.spec.features_version != FEATURES_VERSION or self.spec.features != list(NAMES):
-            raise ModelError(
-                f"the model was made for features version {self.spec.features_version}, this is version "
-                f"{FEATURES_VERSION}; train a new one with `mlids train`"
-            )
+            raise ModelError(f"{_difference(self.spec)}; train a new one with `mlids train`")
         self.attack_classes = self.spec.attack_classes
         self._self_test()
 
