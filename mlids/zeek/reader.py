@@ -15,10 +15,10 @@ from typing import Any, BinaryIO
 import polars as pl
 
 from mlids.errors import InputError, NotAZeekLogError, SourceError
-from mlids.zeek.ahead import ahead
 from mlids.zeek.bytestream import Block, ByteStream, Problem, blocks, count_lines
 from mlids.zeek.header import Header, apply_directive, header_of_names, is_directive
 from mlids.zeek.jsonl import JsonParser
+from mlids.zeek.prefetch import prefetch
 from mlids.zeek.tsv import Parsed, Reject, parse_table, reject
 from mlids.zeek.types import CONN_LIKE, Column, log_type_of
 
@@ -86,7 +86,7 @@ class LogReader:
         Raises NotAZeekLogError when the file is no Zeek log, SourceError when it cannot be opened.
         """
         try:
-            for block in ahead(blocks(iter(self._stream), self._block_bytes)):
+            for block in prefetch(blocks(iter(self._stream), self._block_bytes)):
                 yield from self._block(block)
         except OSError as error:
             raise SourceError(f"{self._name}: cannot be read: {error.strerror or error}") from error
