@@ -18,10 +18,11 @@ import polars as pl
 
 from mlids.errors import InputError, MlidsError, StoreError
 from mlids.window import parse_day
+from mlids.zeek.log_types import log_type_of
 from mlids.zeek.prefetch import prefetch_chain
 from mlids.zeek.reader import Batch, LogReader, ReadReport
 from mlids.zeek.tsv import Reject
-from mlids.zeek.types import CONN, ended, log_type_of
+from mlids.zeek.types import CONN, ended
 
 MANIFEST = "_manifest.json"
 QUARANTINE = "_quarantine.jsonl"

@@ -23,9 +23,9 @@ from mlids.ingest.conns import Reading, read_conns
 from mlids.scoring.batch_store import RowStore, Sample
 from mlids.scoring.ranking import IDENTITY, EvidenceByUid, Finding, JudgedRows, class_names, rank, reasons
 from mlids.zeek.bytestream import Problem
+from mlids.zeek.log_types import log_type_of
 from mlids.zeek.prefetch import prefetch, prefetch_chain
 from mlids.zeek.reader import LogReader, find_logs
-from mlids.zeek.types import log_type_of
 
 # Reasons cost a hundred scorings a row: they are given to the riskiest rows.
 EXPLAINED_ROWS = 2_000
