@@ -15,8 +15,8 @@ from pathlib import Path
 from mlids.errors import MlidsError, SourceError
 from mlids.files import write_aside
 from mlids.ingest.archive import Archive, RemoteFile, is_wanted, safe_name
-from mlids.zeek.ahead import ahead
 from mlids.zeek.bytestream import ByteStream
+from mlids.zeek.prefetch import prefetch
 
 _PIECE = 1 << 18
 
@@ -128,7 +128,7 @@ def _pull(archive: Archive, day: date, remote: RemoteFile, target: Path) -> Land
                 digest.update(piece)
         source = archive.open(day, remote.name, offset)
         try:
-            for piece in ahead(iter(partial(source.read, _PIECE), b""), 4):  # hashed and written while the next ones come
+            for piece in prefetch(iter(partial(source.read, _PIECE), b""), 4):  # hashed and written while the next ones come
                 digest.update(piece)
                 out.write(piece)
         except (EOFError, TimeoutError) as error:

@@ -23,10 +23,10 @@ from mlids.features.spec import BEHAVIOUR_NAMES
 from mlids.ingest.conns import Reading, read_conns
 from mlids.scoring.batch_store import RowStore, Sample
 from mlids.scoring.ranking import IDENTITY, EvidenceByUid, Finding, JudgedRows, class_names, rank, reasons
-from mlids.zeek.ahead import ahead, in_order
 from mlids.zeek.bytestream import Problem
+from mlids.zeek.log_types import log_type_of
+from mlids.zeek.prefetch import prefetch, prefetch_chain
 from mlids.zeek.reader import LogReader, find_logs
-from mlids.zeek.types import log_type_of
 
 # Reasons cost a hundred scorings a row: they are given to the riskiest rows.
 EXPLAINED_ROWS = 2_000
@@ -90,7 +90,7 @@ def score_logs(
     with tempfile.TemporaryDirectory(prefix="mlids-score-") as folder:
         row_store = RowStore(Path(folder))
         read = ((conns, extractor.prepare(conns)) for conns in read_conns(paths, reading, sensor=sensor))
-        for identity, x in ahead(_featured(extractor, ahead(read))):  # each step at its own rows, in its own thread
+        for identity, x in prefetch(_featured(extractor, prefetch(read))):  # each step at its own rows, in its own thread
             if model is None:
                 sample.add(x)
             row_store.add(identity, x)
@@ -132,7 +132,7 @@ def _score(
     threshold: float | None, progress: Callable[[str], None],
 ) -> Scored:  # fmt: skip
     judged = JudgedRows(row_store.rows)
-    for verdicts in in_order(partial(_judged, model, x, threshold) for x in row_store.features()):
+    for verdicts in prefetch_chain(partial(_judged, model, x, threshold) for x in row_store.features()):
         judged.add(verdicts)
         progress(f"{judged.rows:,} conns scored")
     judged.add_evidence(row_store, evidence)

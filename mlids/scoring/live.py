@@ -35,7 +35,6 @@ from mlids.ingest.place import Place
 from mlids.scoring.checkpoint import Checkpoint
 from mlids.scoring.live_model import NONE_YET
 from mlids.settings import Sensor
-from mlids.zeek.reader import is_conn
 from mlids.zeek.types import conn_columns, ended
 
 log = logging.getLogger(__name__)
@@ -186,7 +185,7 @@ class Scorer:
         follower = self._follower
         took = 0
         for batch in follower.poll():
-            if is_conn(batch):
+            if batch.is_type("conn"):
                 conns = conn_columns(batch.frame).with_columns(sensor=pl.lit(self._sensor.name))
                 for start in range(0, conns.height, BATCH_ROWS):
                     self._score(conns.slice(start, BATCH_ROWS), follower.warming)

@@ -16,8 +16,8 @@ from mlids.evidence.dns import DnsEvidence, entropy
 from mlids.scoring.batch import score_logs
 from mlids.scoring.evidence_alerts import evidence_alerts
 from mlids.settings import load_settings
+from mlids.zeek.log_types import log_type_of
 from mlids.zeek.reader import LogReader, find_logs
-from mlids.zeek.types import log_type_of
 
 CLEAR = 0.8
 

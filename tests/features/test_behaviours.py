@@ -13,7 +13,7 @@ from mlids.features.behaviours import measure
 from mlids.features.extract import Extractor
 from mlids.features.spec import BEHAVIOUR_NAMES, POSITION
 from mlids.ingest.conns import Reading, read_conns
-from mlids.synth.archive import cast_of
+from mlids.synth.archive import attack_hosts
 from mlids.synth.attacks import SCENARIOS
 from mlids.synth.draft import written_order
 from mlids.synth.site import Site
@@ -29,7 +29,7 @@ def test_attack_has_its_behaviour(name: str) -> None:
     found = 0
     for seed in range(6):
         rng = np.random.default_rng(seed)
-        rows = written_order(SCENARIOS[name](1_762_000_000.0, cast_of(site), rng).frame(rng))
+        rows = written_order(SCENARIOS[name](1_762_000_000.0, attack_hosts(site), rng).frame(rng))
         levels = measure(Extractor().features(rows)).max(axis=0)
         strong = {b for b, level in zip(BEHAVIOUR_NAMES, levels, strict=True) if level >= 0.45}
         found += bool(strong & EXPECTED[name])
