@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from mlids.errors import MlidsError, SourceError
-from mlids.files import write_aside
+from mlids.files import write_atomic
 from mlids.ingest.archive import Archive, RemoteFile, is_wanted, safe_name
 from mlids.zeek.bytestream import ByteStream
 from mlids.zeek.prefetch import prefetch
@@ -109,7 +109,7 @@ def _is_whole(target: Path, held: Landed) -> bool:
 
 def _save(folder: Path, sensor: str, day: date, manifest: dict[str, Landed]) -> None:
     held = {"sensor": sensor, "day": day.isoformat(), "files": {n: asdict(e) for n, e in sorted(manifest.items())}}
-    write_aside(folder / "manifest.json", json.dumps(held, indent=1))
+    write_atomic(folder / "manifest.json", json.dumps(held, indent=1))
 
 
 def _pull(archive: Archive, day: date, remote: RemoteFile, target: Path) -> Landed:

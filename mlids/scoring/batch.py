@@ -20,6 +20,7 @@ from mlids.evidence.base import Evidence, LogEvidence
 from mlids.evidence.registry import evidence_types
 from mlids.features.extract import Extractor, Prepared
 from mlids.features.spec import BEHAVIOUR_NAMES
+from mlids.files import replacing
 from mlids.ingest.conns import Reading, read_conns
 from mlids.scoring.batch_store import RowStore, Sample
 from mlids.scoring.ranking import IDENTITY, EvidenceByUid, Finding, JudgedRows, class_names, rank, reasons
@@ -207,11 +208,8 @@ def _write(row_store: RowStore, out: Path, model: Model, judged: JudgedRows, cut
         target = path.with_suffix(".scored.arrow")
         frame.write_ipc(target)
         scored.append(target)
-    aside = out.with_name(f".{out.name}.part")
     try:
-        _SINKS[out.suffix](pl.scan_ipc(scored), aside)
-        aside.replace(out)
+        with replacing(out, sync=False) as partial:
+            _SINKS[out.suffix](pl.scan_ipc(scored), partial)
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
-    finally:
-        aside.unlink(missing_ok=True)

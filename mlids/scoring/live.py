@@ -29,7 +29,7 @@ from mlids.detectors.verdict import judge
 from mlids.errors import HostKeyError, MlidsError, ModelError, SourceError, StoreError
 from mlids.features.context import live_context
 from mlids.features.extract import Extractor
-from mlids.files import write_aside
+from mlids.files import write_atomic
 from mlids.ingest.follow import Follower, Position
 from mlids.ingest.place import Place
 from mlids.scoring.checkpoint import Checkpoint
@@ -318,6 +318,6 @@ class Scorer:
         self.status.model_error = self._models.error
         self.status.updated_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         try:
-            write_aside(self._checkpoint.folder / "status.json", json.dumps(asdict(self.status)).encode(), sync=False)
+            write_atomic(self._checkpoint.folder / "status.json", json.dumps(asdict(self.status)).encode(), sync=False)
         except OSError as error:  # a full disk must not end the scoring
             log.warning("the status file could not be written: %s", error, extra={"sensor": self._sensor.name})
