@@ -79,7 +79,7 @@ class LogCursor:
         self._lines = LineCutter()
         self._reader = LogReader(Path(path), f"{sensor}:{path}", log=log_type)
         if start.form:
-            self._reader.take_form(start.form)
+            self._reader.restore_form(start.form)
         self.identity = start.identity
         self.read_bytes = start.offset  # of the log, the incomplete last line included
         self.mtime = start.mtime

@@ -17,8 +17,9 @@ from mlids.ingest.day_manifest import MANIFEST, DayManifest, SourceEntry
 from mlids.ingest.day_swap import finish_swap
 from mlids.ingest.day_writer import DayWriter, pieces
 from mlids.window import parse_day
-from mlids.zeek.ahead import in_order
-from mlids.zeek.types import ended, log_type_of
+from mlids.zeek.log_types import log_type_of
+from mlids.zeek.prefetch import prefetch_chain
+from mlids.zeek.types import ended
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Lake:
             writer = DayWriter(self.day_path(log, sensor, day), log, sensor, day)
             try:
                 # Two files are read at once, and written one after the other.
-                for piece in in_order([partial(pieces, path, log) for path in paths]):
+                for piece in prefetch_chain([partial(pieces, path, log) for path in paths]):
                     writer.add(piece, digests or {})
                 manifest = writer.finish()
             except OSError as error:

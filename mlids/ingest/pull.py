@@ -16,8 +16,8 @@ from mlids.errors import MlidsError, SourceError
 from mlids.files import write_atomic
 from mlids.ingest.archive import Archive, is_wanted, safe_name
 from mlids.ingest.storage import LogFile
-from mlids.zeek.ahead import ahead
 from mlids.zeek.bytestream import ByteStream
+from mlids.zeek.prefetch import prefetch
 
 _PIECE_BYTES = 1 << 18
 _PREFETCHED_PIECES = 4
@@ -149,7 +149,7 @@ def _copy(archive: Archive, day: date, name: str, part: Path, offset: int) -> tu
         source = archive.open(day, name, offset)
         try:
             # Hashed and written while the next pieces arrive.
-            for piece in ahead(iter(partial(source.read, _PIECE_BYTES), b""), _PREFETCHED_PIECES):
+            for piece in prefetch(iter(partial(source.read, _PIECE_BYTES), b""), _PREFETCHED_PIECES):
                 digest.update(piece)
                 out.write(piece)
         except (EOFError, TimeoutError) as error:

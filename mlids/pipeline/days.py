@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlids.errors import InputError, NoRowsError, SourceError
-from mlids.evidence.dns import NEEDED
 from mlids.pipeline.stores import open_archive, open_database, open_delivery, open_lake, open_record, open_registry, sensor_names
 from mlids.settings import Settings, load_settings
 from mlids.window import Window, day_window, days_between, parse_day, zone
@@ -18,8 +17,9 @@ from mlids.window import Window, day_window, days_between, parse_day, zone
 if TYPE_CHECKING:
     from mlids.alerts.aggregation import AlertAggregator
     from mlids.alerts.database import Database
-    from mlids.alerts.document import Alert
+    from mlids.evidence.base import Evidence
     from mlids.ingest.day_manifest import DayManifest
+    from mlids.ingest.lake import Lake
     from mlids.scoring.late import Hour, Reconciled
 
 log = logging.getLogger(__name__)
@@ -192,6 +192,7 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
     A second run gives the same result. Without a production model no conn is scored, and the ledger counts the missing ones.
     """
     from mlids.alerts.aggregation import AlertAggregator
+    from mlids.scoring.evidence_alerts import evidence_alerts
 
     settings = load_settings()
     lake, when = open_lake(settings), parse_day(day)
@@ -201,8 +202,8 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
     delivery = open_delivery(settings, part)
     aggregator = AlertAggregator(delivery.rules())
     done = _score_late(settings, sensor_name, window, when, aggregator, progress)
-    tunnels = _dns_tunnels(settings, sensor_name, when, aggregator)
-    alerts = [*done.alerts, *tunnels]
+    others = evidence_alerts(_evidence(lake, sensor_name, when), sensor_name, day, threshold=settings.threshold, aggregator=aggregator)
+    alerts = [*done.alerts, *others]
     delivery.send(alerts, lambda error, attempt: False)
     delivery.count_suppressed(aggregator)
     database = open_database(settings)
@@ -214,7 +215,7 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
         _ledger_scored(database, sensor_name, day, live + done.late, len(alerts))
     return {
         "sensor": sensor_name, "day": day, "archived": sum(h.archived for h in done.hours), "live": live, "late": done.late,
-        "missing": missing, "rejected": sum(h["rejected"] for h in hours), "alerts": len(alerts), "tunnels": len(tunnels),
+        "missing": missing, "rejected": sum(h["rejected"] for h in hours), "alerts": len(alerts), "tunnels": sum(a.key.kind == "dns_tunnel" for a in others),
         "model_version": done.model_version,
     }  # fmt: skip
 
@@ -234,18 +235,21 @@ def _score_late(
     return reconcile_day(lambda columns: lake.batches("conn", sensor_name, [day], columns=columns), record, model, options)
 
 
-def _dns_tunnels(settings: Settings, sensor_name: str, day: date, aggregator: AlertAggregator) -> list[Alert]:
-    """Return the alerts of DNS tunnels in a lake day's dns.log."""
-    from mlids.scoring.dns_alerts import dns_tunnel_alerts
+def _evidence(lake: Lake, sensor_name: str, day: date) -> list[Evidence]:
+    """Return the evidence that other logs of a lake day hold."""
+    from mlids.evidence.registry import evidence_types
 
-    lake = open_lake(settings)
-    manifest = lake.manifest("dns", sensor_name, day)
-    # Logs of other Zeek versions lack some of the columns.
-    columns = [name for name in NEEDED if manifest is not None and name in manifest.columns]
-    return dns_tunnel_alerts(
-        lake.batches("dns", sensor_name, [day], columns=columns), lake.batches("conn", sensor_name, [day], columns=["id.resp_h"]),
-        sensor_name, day.isoformat(), cut=settings.threshold, aggregator=aggregator,
-    )  # fmt: skip
+    found = []
+    for make in evidence_types():
+        manifest = lake.manifest(make.log, sensor_name, day)
+        if manifest is None:
+            continue
+        collector = make(one_day=True)
+        columns = [name for name in make.fields if name in manifest.columns]
+        for rows in lake.batches(make.log, sensor_name, [day], columns=columns):
+            collector.add(rows)
+        found += collector.evidence(lake.batches("conn", sensor_name, [day], columns=["id.resp_h"]))
+    return found
 
 
 def _with_rejected(hours: Sequence[Hour], manifest: DayManifest | None, window: Window, zone_name: str) -> list[dict[str, Any]]:

@@ -30,7 +30,6 @@ from mlids.scoring.outbox import Outbox, RuleCache
 from mlids.scoring.pauses import Pauses, backoff_s
 from mlids.scoring.status import ScorerState, Status, StatusFile
 from mlids.settings import Sensor
-from mlids.zeek.reader import is_conn
 from mlids.zeek.types import conn_columns, ended
 
 log = logging.getLogger(__name__)
@@ -169,7 +168,7 @@ class Scorer:
         follower = self._follower or self._open_follower()
         rows = 0
         for batch in follower.poll():
-            if is_conn(batch):
+            if batch.is_type("conn"):
                 conns = conn_columns(batch.frame).with_columns(sensor=pl.lit(self._sensor.name))
                 for start in range(0, conns.height, BATCH_ROWS):
                     self._score(conns.slice(start, BATCH_ROWS), follower.warming)
