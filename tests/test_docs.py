@@ -21,7 +21,7 @@ COMMANDS = dict(cli_reference.commands(cli_reference.root(), "mlids"))
 def command_lines(document: str) -> list[str]:
     """Return the lines of fenced blocks that call mlids, without prompt, pipe and path before it."""
     found = []
-    for block in re.findall(r"^ *```[a-z]*\n(.*?)^ *```", document, re.DOTALL | re.MULTILINE):
+    for block in re.findall(r"^ *```(?:console|bash|sh)\n(.*?)^ *```", document, re.DOTALL | re.MULTILINE):
         for line in block.replace("\\\n", " ").splitlines():
             if match := re.match(r"^\s*(?:\$ )?(?:[^|#]*\| )?(?:[A-Z_]+=\S+ )*(?:\S*/)?mlids (.*)", line):
                 found.append(match.group(1))
@@ -74,7 +74,7 @@ def test_commands_in_prose_exist_with_their_options() -> None:
     [
         ("scroe conn.log", "scroe"),
         ("score conn.log --frmat json", "--frmat"),
-        ("alerts suppress --kind beacon", "--why"),
+        ("alerts suppress --kind beacon", "why"),
         ("serve --metrics-port many", "many"),
     ],
 )
