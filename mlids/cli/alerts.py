@@ -1,4 +1,4 @@
-"""`mlids alerts`: list and show alerts, record verdicts, and manage suppression rules."""
+"""`mlids alerts`: what was found, what people think of it, and what they do not want to hear of again."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import typer
 from mlids.cli.line import Json, show
 from mlids.cli.output import console, safe
 
-app = typer.Typer(help="List and show alerts, record verdicts, suppress alerts.")
+app = typer.Typer(help="List alerts; show one; judge it; hold back what you do not want to hear of again.")
 AlertId = Annotated[str, typer.Argument(help="The alert's id, or its beginning.")]
-Why = Annotated[str, typer.Option(help="Reason, kept in the audit.")]
+Why = Annotated[str, typer.Option(help="Why; the audit keeps it.")]
 
 
 class Verdict(StrEnum):
-    """An analyst's judgement of an alert."""
+    """What an analyst says of an alert."""
 
     true_positive = "true-positive"
     false_positive = "false-positive"
@@ -28,11 +28,11 @@ class Verdict(StrEnum):
 @app.callback(invoke_without_command=True)
 def latest(
     context: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many alerts to list.")] = 20,
-    suppressed: Annotated[bool, typer.Option("--suppressed", help="Include suppressed alerts.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 20,
+    suppressed: Annotated[bool, typer.Option("--suppressed", help="Also those that a rule hides.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the latest alerts; the commands below work on one alert or on suppression rules."""
+    """List the latest alerts; see the commands below for one of them."""
     if context.invoked_subcommand is not None:
         return
     from mlids import pipeline
@@ -46,15 +46,15 @@ def latest(
         for a in found
     ]
     _table(("id", "risk", "when (UTC)", "sensor", "from", "to", "conns", "why"), rows, "no alerts yet")
-    suppressed_conns = sum(r["conns"] for r in pipeline.suppression_rules(in_force=True))
-    if suppressed_conns:
-        console().print(f"{suppressed_conns:,} conns were suppressed by rules: mlids alerts rules")
+    held = sum(r["conns"] for r in pipeline.suppression_rules(in_force=True))
+    if held:
+        console().print(f"{held:,} conns were held back by rules: mlids alerts rules")
 
 
 def _why(alert: dict[str, Any]) -> str:
     notes = [alert["verdict"], f"rule {alert['suppressed_by']}" if alert["suppressed_by"] is not None else None]
-    prefix = ", ".join(n for n in notes if n)
-    return f"[{prefix}] {alert['mlids']['reasons']}" if prefix else str(alert["mlids"]["reasons"])
+    told = ", ".join(n for n in notes if n)
+    return f"[{told}] {alert['mlids']['reasons']}" if told else str(alert["mlids"]["reasons"])
 
 
 def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], empty: str) -> None:
@@ -72,19 +72,15 @@ def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], empty: str
 
 @app.command("show")
 def show_one(alert_id: AlertId, as_json: Json = False) -> None:
-    """Show one alert with its conns, reasons and grouping."""
+    """Show all that is known of one alert."""
     from mlids import pipeline
 
     show(pipeline.find_alert(alert_id), as_json)
 
 
 @app.command()
-def verdict(
-    alert_id: AlertId,
-    verdict: Annotated[Verdict, typer.Argument(help="Whether the alert was right.")],
-    note: Annotated[str | None, typer.Option(help="Note kept with the verdict.")] = None,
-) -> None:
-    """Record whether an alert was right; the next training uses it as a label."""
+def verdict(alert_id: AlertId, verdict: Verdict, note: Annotated[str | None, typer.Option(help="A word to it.")] = None) -> None:
+    """Say whether an alert was right; the next training learns from it."""
     from mlids import pipeline
 
     found = pipeline.give_verdict(alert_id, verdict.value.replace("-", " "), who=getpass.getuser(), note=note)
@@ -94,27 +90,25 @@ def verdict(
 @app.command()
 def suppress(
     why: Why,
-    alert: Annotated[str | None, typer.Option(help="Copy kind, sensor, source and destination from this alert.")] = None,
+    alert: Annotated[str | None, typer.Option(help="Take kind, sensor, source and destination from this alert.")] = None,
     kind: Annotated[str | None, typer.Option(help="Behaviour, attack class, or anomaly.")] = None,
     src: Annotated[str | None, typer.Option(help="Originator: address or network.")] = None,
     dst: Annotated[str | None, typer.Option(help="Responder: address or network.")] = None,
     port: Annotated[int | None, typer.Option(help="Responder's port.")] = None,
     sensor: Annotated[str | None, typer.Option(help="Name of the sensor.")] = None,
-    days: Annotated[
-        float | None, typer.Option(min=0.01, max=3_650, help="The rule ends after so many days; default: it has no end.")
-    ] = None,
+    days: Annotated[float | None, typer.Option(min=0.01, max=3_650, help="The rule ends after so many days; else it stays.")] = None,
 ) -> None:
-    """Add a suppression rule: matching conns take part in no alert, and stored alerts that only have such conns are hidden."""
+    """Hold back conns that match, from now on, and hide stored alerts that consist of nothing else."""
     from mlids import pipeline
 
     rule = pipeline.suppress(why=why, who=getpass.getuser(), alert=alert, kind=kind, src=src, dst=dst, port=port, sensor=sensor, days=days)
     number = rule["rule"]
-    print(f"rule {number}: {_words(rule)}; in force within seconds. To end it: mlids alerts unsuppress {number}")
+    print(f"rule {number}: {_words(rule)}; scorers take it up within seconds. Take it back: mlids alerts unsuppress {number}")
 
 
 @app.command()
 def unsuppress(rule: Annotated[int, typer.Argument(help="Number of the rule.")]) -> None:
-    """End a suppression rule; alerts that only it hid are shown again."""
+    """Take a rule back; alerts that only it hid are shown again."""
     from mlids import pipeline
 
     pipeline.unsuppress(rule)
@@ -123,7 +117,7 @@ def unsuppress(rule: Annotated[int, typer.Argument(help="Number of the rule.")])
 
 @app.command()
 def rules(as_json: Json = False) -> None:
-    """List the suppression rules, and how many conns each has suppressed."""
+    """List the rules, and how many conns each has held back."""
     from mlids import pipeline
 
     found = pipeline.suppression_rules()
@@ -134,14 +128,14 @@ def rules(as_json: Json = False) -> None:
         (str(r["id"]), _state(r), _words(r), f"{r['conns']:,}", (r["last_at"] or "")[:19], f"{r['why']} ({r['who']}, {r['at'][:10]})")
         for r in found
     ]
-    _table(("rule", "state", "suppresses", "conns", "last", "why"), rows, "no rules; see mlids alerts suppress --help")
+    _table(("rule", "state", "holds back", "conns", "last", "why"), rows, "no rules; see mlids alerts suppress --help")
 
 
 def _state(row: dict[str, Any]) -> str:
     if row["ended_at"]:
-        return "ended"
+        return "taken back"
     if row["expires_at"]:
-        return "expired" if datetime.fromisoformat(row["expires_at"]) < datetime.now(UTC) else f"until {row['expires_at'][:16]}"
+        return "ended" if datetime.fromisoformat(row["expires_at"]) < datetime.now(UTC) else f"until {row['expires_at'][:16]}"
     return "in force"
 
 

@@ -1,4 +1,4 @@
-"""The pipeline's steps as commands: each does by hand what one DAG task does."""
+"""The steps of the line as commands: what the DAGs do, one at a time, by hand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Name = Annotated[str, typer.Argument(help="Name of the sensor in sensors.toml.")
 
 
 def show(facts: Any, as_json: bool) -> None:
-    """Print a result as JSON, or as one `name: value` per line."""
+    """Print an outcome: JSON, or one `name: value` a line."""
     if as_json:
         print(json.dumps(facts, indent=1, default=str))
         return
@@ -41,14 +41,14 @@ def ingest(
     paths: Annotated[list[Path] | None, typer.Argument(help="Log files or folders instead of the landed day.")] = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Write a landed day, or the given logs, into the lake as Parquet."""
+    """Turn a landed day, or loose logs, into the lake's Parquet."""
     from mlids import pipeline
 
     show(pipeline.ingest_paths(sensor, day, paths) if paths else pipeline.build_lake(sensor, day), as_json)
 
 
-def trust(sensor: Name, fingerprint: Annotated[str, typer.Option(help="SHA256:… as shown on the sensor itself.")]) -> None:
-    """Add a sensor's host key to known_hosts, after you compared its fingerprint."""
+def trust(sensor: Name, fingerprint: Annotated[str, typer.Option(help="SHA256:… as the sensor itself shows it.")]) -> None:
+    """Add a sensor's host key after you compared its fingerprint."""
     from mlids import pipeline
 
     done = pipeline.trust(sensor, fingerprint)
@@ -56,7 +56,7 @@ def trust(sensor: Name, fingerprint: Annotated[str, typer.Option(help="SHA256:�
 
 
 def snapshot(start: Start, end: End, as_json: Json = False) -> None:
-    """Freeze a span of days of the lake as a training snapshot."""
+    """Freeze days of the lake for training."""
     from mlids import pipeline
 
     with Progress() as progress:
@@ -67,8 +67,8 @@ def snapshot(start: Start, end: End, as_json: Json = False) -> None:
 def train(
     start: Annotated[str | None, typer.Option(help="First day; with --end takes a snapshot first.")] = None,
     end: Annotated[str | None, typer.Option(help="The day after the last one.")] = None,
-    snapshot_id: Annotated[str | None, typer.Option("--snapshot", help="Id of a snapshot that was taken before.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of both forests.")] = 0,
+    snapshot_id: Annotated[str | None, typer.Option("--snapshot", help="A snapshot that was taken before.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
     promote: Annotated[bool, typer.Option("--promote/--no-promote", help="Let the gate decide on promotion.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -88,11 +88,11 @@ def train(
 
 def promote(
     version: Annotated[str, typer.Argument(help="Version of the registered model.")],
-    snapshot_id: Annotated[str, typer.Option("--snapshot", help="Snapshot whose held-out rows both versions are evaluated on.")],
-    force: Annotated[bool, typer.Option("--force", help="Promote even when the gate rejects the version; the audit records it.")] = False,
+    snapshot_id: Annotated[str, typer.Option("--snapshot", help="Snapshot whose held-out rows judge it.")],
+    force: Annotated[bool, typer.Option("--force", help="Promote even when the gate refuses; the audit says so.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Evaluate a version against production and promote it when it is not worse."""
+    """Judge a version against production and promote it when it is not worse."""
     from mlids import pipeline
 
     show(pipeline.evaluate_and_promote(version, snapshot_id, who="command line", force=force), as_json)
@@ -103,21 +103,21 @@ def rollback(
     to: Annotated[str | None, typer.Option(help="Version; default: the previous one.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Move the production alias back to the previous model version."""
+    """Put the previous model back into production."""
     from mlids import pipeline
 
     show(pipeline.rollback(to=to, why=why, who="command line"), as_json)
 
 
 def drift(start: Start, end: End, as_json: Json = False) -> None:
-    """Compare a span of days with the span of equal length before it."""
+    """Compare days with as many before them."""
     from mlids import pipeline
 
     show(pipeline.drift(start, end), as_json)
 
 
 def report(start: Start, end: End, as_json: Json = False) -> None:
-    """Write the report over a span of days, as HTML and PDF."""
+    """Write the report over days, as HTML and PDF."""
     from mlids import pipeline
 
     show(pipeline.report(start, end), as_json)
@@ -125,11 +125,11 @@ def report(start: Start, end: End, as_json: Json = False) -> None:
 
 def serve(
     sensors: Annotated[list[str] | None, typer.Argument(help="Sensors of sensors.toml; default: all of them.")] = None,
-    seconds: Annotated[float | None, typer.Option(min=1, help="Stop after so many seconds; default: run until interrupted.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, help="Stop after this long; default: run until told to stop.")] = None,
     metrics_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of /metrics and /healthz; 0: none.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Follow the growing conn.log of each sensor and write alerts within about a second."""
+    """Follow the growing conn.log of sensors and alert within a second or so."""
     import logging
 
     from mlids import pipeline
@@ -145,7 +145,7 @@ def serve(
 
 
 def reconcile(sensor: Name, day: Day, as_json: Json = False) -> None:
-    """Compare a day of the lake with the conns that were scored live; score the missing ones late."""
+    """Hold a day of the lake against what was scored live; score the rest late."""
     from mlids import pipeline
 
     with Progress() as progress:
@@ -154,7 +154,7 @@ def reconcile(sensor: Name, day: Day, as_json: Json = False) -> None:
 
 
 def doctor(as_json: Json = False) -> None:
-    """Check every part and print what to do about each problem. Exit code 1 when there is one."""
+    """Look at every part; say what to do about each that is not well. Exit code 1 when one is not."""
     from dataclasses import asdict
 
     from rich.markup import escape
@@ -174,7 +174,7 @@ def doctor(as_json: Json = False) -> None:
 
 
 def status(as_json: Json = False) -> None:
-    """Show the live scorers, the model in production and the ledger of the last days."""
+    """Show scorers, the model in production and the last days."""
     from mlids import pipeline
 
     facts = pipeline.overview(limit=5)
@@ -192,15 +192,15 @@ def status(as_json: Json = False) -> None:
 
 def synth(
     out: Annotated[Path, typer.Argument(help="Folder for the log archive (zeekctl's layout).")],
-    days: Annotated[int, typer.Option(min=1, max=400, help="How many days to write.")] = 1,
+    days: Annotated[int, typer.Option(min=1, max=400)] = 1,
     first: Annotated[str, typer.Option(help="First day, YYYY-MM-DD.")] = "2026-11-02",
     flows: Annotated[int, typer.Option(min=100, max=50_000_000, help="Flows on a working day.")] = 20_000,
     attacks: Annotated[float, typer.Option(min=0, max=50, help="Attacks a day.")] = 1.0,
     form: Annotated[str, typer.Option("--format", help="tsv or json.")] = "tsv",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the site; another seed gives another site.")] = 7,
-    zone: Annotated[str, typer.Option(help="Time zone of the sensor.")] = "UTC",
+    seed: Annotated[int, typer.Option(min=0)] = 7,
+    zone: Annotated[str, typer.Option(help="The sensor's time zone.")] = "UTC",
 ) -> None:
-    """Write the logs of a synthetic site; the labels of the implanted attacks go to OUT-labels.jsonl."""
+    """Write a made-up site's logs; the planted attacks' labels go to OUT-labels.jsonl."""
     from mlids import pipeline
 
     for day in pipeline.write_synthetic_logs(

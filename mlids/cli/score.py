@@ -1,4 +1,4 @@
-"""`mlids score`: a ranked list of unusual conns in a Zeek log, without set-up."""
+"""`mlids score`: a ranked list of what is odd in a Zeek log, with nothing set up."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def score(
     paths: Annotated[list[str], typer.Argument(help="Zeek logs (TSV, JSON, .gz, .zst), folders, or - for standard input.")],
     top: Annotated[int, typer.Option(min=0, max=10_000, help="How many findings to print.")] = 20,
     behaviour: Annotated[
-        str | None, typer.Option(help="Rank only conns whose main behaviour is this one: beacon, horizontal_scan, dns_tunnel, …")
+        str | None, typer.Option(help="Rank only what looks first of all like this: beacon, horizontal_scan, dns_tunnel, …")
     ] = None,
-    format: Annotated[str, typer.Option(help="Form of the output: table, json or csv.")] = "table",  # noqa: A002
+    format: Annotated[str, typer.Option(help="table, json or csv.")] = "table",  # noqa: A002
     out: Annotated[Path | None, typer.Option(help="One row per conn into FILE.parquet, .csv or .jsonl.")] = None,
     model: Annotated[str | None, typer.Option(help="A trained model: a file, a folder or models:/mlids-conn@production.")] = None,
-    train: Annotated[list[Path] | None, typer.Option(help="Logs of normal traffic to learn from first (may be repeated).")] = None,
+    train: Annotated[list[Path] | None, typer.Option(help="Learn what is normal from these logs first (may be repeated).")] = None,
     threshold: Annotated[float | None, typer.Option(min=0, max=100, help="risk_score from which a conn is an alert.")] = None,
     network: Annotated[list[str] | None, typer.Option(help="Your own network, CIDR (may be repeated).")] = None,
     sensor: Annotated[str, typer.Option(help="Name of the sensor, for rows that do not carry one.")] = "zeek",
 ) -> None:
-    """Rank the connections of a log by risk, with reasons."""
+    """Rank the connections of a log by how odd they are, and say why."""
     from mlids import pipeline
     from mlids.errors import InputError
 
@@ -111,13 +111,13 @@ def _print_table(scored: Scored, out: Path | None, behaviour: str | None) -> Non
     screen = console()
     reading = scored.reading
     screen.print(f"{reading.rows:,} conns from {reading.files:,} file{'s' * (reading.files != 1)}; learned from {scored.trained_on}.")
-    like = f" whose main behaviour is {behaviour}" if behaviour else ""
+    like = f" that look{'' if scored.alerts else 's'} first of all like {behaviour}" if behaviour else ""
     if scored.alerts:
         screen.print(f"[bold]{scored.alerts:,} conns{like}[/] reach a risk score of {scored.threshold:.0f} or more.")
     else:
         screen.print(f"[bold green]Nothing stands out[/]: no conn{like} reaches a risk score of {scored.threshold:.0f} of 100.")
         if scored.findings:
-            screen.print("The highest-ranked conns, all below the threshold:")
+            screen.print("The least ordinary ones, for what they are worth:")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
     table.add_column("risk", justify="right", no_wrap=True)
     table.add_column("when (UTC)", no_wrap=True)

@@ -188,6 +188,6 @@ def test_one_behaviour_alone_and_the_one_true_beacon_heads_it(real_data: Path, t
 def test_a_behaviour_that_nothing_looks_like_gives_an_empty_list(tmp_path: Path) -> None:
     (tmp_path / "conn.log").write_text(CONN_HEADER + "".join(conn_line(f"C{n}") for n in range(30)))
     done = mlids("score", tmp_path / "conn.log", "--behaviour", "lateral_movement")
-    assert done.returncode == 0 and "no conn whose main behaviour is lateral_movement" in " ".join(done.stdout.decode().split())
+    assert done.returncode == 0 and "no conn that looks first of all like lateral_movement" in " ".join(done.stdout.decode().split())
     wrong = mlids("score", tmp_path / "conn.log", "--behaviour", "beacons")
     assert wrong.returncode == 2 and b"horizontal_scan, vertical_scan" in wrong.stderr

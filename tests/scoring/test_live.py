@@ -137,7 +137,7 @@ def test_a_rule_holds_back_what_a_running_scorer_would_tell(live, monkeypatch: p
     scorer.join()
     assert rule["why"] == "our own password audit" and done[0]["rows"] == 2 * rows.height, "held back, not left out"
     assert one["id"] not in {a["id"] for a in json.loads(told("--json", "--limit", "1000"))}
-    assert "were suppressed by rules" in told() and "our own password audit" in told("rules")
+    assert "were held back by rules" in told() and "our own password audit" in told("rules")
     assert json.loads(told("show", one["id"], "--json"))["mlids"]["count"] == one["mlids"]["count"], "and the alert grew no more"
     told("verdict", one["id"], "false-positive")
     told("unsuppress", "1")
