@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlids.errors import InputError, NoRowsError, SourceError
-from mlids.evidence.dns import NEEDED
 from mlids.pipeline.stores import open_archive, open_database, open_delivery, open_lake, open_record, open_registry, sensor_names
 from mlids.settings import Settings, load_settings
 from mlids.window import Window, day_window, days_between, parse_day, zone
 
 if TYPE_CHECKING:
     from mlids.alerts.database import Database
-    from mlids.ingest.lake import DayManifest
+    from mlids.evidence.base import Evidence
+    from mlids.ingest.lake import DayManifest, Lake
     from mlids.scoring.late import Hour
 
 log = logging.getLogger(__name__)
@@ -190,7 +190,7 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
     A second run leaves the same. Without a production model nothing is scored, and the ledger says what is missing.
     """
     from mlids.alerts.aggregation import AlertAggregator
-    from mlids.scoring.dns_alerts import dns_tunnel_alerts
+    from mlids.scoring.evidence_alerts import evidence_alerts
     from mlids.scoring.late import CONN_COLUMNS
     from mlids.scoring.late import reconcile as run
 
@@ -206,11 +206,8 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
         before=lake.last_rows("conn", sensor_name, when - timedelta(days=1), window.start - timedelta(hours=1), columns=CONN_COLUMNS),
         aggregator=aggregator, networks=settings.networks, threshold=settings.threshold, progress=progress,
     )  # fmt: skip
-    tunnels = dns_tunnel_alerts(
-        lake.batches("dns", sensor_name, [when], columns=_held(lake.manifest("dns", sensor_name, when))),
-        lake.batches("conn", sensor_name, [when], columns=["id.resp_h"]), sensor_name, day, cut=settings.threshold, aggregator=aggregator,
-    )  # fmt: skip
-    alerts = [*done.alerts, *tunnels]
+    others = evidence_alerts(_evidence(lake, sensor_name, when), sensor_name, day, threshold=settings.threshold, aggregator=aggregator)
+    alerts = [*done.alerts, *others]
     delivery.send(alerts, lambda error, attempt: False)
     delivery.count_suppressed(aggregator)
     database = open_database(settings)
@@ -222,14 +219,26 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
         _ledger_scored(database, sensor_name, day, live + done.late, len(alerts))
     return {
         "sensor": sensor_name, "day": day, "archived": sum(h.archived for h in done.hours), "live": live, "late": done.late,
-        "missing": missing, "rejected": sum(h["rejected"] for h in hours), "alerts": len(alerts), "tunnels": len(tunnels),
+        "missing": missing, "rejected": sum(h["rejected"] for h in hours), "alerts": len(alerts), "tunnels": sum(a.key.kind == "dns_tunnel" for a in others),
         "model_version": done.model_version,
     }  # fmt: skip
 
 
-def _held(dns: DayManifest | None) -> list[str]:
-    """Return the columns of a day of dns.log that names are told by; logs of other versions lack some."""
-    return [name for name in NEEDED if dns is not None and name in dns.columns]
+def _evidence(lake: Lake, sensor_name: str, day: date) -> list[Evidence]:
+    """Return the evidence that other logs of a lake day hold."""
+    from mlids.evidence.registry import evidence_types
+
+    found = []
+    for make in evidence_types():
+        manifest = lake.manifest(make.log, sensor_name, day)
+        if manifest is None:
+            continue
+        collector = make(one_day=True)
+        columns = [name for name in make.fields if name in manifest.columns]
+        for rows in lake.batches(make.log, sensor_name, [day], columns=columns):
+            collector.add(rows)
+        found += collector.evidence(lake.batches("conn", sensor_name, [day], columns=["id.resp_h"]))
+    return found
 
 
 def _with_rejected(hours: Sequence[Hour], manifest: DayManifest | None, window: Window, zone_name: str) -> list[dict[str, Any]]:
