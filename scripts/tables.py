@@ -97,7 +97,11 @@ def goals(found):
             quiet,
             "≤ 20",
         ),
-        ("for comparison, too optimistic: a random split by rows, PR-AUC at 1 %", f"{found['random_split']['forest_pr_auc_at_1pct']:.3f}", ""),
+        (
+            "for comparison, too optimistic: a random split by rows, PR-AUC at 1 %",
+            f"{found['random_split']['forest_pr_auc_at_1pct']:.3f}",
+            "",
+        ),
     ]
     return "\n".join(["| | measured | goal |", "|---|---:|---:|", *(f"| {a} | {b} | {c} |" for a, b, c in rows)])
 

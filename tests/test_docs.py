@@ -56,7 +56,8 @@ def wrong(line: str) -> str | None:
 def test_documented_command_lines_parse() -> None:
     lines = [line for p in DOCUMENTS for line in command_lines(p.read_text())]
     assert len(lines) >= 8
-    assert not [reason for line in lines if (reason := wrong(line))]
+    problems = [reason for line in lines if (reason := wrong(line))]
+    assert not problems, "\n".join(["", *problems])
 
 
 def test_commands_in_prose_exist_with_their_options() -> None:
@@ -66,7 +67,7 @@ def test_commands_in_prose_exist_with_their_options() -> None:
             path, words = find_command(line.split())
             known = {o for p in COMMANDS[path].params for o in (*p.opts, *p.secondary_opts)} | {"--help"}
             problems += [f"{document.name}: mlids {line}: {w}" for w in words if w.startswith("--") and w.split("=")[0] not in known]
-    assert not problems
+    assert not problems, "\n".join(["", *problems])
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_every_option_and_setting_has_a_description() -> None:
     bare = [
         line for p in GENERATED for line in p.read_text().splitlines() if line.startswith("| `") and line.endswith(("|  |", "| None |"))
     ]
-    assert not bare
+    assert not bare, "\n".join(["", *bare])
 
 
 def test_every_dag_is_documented() -> None:
@@ -125,7 +126,7 @@ def test_links_lead_somewhere() -> None:
             place = (document.parent / path).resolve() if path else document
             if not place.exists() or (anchor and anchor not in anchors(place)):
                 problems.append(f"{document.name}: {target}")
-    assert not problems
+    assert not problems, "\n".join(["", *problems])
 
 
 def test_files_named_in_documents_exist() -> None:
@@ -137,7 +138,7 @@ def test_files_named_in_documents_exist() -> None:
         for name in re.findall(r"`([a-z_]+(?:/[a-z_0-9.]+)*(?:\.py|/))`", document.read_text()):
             if not any((root / name).exists() for root in roots):
                 problems.append(f"{document.relative_to(ROOT)}: {name}")
-    assert not problems
+    assert not problems, "\n".join(["", *problems])
 
 
 def test_no_module_is_too_long() -> None:
