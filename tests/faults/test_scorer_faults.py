@@ -102,7 +102,7 @@ def test_kill_at_random_moments(place: Field, tell: Tell) -> None:
     place.write_rest()
     place.start()
     assert place.caught_up()
-    outcome = place.settle("kill -9 at random moments, again and again")
+    outcome = place.settle("kill -9 repeatedly at random moments")
     assert outcome.late == 0 and place.found() == place.expected()
     tell(outcome)
 
@@ -170,7 +170,7 @@ def test_mlflow_down_at_start(place: Field, tell: Tell, monkeypatch: pytest.Monk
         assert place.caught_up(40.0) and scorer.status.model_version == "1"
         assert place.until(lambda: "does not answer" in str(scorer.status.model_error), 30.0)
         place.stop()
-    outcome = place.settle("MLflow down at start: the kept bundle scores")
+    outcome = place.settle("MLflow down at start: the last good model scores")
     assert outcome.late == 0 and place.found() == place.expected()
     tell(outcome)
 
@@ -237,7 +237,7 @@ def test_two_scorers_for_one_sensor(place: Field, tell: Tell) -> None:
     assert child.wait(timeout=30) != 0
     place.write_rest()
     assert place.caught_up()
-    outcome = place.settle("two scorers started for one sensor (the second refuses)")
+    outcome = place.settle("two scorers started for one sensor (the second does not start)")
     assert outcome.late == 0 and place.found() == place.expected()
     tell(outcome)
 
