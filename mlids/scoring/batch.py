@@ -20,13 +20,14 @@ from mlids.evidence.base import Evidence, LogEvidence
 from mlids.evidence.registry import evidence_types
 from mlids.features.extract import Extractor, Prepared
 from mlids.features.spec import BEHAVIOUR_NAMES
+from mlids.files import replacing
 from mlids.ingest.conns import Reading, read_conns
 from mlids.scoring.batch_store import RowStore, Sample
 from mlids.scoring.ranking import IDENTITY, EvidenceByUid, Finding, JudgedRows, class_names, rank, reasons
-from mlids.zeek.ahead import ahead, in_order
 from mlids.zeek.bytestream import Problem
+from mlids.zeek.log_types import log_type_of
+from mlids.zeek.prefetch import prefetch, prefetch_chain
 from mlids.zeek.reader import LogReader, find_logs
-from mlids.zeek.types import log_type_of
 
 # Reasons cost a hundred scorings a row: they are given to the riskiest rows.
 EXPLAINED_ROWS = 2_000
@@ -90,7 +91,7 @@ def score_logs(
     with tempfile.TemporaryDirectory(prefix="mlids-score-") as folder:
         row_store = RowStore(Path(folder))
         read = ((conns, extractor.prepare(conns)) for conns in read_conns(paths, reading, sensor=sensor))
-        for identity, x in ahead(_featured(extractor, ahead(read))):  # each step at its own rows, in its own thread
+        for identity, x in prefetch(_featured(extractor, prefetch(read))):  # each step at its own rows, in its own thread
             if model is None:
                 sample.add(x)
             row_store.add(identity, x)
@@ -132,7 +133,7 @@ def _score(
     threshold: float | None, progress: Callable[[str], None],
 ) -> Scored:  # fmt: skip
     judged = JudgedRows(row_store.rows)
-    for verdicts in in_order(partial(_judged, model, x, threshold) for x in row_store.features()):
+    for verdicts in prefetch_chain(partial(_judged, model, x, threshold) for x in row_store.features()):
         judged.add(verdicts)
         progress(f"{judged.rows:,} conns scored")
     judged.add_evidence(row_store, evidence)
@@ -207,11 +208,8 @@ def _write(row_store: RowStore, out: Path, model: Model, judged: JudgedRows, cut
         target = path.with_suffix(".scored.arrow")
         frame.write_ipc(target)
         scored.append(target)
-    aside = out.with_name(f".{out.name}.part")
     try:
-        _SINKS[out.suffix](pl.scan_ipc(scored), aside)
-        aside.replace(out)
+        with replacing(out, sync=False) as partial:
+            _SINKS[out.suffix](pl.scan_ipc(scored), partial)
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
-    finally:
-        aside.unlink(missing_ok=True)

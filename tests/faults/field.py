@@ -25,16 +25,17 @@ from mlids.alerts.aggregation import AlertAggregator
 from mlids.demo.simulated_sensor import SimulatedSensor
 from mlids.detectors.verdict import judge
 from mlids.features.extract import Extractor, conn_columns
+from mlids.ingest.follow import FollowOptions
 from mlids.pipeline.live import make_scorer
 from mlids.pipeline.registry_watch import watch_command
 from mlids.scoring import checkpoint
 from mlids.scoring.live import Scorer
 from mlids.scoring.live_model import ProductionModel
 from mlids.settings import Settings, load_settings
-from mlids.synth.archive import cast_of
+from mlids.synth.archive import attack_hosts
 from mlids.synth.attacks import brute_force, horizontal_scan, vertical_scan
 from mlids.synth.draft import CONN_NAMES, written_order
-from mlids.synth.growing import GrowingLog
+from mlids.synth.live_log import LiveLog
 from mlids.synth.site import Site
 
 SENSOR = "hq"
@@ -46,7 +47,9 @@ def traffic(end: datetime, flows: int = FLOWS) -> pl.DataFrame:
     site, rng = Site(3), np.random.default_rng(4)
     start = end - timedelta(hours=1)
     parts = [site.day(start.date(), flows)]
-    parts += [attack(start.timestamp() + 60, cast_of(site), rng).frame(rng) for attack in (horizontal_scan, brute_force, vertical_scan)]
+    parts += [
+        attack(start.timestamp() + 60, attack_hosts(site), rng).frame(rng) for attack in (horizontal_scan, brute_force, vertical_scan)
+    ]
     rows = pl.concat(parts)
     # Squeeze the day into the hour, in its own order.
     rank = written_order(rows)
@@ -78,12 +81,13 @@ class Field:
     home: Path
     logs: Path
     sensor: SimulatedSensor
-    log: GrowingLog
+    log: LiveLog
     rows: pl.DataFrame
     scorer: Scorer | None = None
     thread: threading.Thread | None = None
     model: ProductionModel | None = None
     failure: list[BaseException] = field(default_factory=list)
+    follow: FollowOptions | None = None
     at: int = 0
     children: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -107,7 +111,7 @@ class Field:
         self.model = ProductionModel(
             watch_command(self.settings.tracking_uri, self.settings.model_name), self.settings.state / "model", poll_s=0.2
         ).__enter__()
-        self.scorer = make_scorer(self.settings, SENSOR, self.model)
+        self.scorer = make_scorer(self.settings, SENSOR, self.model, self.follow)
         scorer = self.scorer
 
         def run() -> None:
@@ -244,7 +248,7 @@ def make_field(trained_home: Path, folder: Path, patch: pytest.MonkeyPatch, **lo
     patch.setenv("MLIDS_POLL_INTERVAL_S", "0.1")
     patch.setattr(checkpoint, "EVERY_S", 0.2)
     patch.setattr(checkpoint, "SHARE", 1.0)
-    growing = GrowingLog(logs, **log).open()
+    growing = LiveLog(logs, **log).open()
     sensor = SimulatedSensor(logs, folder / "client", folder / "host").start()
     (home / "known_hosts").write_text(sensor.known_hosts_line() + "\n")
     (home / "sensors.toml").write_text(
