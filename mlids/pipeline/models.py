@@ -1,4 +1,4 @@
-"""A model from snapshot to production, and back."""
+"""From snapshot to a model in production: snapshot, train, evaluate and promote, roll back."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def snapshot(start: str, end: str, progress: Callable[[str], None] = lambda _: N
 
 
 def train(snapshot_id: str, *, seed: int = 0) -> dict[str, Any]:
-    """Train both forests on a snapshot, set the cut by the budget, register the bundle as challenger."""
+    """Train both forests on a snapshot, set the threshold by the alert budget, register the bundle as challenger."""
     from dataclasses import replace
 
     from mlids.detectors.bundle import Bundle, Fitted
@@ -54,24 +54,24 @@ def train(snapshot_id: str, *, seed: int = 0) -> dict[str, Any]:
     latest, share = _latest(lake, frozen.info.sensors, frozen.info.days, settings.train_read_rows // 2)
     columns = [c.name for c in CONN]
     batches = (b for sensor in frozen.info.sensors for b in lake.batches("conn", sensor, latest, columns, run=(1.0 - share, 1.0)))
-    cut, per_day = budget_threshold(
+    threshold, per_day = budget_threshold(
         Bundle(trained.graph), batches, len(latest) * share, settings.alert_budget_per_day, settings.networks,
         screen=Fitted(trained.isolation, trained.spec),
     )  # fmt: skip
-    spec = replace(trained.spec, threshold=cut)
+    spec = replace(trained.spec, threshold=threshold)
     trained = replace(trained, spec=spec, graph=with_spec(trained.graph, spec.as_dict()))
     card = model_card(trained, asdict(frozen.info), per_day, evaluation(settings))
     version = registry.log_training(trained, {"snapshot": asdict(frozen.info), "alerts_per_day_at_threshold": per_day}, card)
-    registry.log_metrics(version.run_id, {"threshold": cut, "alerts_per_day": per_day})
+    registry.log_metrics(version.run_id, {"threshold": threshold, "alerts_per_day": per_day})
     registry.set_alias("challenger", version.version)
     return {
-        "version": version.version, "run_id": version.run_id, "snapshot_id": snapshot_id, "threshold": cut,
+        "version": version.version, "run_id": version.run_id, "snapshot_id": snapshot_id, "threshold": threshold,
         "alerts_per_day": per_day, "metrics": trained.metrics, "warm_up": [warm_up(s)["text"] for s in frozen.info.sensors],
     }  # fmt: skip
 
 
 def _latest(lake: Lake, sensors: Sequence[str], days: Sequence[str], most_rows: int) -> tuple[list[date], float]:
-    """Return the last three days, or fewer where they are full, and the share of each that is looked at."""
+    """Return the last three days, or fewer when they exceed `most_rows`, and the share of each day that is read."""
     for n in (3, 2, 1):
         latest = [parse_day(d) for d in days[-n:]]
         rows = lake.rows("conn", sensors, latest)
@@ -103,7 +103,7 @@ def evaluate_and_promote(version: str, snapshot_id: str, *, who: str = "airflow"
 
 
 def _decide(registry: Registry, current: Version | None, version: str, settings: Settings, snapshot_id: str) -> Gate:
-    """Return the gate's decision on a version, held against the current one."""
+    """Return the gate's decision on a version, compared with the current one."""
     from mlids.training.gate import gate
     from mlids.training.snapshot import load_snapshot
     from mlids.training.train import judge_held_out
@@ -145,7 +145,7 @@ def rollback(*, to: str | None = None, why: str, who: str = "airflow") -> dict[s
 
 
 def evaluation(settings: Settings) -> dict[str, Any] | None:
-    """Return the metrics that `mlids evaluate --out $MLIDS_HOME/evaluation.json` left; None without any."""
+    """Return the metrics that `mlids evaluate --out $MLIDS_HOME/evaluation.json` wrote; None without that file."""
     try:
         found = json.loads((settings.home / "evaluation.json").read_text(encoding="utf-8"))
         return found if {"pooled", "macro", "about"} <= set(found) else None
