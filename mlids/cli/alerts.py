@@ -80,7 +80,9 @@ def show_one(alert_id: AlertId, as_json: Json = False) -> None:
 
 @app.command()
 def verdict(
-    alert_id: AlertId, verdict: Verdict, note: Annotated[str | None, typer.Option(help="A note, stored with the verdict.")] = None
+    alert_id: AlertId,
+    verdict: Annotated[Verdict, typer.Argument(help="Whether the alert was right.")],
+    note: Annotated[str | None, typer.Option(help="A note, stored with the verdict.")] = None,
 ) -> None:
     """Give a verdict on an alert; the next training uses it as a label."""
     from mlids import pipeline
