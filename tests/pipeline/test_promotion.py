@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from mlids import pipeline
 from mlids.alerts.stores import Stores
-from mlids.alerts.stores.audit import Move
+from mlids.alerts.stores.audit import FAILED, Move
 from mlids.errors import ModelError, StoreError
-from mlids.pipeline.promotion import heal_promotions, move_production
+from mlids.pipeline.promotion import heal_promotions, move_production, promotion_lock
 from mlids.settings import load_settings
 from mlids.training.registry import Registry, Version
 from tests.conftest import CONN_HEADER, conn_line
@@ -168,3 +169,17 @@ def test_move_whose_version_is_gone_fails_and_blocks_no_later_one(place: tuple[R
     with pytest.raises(ModelError, match="no model is registered"):
         move_production(registry, stores.audit, gone)
     assert not stores.audit.unsettled(), "a version that cannot be loaded leaves no intent"
+
+
+def test_rollback_waits_for_a_promotion_in_progress(place: tuple[Registry, Stores]) -> None:
+    registry, stores = place
+    move_production(registry, stores.audit, PROMOTE)
+    row = stores.audit.begin(Move("ben", "promote", "2", "1", "in progress"))
+    rollback = Thread(target=pipeline.rollback, kwargs={"why": "meanwhile"})
+    with promotion_lock(load_settings().state):
+        rollback.start()
+        rollback.join(1.0)
+        assert rollback.is_alive() and stores.audit.unsettled()[0][0] == row, "it is not taken for an interrupted one"
+        stores.audit.settle(row, FAILED)
+    rollback.join(60.0)
+    assert not rollback.is_alive() and aliases(registry) == ("1", "2") and not stores.audit.unsettled()
