@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults.field import Field, Outcome, hold, make_field
 
-# `make test-faults` lasts longer at each fault than `make test` has the time for.
+# `make test-faults` makes each fault last longer than `make test` does.
 LONG = os.environ.get("MLIDS_FAULTS") == "long"
 _MARK = "<!-- faults -->"
 
@@ -37,7 +37,7 @@ def outcomes() -> Iterator[list[Outcome]]:
 
 @pytest.fixture
 def tell(outcomes: list[Outcome]) -> Callable[[Outcome], None]:
-    """Hold an outcome against the promise and put it into the table."""
+    """Check an outcome and add it to the table."""
 
     def told(outcome: Outcome) -> None:
         outcomes.append(outcome)
@@ -47,7 +47,7 @@ def tell(outcomes: list[Outcome]) -> Callable[[Outcome], None]:
 
 
 def _name(line: str) -> str:
-    """Return what a row is about, without the metrics that it may carry in brackets or as numbers."""
+    """Return the name of a row's fault, without measured values in brackets or as numbers."""
     return re.sub(r"\(.*|[\d,]+", "", line.split("|")[1]).strip()
 
 
@@ -60,7 +60,7 @@ def _write(document: Path, outcomes: list[Outcome]) -> None:
         line = f"| {o.fault} | {o.written:,} | {o.live:,} | {o.late:,} | {o.rejected:,} | {o.lost} | {o.doubled} |"
         rows[_name(line)] = line
     lines = [
-        "| fault | rows written | scored live | scored late | refused | alerts lost | documents twice |",
+        "| fault | rows written | scored live | scored late | rejected | alerts lost | documents twice |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [*rows.values(), f"\n{len(rows)} faults, {'long' if LONG else 'short'} form, Python {platform.python_version()}."]
