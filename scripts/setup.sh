@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # Makes .venv from the hashed requirements.lock, with uv kept inside the checkout (.tools/).
-# Safe to call again: it does nothing when the lock and the project file are unchanged.
+# It can be called again: when the lock and the project file are unchanged, it does nothing.
 #   scripts/setup.sh            the environment only
-#   scripts/setup.sh report     also the system libraries that the PDF report needs
-#   scripts/setup.sh test       also what the whole test suite needs (only in CI or with MLIDS_APT=1)
+#   scripts/setup.sh report     and the system libraries of the PDF report
+#   scripts/setup.sh test       and what the whole test suite needs (only in CI or with MLIDS_APT=1)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 what="${1:-env}"
 
 say() { printf '\033[1m[setup]\033[0m %s\n' "$*" >&2; }
 
-apt_install() { # names...: install when root, else stop with the one line to paste
+apt_install() { # names...: installs them when root, else stops with the command to paste
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     say "installing system packages: $*"
     export DEBIAN_FRONTEND=noninteractive
@@ -25,13 +25,13 @@ apt_install() { # names...: install when root, else stop with the one line to pa
   fi
 }
 
-good_python() { "$1" -c 'import sys; raise SystemExit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; }
+good_python() { "$1" -c 'import sys; raise SystemExit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' >/dev/null 2>&1; }
 
 python=""
-for candidate in "${PYTHON:-}" python3 python3.12 python3.13 python3.11; do
+for candidate in "${PYTHON:-}" python3 python3.12 python3.13 python3.11 python3.14; do
   [ -n "$candidate" ] && good_python "$candidate" && { python="$candidate"; break; }
 done
-[ -n "$python" ] || { say "Python 3.11, 3.12 or 3.13 is needed and none was found (set PYTHON=/path/to/python3)"; exit 1; }
+[ -n "$python" ] || { say "Python 3.11, 3.12, 3.13 or 3.14 is needed and none was found (set PYTHON=/path/to/python3)"; exit 1; }
 python="$("$python" -c 'import sys; print(sys.executable)')"
 
 uv=".tools/uv/bin/uv"

@@ -11,7 +11,7 @@ from mlids.alerts.grouping import STORM, GroupKey
 from mlids.features.behaviours import BEHAVIOURS
 
 UIDS_KEPT = 10
-_TECHNIQUES = {b.name: b.technique for b in BEHAVIOURS} | {"syn_flood": "T1498"}
+_TECHNIQUES = {name: b.technique for b in BEHAVIOURS for name in (b.name, b.attack_class) if name}
 _TITLES = {b.name: b.title for b in BEHAVIOURS}
 
 

@@ -1,4 +1,4 @@
-"""An alert is about a behaviour, not a row: rows alike share one alert, whose count grows."""
+"""Groups conns into alerts: conns of one behaviour, its hosts and its window share one alert, whose count grows."""
 
 from __future__ import annotations
 
@@ -13,23 +13,28 @@ import polars as pl
 
 from mlids.detectors.bundle import Model
 from mlids.detectors.verdict import Verdicts
+from mlids.evidence.base import Evidence
 from mlids.features.behaviours import BEHAVIOURS
+from mlids.features.behaviours.base import Grouping
 from mlids.features.flow import TO_MANY
 
-# One alert stands for this long; then the same behaviour is worth another look.
+# One alert covers this long; the same behaviour in the next window is a new alert.
 WINDOW_S = 6 * 3600
-# So many alerts of one kind, sensor and window stand by themselves; the rest are one (a flood of spoofed sources).
+# Alerts of one kind, sensor and window beyond this number become one storm alert (a flood of spoofed sources).
 STORM_FROM = 100
 STORM = "many"
-# An anomaly has no shape that would tell one destination from another: a source that is strange is one alert.
-_BY_SOURCE = {"horizontal_scan", "slow_scan", "lateral_movement", "exfiltration", "long_connection", "anomaly"}
+# Anomalies do not distinguish destinations: all of one source are one alert.
+_GROUPING = (
+    {b.name: b.grouping for b in BEHAVIOURS}
+    | {b.attack_class: b.grouping for b in BEHAVIOURS if b.attack_class}
+    | {"anomaly": Grouping.SOURCE}
+)
 _TO_MANY = re.compile(TO_MANY).search
-_BY_TARGET = {"flood", "syn_flood"}
 
 
 @dataclass(frozen=True)
 class GroupKey:
-    """What rows of one alert have in common. `id` is the same however often the rows are scored."""
+    """What conns of one alert have in common. `id` is the same however often they are scored."""
 
     id: str
     sensor: str
@@ -51,7 +56,7 @@ class GroupKey:
 
 
 def group_keys(model: Model, conns: pl.DataFrame, verdicts: Verdicts, rows: np.ndarray) -> list[GroupKey]:
-    """Return the key of each alerting row; `conns` holds just those rows, `rows` are their places in `verdicts`."""
+    """Return the key of each alerting conn; `conns` holds only those, `rows` are their indices in `verdicts`."""
     out = []
     kinds = alert_kinds(model, verdicts, rows)
     columns = [conns[n].to_list() for n in ("sensor", "ts", "id.orig_h", "id.resp_h", "id.resp_p", "proto")]
@@ -62,9 +67,11 @@ def group_keys(model: Model, conns: pl.DataFrame, verdicts: Verdicts, rows: np.n
     return out
 
 
-def tunnel_key(sensor: str, source: str, service: str, zone: str, day: str, first: datetime | None) -> GroupKey:
-    """Return the key of a tunnel that a day's names tell of; `service` is `resolver:port/proto`."""
-    return GroupKey(_digest(sensor, "dns_tunnel", source, zone, day), sensor, "dns_tunnel", source, service, _window(first))
+def evidence_key(sensor: str, evidence: Evidence, day: str) -> GroupKey:
+    """Return the key of the alert that a piece of evidence of a sensor's day becomes."""
+    identity = _digest(sensor, evidence.kind, evidence.source, evidence.subject, day)
+    target = f"{evidence.target}:{evidence.port}/{evidence.proto}"
+    return GroupKey(identity, sensor, evidence.kind, evidence.source, target, _window(evidence.first))
 
 
 def _digest(*parts: str) -> str:
@@ -72,23 +79,28 @@ def _digest(*parts: str) -> str:
 
 
 def in_common(kind: str, source: str, target: str, service: str) -> tuple[str, str]:
-    """Return the source and the target that rows of one alert share; empty where they may differ."""
-    if kind == "inbound_probes":
-        return "", ""  # the Internet's background reaches every address: one line for all of it
-    if kind in _BY_TARGET or (kind == "anomaly" and _TO_MANY(target)):  # strange talk to everybody is about the link
-        return "", f"{target}:{service}"
-    if kind in _BY_SOURCE:
-        return source, service if kind == "horizontal_scan" else ""
-    return source, target if kind == "vertical_scan" else f"{target}:{service}"
+    """Return the source and the target that conns of one alert share; empty where they may differ."""
+    grouping = _GROUPING.get(kind, Grouping.SOURCE_TARGET_SERVICE)
+    if kind == "anomaly" and _TO_MANY(target):  # multicast and broadcast: grouped by the service, whoever the source is
+        grouping = Grouping.TARGET_SERVICE
+    endpoint = f"{target}:{service}"
+    return {
+        Grouping.SENSOR: ("", ""),
+        Grouping.SOURCE: (source, ""),
+        Grouping.SOURCE_SERVICE: (source, service),
+        Grouping.SOURCE_TARGET: (source, target),
+        Grouping.SOURCE_TARGET_SERVICE: (source, endpoint),
+        Grouping.TARGET_SERVICE: ("", endpoint),
+    }[grouping]
 
 
 def storm_key(key: GroupKey) -> GroupKey:
-    """Return the one key for all further alerts of this sensor, kind and window: nobody reads the thousandth."""
+    """Return the key of the storm alert, which counts all further conns of this sensor, kind and window."""
     return GroupKey(_digest(key.sensor, key.kind, "storm", str(key.window)), key.sensor, key.kind, "", STORM, key.window)
 
 
 def alert_kinds(model: Model, verdicts: Verdicts, rows: Sequence[int] | np.ndarray) -> list[str]:
-    """Return what each row is an alert of: the named behaviour, else the attack class, else `anomaly`."""
+    """Return the kind of alert of each conn: the named behaviour, else the attack class, else `anomaly`."""
     scores = verdicts.scores
     known = scores.attack_probability is not None and scores.attack_class is not None
     probability = scores.attack_probability[rows] if known else np.zeros(len(rows))  # type: ignore[index]

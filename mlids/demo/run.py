@@ -16,7 +16,8 @@ from mlids.demo.sensor import NAME as SENSOR
 from mlids.demo.sensor import DemoSensor
 from mlids.demo.stack import USER, Stack, task_log_tail
 from mlids.errors import StackError
-from mlids.files import write_aside
+from mlids.files import write_atomic
+from mlids.scoring.status import ScorerState
 from mlids.settings import load_settings
 from mlids.synth.archive import ImplantedAttack
 
@@ -196,7 +197,7 @@ class Demo:
             with suppress(OSError, ValueError):
                 status = json.loads(path.read_text(encoding="utf-8"))
                 fresh = datetime.now(UTC) - datetime.fromisoformat(status["updated_at"]) < timedelta(seconds=5)
-                if status["state"] == "following" and fresh:
+                if ScorerState(status["state"]).is_following and fresh:
                     return
             time.sleep(0.5)
         raise StackError(f"score_live did not follow the sensor in 120 s; see {self.home / 'airflow' / 'logs'}")
@@ -227,7 +228,7 @@ class Demo:
             "memory_mb": round(self.stack.memory_bytes() / 1e6),
             "airflow": self.stack.airflow_url, "mlflow": self.stack.mlflow_url,
         }  # fmt: skip
-        write_aside(self.home / "demo-summary.json", json.dumps(summary, indent=1))
+        write_atomic(self.home / "demo-summary.json", json.dumps(summary, indent=1))
         return summary
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from mlids.demo.simulated_sensor import SimulatedSensor
-from mlids.files import write_aside
+from mlids.files import write_atomic
 from mlids.synth.archive import ImplantedAttack, attack_rows, load_labels, save_labels, write_days
 from mlids.synth.live_log import LiveLog
 from mlids.synth.site import Site
@@ -62,7 +62,7 @@ class DemoSensor:
             f'[[sensor]]\nname = "{NAME}"\nkind = "sftp"\nhost = "127.0.0.1"\nport = {self._server.port}\nuser = "zeek"\n'
             f'key_file = {json.dumps(str(folder / "client_key"))}\nlogs = "/"\ncurrent = "/current"\ntypes = ["conn", "dns"]\n'
         )
-        write_aside(self._home / "sensors.toml", entry)
+        write_atomic(self._home / "sensors.toml", entry)
         self._log = LiveLog(self._logs).open()
         self._thread = threading.Thread(target=self._trickle, args=(today,), name="live-log", daemon=True)
         self._thread.start()

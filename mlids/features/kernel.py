@@ -1,18 +1,19 @@
-"""The recent past of every source, destination and pair: exact sliding windows, one row at a time.
+"""Exact sliding windows over the conns of every source, destination, pair and service, one row at a time.
 
-Rows are taken in the order Zeek wrote them. A row's event time is the clock: the largest end of a
-connection so far, which never goes back. Each row enters a ring of events; as the clock moves, events
-leave the 5-minute and the 1-hour window and take their counts with them. A distinct count is exact: an
-entity counts as a child of another while its own count in the window is above zero. Cost per row is
-constant: six look-ups and at most twelve updates for what expires.
+Rows are processed in the order Zeek wrote them. The clock is the latest end of a connection so far; it
+never goes back. Each row enters a ring of events; as the clock advances, events leave the 5-minute and the
+1-hour window and their counts are subtracted. Distinct counts are exact: an entity counts as a child of another
+while its own count in the window is above zero. The amortized cost per row is constant: six look-ups and at
+most twelve updates for expired events.
 
-`advance` is plain Python over numpy arrays. Small inputs run it as it stands; `compiled()` is the very
-same function through numba. No transcendental function is used, so that both give equal numbers.
+`advance` is plain Python over numpy arrays. Small inputs run it as it is; `compiled()` is the same function
+compiled by numba. It uses no transcendental function, so that both return equal numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import IntEnum
 from functools import cache
 from typing import Any
 
@@ -20,11 +21,11 @@ import numpy as np
 
 WINDOW_SHORT_S = 300.0
 WINDOW_LONG_S = 3600.0
-# A time further ahead than this is believed only after AHEAD_ROWS rows in a row agree: one absurd stamp
-# must not push every window into the future.
+# A time further ahead than this moves the clock only after AHEAD_ROWS consecutive rows: a single absurd
+# timestamp must not expire every window.
 AHEAD_S = 3600.0
 AHEAD_ROWS = 3
-# Weight of the newest value in a running mean once there are twenty.
+# Least weight of the newest value in a running mean (reached at twenty values).
 SHARE_LEAST = 0.05
 
 # Entities of a row, in the order of its keys. A triple is source, destination and service (port and protocol).
@@ -48,58 +49,62 @@ VALUES = 9
 CLOCK, HEAD, TAIL_S, TAIL_L, USED, AHEAD, ROWS, FORCED = 0, 1, 2, 3, 4, 5, 6, 7
 SCALARS = 8
 
-# What the ring remembers of an event besides its entities.
+# Flags of an event in the ring.
 EVENT_FAILED, EVENT_FRESH = 1, 2
 
-# What a row gets, before ratios and logarithms (mlids.features.context).
-OUTPUTS = [
-    "src_conns_5m",
-    "src_conns_1h",
-    "src_failed_5m",
-    "src_failed_1h",
-    "src_hosts_5m",
-    "src_hosts_1h",
-    "src_ports_5m",
-    "src_ports_1h",
-    "src_fresh_1h",
-    "src_out_1h",
-    "src_total",
-    "src_out_total",
-    "src_age_s",
-    "dst_conns_5m",
-    "dst_conns_1h",
-    "dst_failed_5m",
-    "dst_failed_1h",
-    "dst_sources_5m",
-    "dst_sources_1h",
-    "dst_sources",
-    "dst_total",
-    "dst_age_s",
-    "pair_conns_5m",
-    "pair_conns_1h",
-    "pair_failed_1h",
-    "pair_ports_1h",
-    "pair_age_s",
-    "port_conns_1h",
-    "port_hosts_5m",
-    "port_hosts_1h",
-    "port_failed_1h",
-    "triple_conns_5m",
-    "triple_conns_1h",
-    "triple_total",
-    "triple_failed",
-    "triple_gap_mean_s",
-    "triple_gap_steady",
-    "triple_size_steady",
-    "service_sources",
-    "service_triples",
-]
+
+class Output(IntEnum):
+    """The values that `advance` writes for each row, before ratios and logarithms; the number is the column."""
+
+    SRC_CONNS_5M = 0
+    SRC_CONNS_1H = 1
+    SRC_FAILED_5M = 2
+    SRC_FAILED_1H = 3
+    SRC_HOSTS_5M = 4
+    SRC_HOSTS_1H = 5
+    SRC_PORTS_5M = 6
+    SRC_PORTS_1H = 7
+    SRC_FRESH_1H = 8
+    SRC_OUT_1H = 9
+    SRC_TOTAL = 10
+    SRC_OUT_TOTAL = 11
+    SRC_AGE_S = 12
+    DST_CONNS_5M = 13
+    DST_CONNS_1H = 14
+    DST_FAILED_5M = 15
+    DST_FAILED_1H = 16
+    DST_SOURCES_5M = 17
+    DST_SOURCES_1H = 18
+    DST_SOURCES = 19
+    DST_TOTAL = 20
+    DST_AGE_S = 21
+    PAIR_CONNS_5M = 22
+    PAIR_CONNS_1H = 23
+    PAIR_FAILED_1H = 24
+    PAIR_PORTS_1H = 25
+    PAIR_AGE_S = 26
+    PORT_CONNS_1H = 27
+    PORT_HOSTS_5M = 28
+    PORT_HOSTS_1H = 29
+    PORT_FAILED_1H = 30
+    TRIPLE_CONNS_5M = 31
+    TRIPLE_CONNS_1H = 32
+    TRIPLE_TOTAL = 33
+    TRIPLE_FAILED = 34
+    TRIPLE_GAP_MEAN_S = 35
+    TRIPLE_GAP_STEADY = 36
+    TRIPLE_SIZE_STEADY = 37
+    SERVICE_SOURCES = 38
+    SERVICE_TRIPLES = 39
+
+
+OUTPUTS = tuple(o.name.lower() for o in Output)
 
 DONE, GROW_ENTITIES, GROW_RING = 0, 1, 2
 
 
 def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, counts, values, ring_t, ring_e, ring_f, ring_b, scalars, out):  # type: ignore[no-untyped-def]
-    """Take rows from `start` on; return (rows taken so far, DONE or what must grow before the next row).
+    """Process rows from `start` on; return (rows processed, DONE or which array must grow before the next row).
 
     keys: uint64[n, 6]; start_ts, end_ts: float64[n] seconds (nan: unknown); failed: uint8[n];
     size: float64[n] bytes sent by the originator; out: float32[len(OUTPUTS), n].
@@ -132,7 +137,7 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
                     ahead = 0.0
         elif end == end:
             ahead = 0.0
-        # What has left the windows, the long one after the short one.
+        # Expire events, from the short window, then from the long one.
         for w in range(2):
             position = tails[w]
             horizon = clock - spans[w]
@@ -160,7 +165,7 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
             tails[w] = position
         if used > limit or head - tails[1] >= ring_t.shape[0]:
             status = GROW_ENTITIES if used > limit else GROW_RING
-            clock = clock_before  # this row will be begun again
+            clock = clock_before  # this row is processed again after growing
             ahead = ahead_before
             break
         bad = failed[row]
@@ -221,8 +226,8 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
         ring_f[at] = event
         ring_b[at] = sent
         head += 1
-        # Steadiness of this source towards this service: how near each interval between starts, and each size,
-        # comes to the running mean (the smaller over the larger): 1 is a clock, independent of scale.
+        # Steadiness of a triple: mean ratio (smaller over larger) of each interval between starts, and of each size,
+        # to its running mean. 1 is perfectly regular, whatever the scale.
         began = start_ts[row]
         total = values[triple, TOTAL]
         share = 1.0 / total
@@ -254,46 +259,46 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
             values[triple, SIZE_STEADY] += share * (near - values[triple, SIZE_STEADY])
         values[triple, SIZE_MEAN] += share * (sent - mean)
 
-        out[0, row] = counts[src, N_S]
-        out[1, row] = counts[src, N_L]
-        out[2, row] = counts[src, FAIL_S]
-        out[3, row] = counts[src, FAIL_L]
-        out[4, row] = counts[src, A_S]
-        out[5, row] = counts[src, A_L]
-        out[6, row] = counts[src, B_S]
-        out[7, row] = counts[src, B_L]
-        out[8, row] = counts[src, FRESH_L]
-        out[9, row] = values[src, OUT_L]
-        out[10, row] = values[src, TOTAL]
-        out[11, row] = values[src, OUT_TOTAL]
-        out[12, row] = clock - values[src, FIRST_SEEN]
-        out[13, row] = counts[dst, N_S]
-        out[14, row] = counts[dst, N_L]
-        out[15, row] = counts[dst, FAIL_S]
-        out[16, row] = counts[dst, FAIL_L]
-        out[17, row] = counts[dst, A_S]
-        out[18, row] = counts[dst, A_L]
-        out[19, row] = values[dst, SOURCES]
-        out[20, row] = values[dst, TOTAL]
-        out[21, row] = clock - values[dst, FIRST_SEEN]
-        out[22, row] = counts[pair, N_S]
-        out[23, row] = counts[pair, N_L]
-        out[24, row] = counts[pair, FAIL_L]
-        out[25, row] = counts[pair, B_L]
-        out[26, row] = clock - values[pair, FIRST_SEEN]
-        out[27, row] = counts[port, N_L]
-        out[28, row] = counts[port, A_S]
-        out[29, row] = counts[port, A_L]
-        out[30, row] = counts[port, FAIL_L]
-        out[31, row] = counts[triple, N_S]
-        out[32, row] = counts[triple, N_L]
-        out[33, row] = total
-        out[34, row] = values[triple, FAILED]
-        out[35, row] = values[triple, GAP_MEAN]
-        out[36, row] = values[triple, GAP_STEADY]
-        out[37, row] = values[triple, SIZE_STEADY]
-        out[38, row] = values[service, SOURCES]
-        out[39, row] = values[service, TRIPLES]
+        out[Output.SRC_CONNS_5M, row] = counts[src, N_S]
+        out[Output.SRC_CONNS_1H, row] = counts[src, N_L]
+        out[Output.SRC_FAILED_5M, row] = counts[src, FAIL_S]
+        out[Output.SRC_FAILED_1H, row] = counts[src, FAIL_L]
+        out[Output.SRC_HOSTS_5M, row] = counts[src, A_S]
+        out[Output.SRC_HOSTS_1H, row] = counts[src, A_L]
+        out[Output.SRC_PORTS_5M, row] = counts[src, B_S]
+        out[Output.SRC_PORTS_1H, row] = counts[src, B_L]
+        out[Output.SRC_FRESH_1H, row] = counts[src, FRESH_L]
+        out[Output.SRC_OUT_1H, row] = values[src, OUT_L]
+        out[Output.SRC_TOTAL, row] = values[src, TOTAL]
+        out[Output.SRC_OUT_TOTAL, row] = values[src, OUT_TOTAL]
+        out[Output.SRC_AGE_S, row] = clock - values[src, FIRST_SEEN]
+        out[Output.DST_CONNS_5M, row] = counts[dst, N_S]
+        out[Output.DST_CONNS_1H, row] = counts[dst, N_L]
+        out[Output.DST_FAILED_5M, row] = counts[dst, FAIL_S]
+        out[Output.DST_FAILED_1H, row] = counts[dst, FAIL_L]
+        out[Output.DST_SOURCES_5M, row] = counts[dst, A_S]
+        out[Output.DST_SOURCES_1H, row] = counts[dst, A_L]
+        out[Output.DST_SOURCES, row] = values[dst, SOURCES]
+        out[Output.DST_TOTAL, row] = values[dst, TOTAL]
+        out[Output.DST_AGE_S, row] = clock - values[dst, FIRST_SEEN]
+        out[Output.PAIR_CONNS_5M, row] = counts[pair, N_S]
+        out[Output.PAIR_CONNS_1H, row] = counts[pair, N_L]
+        out[Output.PAIR_FAILED_1H, row] = counts[pair, FAIL_L]
+        out[Output.PAIR_PORTS_1H, row] = counts[pair, B_L]
+        out[Output.PAIR_AGE_S, row] = clock - values[pair, FIRST_SEEN]
+        out[Output.PORT_CONNS_1H, row] = counts[port, N_L]
+        out[Output.PORT_HOSTS_5M, row] = counts[port, A_S]
+        out[Output.PORT_HOSTS_1H, row] = counts[port, A_L]
+        out[Output.PORT_FAILED_1H, row] = counts[port, FAIL_L]
+        out[Output.TRIPLE_CONNS_5M, row] = counts[triple, N_S]
+        out[Output.TRIPLE_CONNS_1H, row] = counts[triple, N_L]
+        out[Output.TRIPLE_TOTAL, row] = total
+        out[Output.TRIPLE_FAILED, row] = values[triple, FAILED]
+        out[Output.TRIPLE_GAP_MEAN_S, row] = values[triple, GAP_MEAN]
+        out[Output.TRIPLE_GAP_STEADY, row] = values[triple, GAP_STEADY]
+        out[Output.TRIPLE_SIZE_STEADY, row] = values[triple, SIZE_STEADY]
+        out[Output.SERVICE_SOURCES, row] = values[service, SOURCES]
+        out[Output.SERVICE_TRIPLES, row] = values[service, TRIPLES]
         row += 1
     scalars[CLOCK] = clock
     scalars[HEAD] = head
@@ -317,7 +322,7 @@ def build_index(index, entity_keys, used):  # type: ignore[no-untyped-def]
 
 @cache
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `function` through numba; compiled once and kept on disk."""
+    """Return `function` compiled by numba; cached on disk."""
     import numba
 
     return numba.njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from mlids.detectors.bundle import Model
     from mlids.ingest.archive import Archive
     from mlids.ingest.lake import Lake
-    from mlids.scoring.late import ScoredRecord
+    from mlids.ingest.storage import LogStorage
+    from mlids.scoring.scored_record import ScoredRecord
     from mlids.training.registry import Registry
 
 
@@ -52,21 +53,31 @@ def open_registry(settings: Settings) -> Registry:
     return Registry(settings.tracking_uri, settings.model_name)
 
 
-def open_archive(settings: Settings, sensor: Sensor) -> Archive:
-    """Return a sensor's archive, connected. Raises SourceError when it cannot be reached."""
+def open_storage(settings: Settings, sensor: Sensor) -> LogStorage:
+    """Return the storage of a sensor's logs, connected.
+
+    Raises SourceError when the sensor cannot be reached, HostKeyError when its key is not the known one.
+    """
     if sensor.kind == "folder":
-        from mlids.ingest.folder import FolderArchive
+        from mlids.ingest.local import LocalStorage
 
-        return FolderArchive(sensor.name, Path(sensor.logs))
-    from mlids.ingest.sftp import SftpArchive
+        return LocalStorage()
+    from mlids.ingest.sftp import SftpStorage
 
-    return SftpArchive(sensor, settings.known_hosts)
+    return SftpStorage(sensor, settings.known_hosts)
+
+
+def open_archive(settings: Settings, sensor: Sensor) -> Archive:
+    """Return a sensor's archive, connected. Raises what `open_storage` does."""
+    from mlids.ingest.archive import Archive
+
+    return Archive(sensor.name, sensor.logs, open_storage(settings, sensor))
 
 
 def open_record(settings: Settings, sensor_name: str) -> ScoredRecord:
     """Return the record of what was scored live at a sensor, as its scorer's checkpoint writes it."""
     from mlids.scoring.checkpoint import SCORED
-    from mlids.scoring.late import ScoredRecord
+    from mlids.scoring.scored_record import ScoredRecord
 
     return ScoredRecord(settings.state / sensor_name / SCORED)
 

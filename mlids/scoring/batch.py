@@ -16,9 +16,11 @@ from mlids.detectors.bundle import Fitted, Model, Spec
 from mlids.detectors.isolation import fit_isolation
 from mlids.detectors.verdict import Verdicts, judge
 from mlids.errors import InputError, MlidsError, NoRowsError
-from mlids.evidence.dns import DnsEvidence, words
+from mlids.evidence.base import Evidence, LogEvidence
+from mlids.evidence.registry import evidence_types
 from mlids.features.extract import Extractor, Prepared
 from mlids.features.spec import BEHAVIOUR_NAMES
+from mlids.files import replacing
 from mlids.ingest.conns import Reading, read_conns
 from mlids.scoring.batch_store import RowStore, Sample
 from mlids.scoring.ranking import IDENTITY, EvidenceByUid, Finding, JudgedRows, class_names, rank, reasons
@@ -78,7 +80,7 @@ def score_logs(
     if out is not None and out.suffix not in _SINKS:
         raise InputError(f"{out}: write to one of {', '.join(_SINKS)}")
     reading = Reading()
-    watch = _names(paths, reading, progress)
+    collectors = _read_other_logs(paths, reading, progress)
     extractor = Extractor(networks)
     trained_on = "a trained model"
     if model is None and train:
@@ -100,9 +102,8 @@ def score_logs(
             trained_on = "these very rows: no trained model was given"
             x = sample.x
             model = fit_unlabelled(x if len(x) > 1 else np.repeat(x, 2, axis=0))
-        visits = (pl.read_ipc(part.path, columns=["id.resp_h"]) for part in row_store.parts)
         return _score(
-            row_store, model, reading, trained_on, _dns_evidence(watch, visits), top=top, only=behaviour, out=out, threshold=threshold,
+            row_store, model, reading, trained_on, _by_uid(collectors, row_store), top=top, only=behaviour, out=out, threshold=threshold,
             progress=progress,
         )  # fmt: skip
 
@@ -128,20 +129,22 @@ def _nothing(reading: Reading) -> str:
 
 
 def _score(
-    row_store: RowStore, model: Model, reading: Reading, trained_on: str, told: EvidenceByUid, *, top: int, only: str | None, out: Path | None,
+    row_store: RowStore, model: Model, reading: Reading, trained_on: str, evidence: EvidenceByUid, *, top: int, only: str | None, out: Path | None,
     threshold: float | None, progress: Callable[[str], None],
 ) -> Scored:  # fmt: skip
     judged = JudgedRows(row_store.rows)
     for verdicts in prefetch_chain(partial(_judged, model, x, threshold) for x in row_store.features()):
         judged.add(verdicts)
         progress(f"{judged.rows:,} conns scored")
-    judged.add_evidence(row_store, told)
+    judged.add_evidence(row_store, evidence)
     cut = model.spec.threshold if threshold is None else threshold
     rows = judged.like(only)
-    findings = rank(row_store, model, judged, rows, told, top=top, cut=cut)
+    findings = rank(row_store, model, judged, rows, evidence, top=top, cut=cut)
     if out is not None:
         explained = judged.largest(EXPLAINED_ROWS)
-        _write(row_store, out, model, judged, cut, dict(zip(explained.tolist(), reasons(model, row_store, explained, told), strict=True)))
+        _write(
+            row_store, out, model, judged, cut, dict(zip(explained.tolist(), reasons(model, row_store, explained, evidence), strict=True))
+        )
     return Scored(reading, int((judged.risk[rows] >= cut).sum()), cut, findings, model.version, trained_on)
 
 
@@ -150,27 +153,37 @@ def _judged(model: Model, x: np.ndarray, threshold: float | None) -> Iterator[Ve
     yield judge(model, x, threshold)
 
 
-def _names(paths: Sequence[Path | BinaryIO], reading: Reading, progress: Callable[[str], None]) -> DnsEvidence:
-    """Return the watch over the names in dns.log, where that lies beside."""
+def _read_other_logs(paths: Sequence[Path | BinaryIO], reading: Reading, progress: Callable[[str], None]) -> list[LogEvidence]:
+    """Return what collects evidence, having read those logs beside conn.log that any of it is about."""
+    collectors = [make() for make in evidence_types()]
     logs = [log for path in paths if isinstance(path, Path) for log in find_logs(path)]
-    watch = DnsEvidence()
-    for log in logs:
-        if log_type_of(log.name) == "dns":
-            progress(f"{log.name}: names")
-            reader = LogReader(log, log="dns")
-            try:
-                for batch in reader:
-                    watch.add(batch.frame)
-            except MlidsError as error:
-                reading.problems.append(Problem(reader.report.source, str(error)))
-            finally:
-                reading.note(reader)
-    return watch
+    for path in logs:
+        log = log_type_of(path.name)
+        wanted = [c for c in collectors if c.log == log]
+        if wanted:
+            progress(f"{path.name}: evidence")
+            _read_log(path, wanted, reading)
+    return collectors
 
 
-def _dns_evidence(watch: DnsEvidence, conns: Iterator[pl.DataFrame]) -> EvidenceByUid:
-    rows = watch.tunnels(conns).select("uids", "score", "zone", "names", "bytes").iter_rows()
-    return {uid: (score, f"DNS tunnel: {words(zone, n, size)}") for uids, score, zone, n, size in rows for uid in uids}
+def _read_log(path: Path, collectors: Sequence[LogEvidence], reading: Reading) -> None:
+    reader = LogReader(path, log=collectors[0].log)
+    try:
+        for batch in reader:
+            for collector in collectors:
+                collector.add(batch.frame)
+    except MlidsError as error:
+        reading.problems.append(Problem(reader.report.source, str(error)))
+    finally:
+        reading.note(reader)
+
+
+def _by_uid(collectors: Sequence[LogEvidence], row_store: RowStore) -> dict[str, Evidence]:
+    """Return the strongest evidence about each conn."""
+    found = []
+    for collector in collectors:
+        found += collector.evidence(pl.read_ipc(part.path, columns=["id.resp_h"]) for part in row_store.parts)
+    return {uid: e for e in sorted(found, key=lambda e: e.score) for uid in e.uids}
 
 
 _SINKS: dict[str, Callable[[pl.LazyFrame, Path], object]] = {
@@ -195,11 +208,8 @@ def _write(row_store: RowStore, out: Path, model: Model, judged: JudgedRows, cut
         target = path.with_suffix(".scored.arrow")
         frame.write_ipc(target)
         scored.append(target)
-    aside = out.with_name(f".{out.name}.part")
     try:
-        _SINKS[out.suffix](pl.scan_ipc(scored), aside)
-        aside.replace(out)
+        with replacing(out, sync=False) as partial:
+            _SINKS[out.suffix](pl.scan_ipc(scored), partial)
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
-    finally:
-        aside.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ import polars as pl
 from mlids.alerts.grouping import in_common, kind_names
 from mlids.detectors.bundle import Model
 from mlids.detectors.verdict import BEHAVIOUR_WEIGHT, Verdicts, explain, judge
+from mlids.evidence.base import Evidence
 from mlids.features.behaviours import BEHAVIOURS
 from mlids.features.spec import BEHAVIOUR_NAMES
 from mlids.scoring.batch_store import RowStore
@@ -20,8 +21,8 @@ IDENTITY = ["uid", "ts", "sensor", "id.orig_h", "id.orig_p", "id.resp_h", "id.re
 CANDIDATES, MOST_CANDIDATES = 5_000, 320_000
 WORTH_A_LOOK = 40.0  # risk_score below which no more candidates are looked for
 
-# What other logs tell of a conn, by its uid: how sure, 0 to 1, and in words.
-EvidenceByUid = dict[str, tuple[float, str]]
+# The strongest evidence of other logs about a conn, by its uid.
+EvidenceByUid = Mapping[str, Evidence]
 
 
 @dataclass(frozen=True)
@@ -59,18 +60,24 @@ class JudgedRows:
             self.probability[part], self.attack_class[part] = scores.attack_probability, scores.attack_class
         self.rows = part.stop
 
-    def add_evidence(self, row_store: RowStore, told: EvidenceByUid) -> None:
-        """Raise the risk of conns that other logs tell of: one more independent doubt less."""
-        if not told:
+    def add_evidence(self, row_store: RowStore, evidence: EvidenceByUid) -> None:
+        """Combine evidence of other logs with the risk of its conns (noisy-OR); the conns take its behaviour."""
+        if not evidence:
             return
+        numbers = {name: i for i, name in enumerate(BEHAVIOUR_NAMES)}
         level = pl.DataFrame(
-            {"uid": list(told), "level": [score for score, _ in told.values()]}, schema={"uid": pl.String, "level": pl.Float32}
-        )
+            {
+                "uid": list(evidence), "level": [e.score for e in evidence.values()],
+                "behaviour": [numbers.get(e.kind) for e in evidence.values()],
+            },
+            schema={"uid": pl.String, "level": pl.Float32, "behaviour": pl.Int8},
+        )  # fmt: skip
         for part in row_store.parts:
             found = pl.read_ipc(part.path, columns=["uid"]).with_row_index("i").join(level, on="uid")
             rows = part.start + found["i"].to_numpy().astype(np.int64)
             self.risk[rows] = 100.0 - (100.0 - self.risk[rows]) * (1.0 - BEHAVIOUR_WEIGHT * found["level"].to_numpy())
-            self.behaviour[rows] = BEHAVIOUR_NAMES.index("dns_tunnel")
+            named = found["behaviour"].is_not_null().to_numpy()
+            self.behaviour[rows[named]] = found["behaviour"].drop_nulls().to_numpy()
 
     def like(self, behaviour: str | None) -> np.ndarray:
         """Return the rows that look first of all like a behaviour; all of them for None."""
@@ -93,7 +100,7 @@ class JudgedRows:
 
 
 def rank(
-    row_store: RowStore, model: Model, judged: JudgedRows, rows: np.ndarray, told: EvidenceByUid, *, top: int, cut: float
+    row_store: RowStore, model: Model, judged: JudgedRows, rows: np.ndarray, evidence: EvidenceByUid, *, top: int, cut: float
 ) -> list[Finding]:
     """Return the `top` findings among some rows, the riskiest first."""
     if not len(rows):
@@ -107,7 +114,7 @@ def rank(
             break
         wanted *= 8  # one scan can fill many lines
     chosen = first[groups]
-    classes, why = class_names(model, judged.attack_class[chosen]), reasons(model, row_store, chosen, told)
+    classes, why = class_names(model, judged.attack_class[chosen]), reasons(model, row_store, chosen, evidence)
     return [
         Finding(
             conn={name: identity[name][int(at)] for name in IDENTITY},
@@ -139,14 +146,19 @@ def _group(identity: pl.DataFrame, kinds: Sequence[str], top: int) -> tuple[np.n
     return np.array(groups, np.int64), np.array([sizes[keys[i]] for i in groups], np.int64)
 
 
-def reasons(model: Model, row_store: RowStore, rows: np.ndarray, told: EvidenceByUid) -> list[str]:
+def reasons(model: Model, row_store: RowStore, rows: np.ndarray, evidence: EvidenceByUid) -> list[str]:
     """Return why each of some rows was scored as it was, in words."""
     if not len(rows):
         return []
     x = row_store.matrix(rows)
     verdicts: Verdicts = judge(model, x)
     why = explain(model, x, verdicts, np.arange(len(rows)))
-    if not told:
+    if not evidence:
         return why
     uids = row_store.identity(rows)["uid"].to_list()
-    return [f"{told[uid][1]}; {text}" if uid in told else text for uid, text in zip(uids, why, strict=True)]
+    return [f"{_described(evidence[uid])}; {text}" if uid in evidence else text for uid, text in zip(uids, why, strict=True)]
+
+
+def _described(evidence: Evidence) -> str:
+    title = next((b.title for b in BEHAVIOURS if b.name == evidence.kind), evidence.kind.replace("_", " "))
+    return f"{title}: {evidence.text}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from mlids.features.behaviours import BEHAVIOURS
 from mlids.features.flow import PRIVATE_NETWORKS, local_ends
 from mlids.synth.attacks import SCENARIOS, AttackHosts
 from mlids.zeek.types import CONN, ended
@@ -16,19 +17,11 @@ from mlids.zeek.types import CONN, ended
 BENIGN = "benign"
 
 
-# What public labels and Zeek's own notices call an attack, as the family that is learned.
+# Names that public labels and Zeek's notices give to attacks, and the class that is learned from each.
 _FAMILIES = (
-    (r"horizontal|address_scan|addressscan", "horizontal_scan"),
-    (r"port_?scan|vertical", "vertical_scan"),
-    (r"external-attack|inbound", "inbound_probes"),
-    (r"ddos|dos|flood", "syn_flood"),
-    (r"brute|password", "brute_force"),
-    (r"exfil", "exfiltration"),
-    (r"lateral", "lateral_movement"),
-    (r"tunnel", "dns_tunnel"),
+    *((b.label_pattern, b.attack_class or b.name) for b in BEHAVIOURS if b.label_pattern),
     (r"c&c|c2|^cc$|^cc[-_]|heartbeat|torii|mirai|botnet|command", "command_and_control"),
 )
-
 FAMILIES = tuple(to for _, to in _FAMILIES)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from mlids.files import write_aside
+from mlids.files import write_atomic
 from mlids.zeek.log_types import LOG_COLUMNS
 from mlids.zeek.types import CONN, Column
 
@@ -97,4 +97,4 @@ def write_log(
         from isal import igzip
 
         data = igzip.compress(data, compresslevel=1)
-    write_aside(path, data, sync=False)
+    write_atomic(path, data, sync=False)

@@ -13,7 +13,8 @@ from mlids import pipeline
 from mlids.errors import StoreError
 from mlids.features.extract import conn_columns
 from mlids.ingest.archive import hour_of
-from mlids.scoring.late import HOUR_S, ScoredRecord, reconcile, row_keys
+from mlids.scoring.late import reconcile
+from mlids.scoring.scored_record import HOUR_S, ScoredRecord, row_keys
 from mlids.settings import load_settings
 from mlids.zeek.reader import LogReader
 from tests.conftest import CONN_HEADER, conn_line

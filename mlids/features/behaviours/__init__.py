@@ -1,0 +1,36 @@
+"""Named behaviours, one declaration per file, each a feature column from 0 to 1. Only flow and context features enter.
+
+Other packages add behaviours under the entry point group `mlids.behaviours` (docs/extending.md).
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from mlids.assets import declarations
+from mlids.errors import SettingsError
+from mlids.features.behaviours.base import Behaviour, Rows
+
+
+def _declared() -> tuple[Behaviour, ...]:
+    found = sorted(declarations("mlids.features.behaviours", "BEHAVIOUR", "mlids.behaviours"), key=lambda b: b.number)
+    for first, second in pairwise(found):
+        if first.number == second.number:
+            raise SettingsError(f"behaviours {first.name} and {second.name} both have number {first.number}; give one of them another")
+    if len({b.name for b in found}) < len(found):
+        raise SettingsError(f"two behaviours share a name: {', '.join(sorted(b.name for b in found))}")
+    return tuple(found)
+
+
+BEHAVIOURS: tuple[Behaviour, ...] = _declared()
+
+
+def measure(x: np.ndarray) -> np.ndarray:
+    """Return float32[n, len(BEHAVIOURS)], each 0 to 1, from the flow and context columns of float32[n, features]."""
+    levels = np.empty((len(BEHAVIOURS), len(x)), np.float32)
+    rows = Rows(x)
+    for number, behaviour in enumerate(BEHAVIOURS):
+        levels[number] = behaviour.measure(rows)
+    return levels.T

@@ -1,0 +1,25 @@
+"""One source tries one service on many hosts, mostly in vain."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlids.features.behaviours.base import Behaviour, Grouping, Rows, ramp
+
+
+def _measure(x: Rows) -> np.ndarray:
+    # Unanswered NTP or DNS to many hosts is a list of dead servers, not a scan.
+    return ramp(x.count("port_hosts_1h"), 12, 50) * ramp(x.value("port_failed_1h"), 0.3, 0.8) * (1.0 - x.value("port_infra"))
+
+
+BEHAVIOUR = Behaviour(
+    number=1,
+    name="horizontal_scan",
+    title="horizontal scan",
+    phrase="like a horizontal scan",
+    technique="T1046",
+    shown=("port_hosts_1h", "port_failed_1h"),
+    measure=_measure,
+    grouping=Grouping.SOURCE_SERVICE,
+    label_pattern="horizontal|address_scan|addressscan",
+)
