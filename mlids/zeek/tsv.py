@@ -1,4 +1,4 @@
-"""Parses the rows of a Zeek table (TSV, or a CSV re-export): a fast path for whole blocks, and an exact one that finds bad rows."""
+"""Parses the rows of a Zeek table (TSV, or a CSV re-export): a fast path for whole blocks, and an exact one that finds the rows to reject."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Parsed:
 
 
 def reject(line: int, reason: str, raw: str) -> Reject:
-    """Return a Reject with the raw text cut to 2,048 characters."""
+    """Return a Reject with at most 2,048 characters of the raw text."""
     return Reject(line, reason, raw[:2048])
 
 

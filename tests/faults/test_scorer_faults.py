@@ -16,7 +16,7 @@ from mlids import pipeline
 from mlids.alerts.database import Database
 from mlids.errors import StoreError
 from mlids.scoring import checkpoint
-from mlids.synth.live_log import replay
+from mlids.synth.growing import replay
 from tests.conftest import free_port
 from tests.faults.conftest import LONG
 from tests.faults.field import SENSOR, Field, Outcome, hold

@@ -70,5 +70,5 @@ def test_dns_queries_belong_to_conns_and_tunnels_have_long_names(form: str, tmp_
 def test_labels_are_appended_and_read_back(tmp_path: Path) -> None:
     attacks = [ImplantedAttack("beacon", "2026-11-04T01:00:00+00:00", ["10.0.0.1"], ["C1", "C2"]), ImplantedAttack("calling", "x", [], [])]
     for attack in attacks:
-        save_labels(tmp_path / "made" / "labels.jsonl", [attack])
-    assert load_labels(tmp_path / "made" / "labels.jsonl") == attacks
+        save_labels(tmp_path / "folder" / "labels.jsonl", [attack])
+    assert load_labels(tmp_path / "folder" / "labels.jsonl") == attacks

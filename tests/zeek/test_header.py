@@ -42,10 +42,10 @@ def test_other_separators() -> None:
 def test_names_of_csv_re_exports_and_zeek_cut() -> None:
     piped, _ = read_log("ts|uid|id.orig_h|conn_state|label\n1.5|C1|10.0.0.1|SF|Benign\n", "conn.log.labeled.csv")
     comma, _ = read_log('ts,uid,id.orig_h,conn_state,label\n1.5,C1,10.0.0.1,SF,"Malicious, sort of"\n2.5,C2,,,\n', "conn.csv")
-    cut, _ = read_log("uid\tservice\thistory\nC1\t-\tShADadFf\n")
+    zeek_cut, _ = read_log("uid\tservice\thistory\nC1\t-\tShADadFf\n")
     assert piped["label"].to_list() == ["Benign"]
     assert comma["label"].to_list() == ["Malicious, sort of", None]
-    assert cut.select("uid", "service", "history").rows() == [("C1", None, "ShADadFf")]
+    assert zeek_cut.select("uid", "service", "history").rows() == [("C1", None, "ShADadFf")]
 
 
 def test_rows_without_a_header_are_an_error_that_says_what_to_do() -> None:

@@ -96,7 +96,7 @@ def test_windows_line_ends_and_byte_order_mark() -> None:
 
 
 def test_fast_and_slow_path_agree() -> None:
-    """A bad row in a block makes the whole block take the exact path: its other rows must not change."""
+    """A row to reject makes its whole block take the exact path: the other rows must not change."""
     rows = (
         conn_line("C1", service="a\\x09b", tunnel_parents="CAbc,CDef") + conn_line("C2", service="(empty)", duration="-")
         + conn_line("C3", tunnel_parents="(empty)", local_orig="-", ts="-1.500000") + conn_line("C4", history="\\xff", tunnel_parents="x\\x2cy")

@@ -1,4 +1,4 @@
-"""A live log is written, rotated and archived as by Zeek and zeekctl, also with their faults."""
+"""A growing log is written, rotated and archived as by Zeek and zeekctl, also with their faults."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from mlids.synth.live_log import LiveLog, replay
+from mlids.synth.growing import GrowingLog, replay
 from mlids.synth.site import Site
 from mlids.zeek.reader import LogReader
 
@@ -32,7 +32,7 @@ def read(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("form", ["tsv", "json"])
 def test_rows_appended_are_read_back(form: str, rows: pl.DataFrame, tmp_path: Path) -> None:
-    log = LiveLog(tmp_path, form=form).open()
+    log = GrowingLog(tmp_path, form=form).open()
     assert (log.path.read_bytes() == b"") == (form == "json")
     log.append(rows)
     log.append_bytes(log.text(rows[:1])[:30])
@@ -41,7 +41,9 @@ def test_rows_appended_are_read_back(form: str, rows: pl.DataFrame, tmp_path: Pa
 
 def test_rotation_archives_under_the_sensors_local_day(rows: pl.DataFrame, tmp_path: Path) -> None:
     start = datetime(2026, 11, 4, 23, 30, tzinfo=UTC)
-    log = LiveLog(tmp_path, zone_name="Europe/Prague", clock=clock(start, start + timedelta(seconds=1), start + timedelta(hours=1))).open()
+    log = GrowingLog(
+        tmp_path, zone_name="Europe/Prague", clock=clock(start, start + timedelta(seconds=1), start + timedelta(hours=1))
+    ).open()
     log.append(rows)
     target = log.rotate()
     assert target.relative_to(tmp_path).as_posix() == "2026-11-05/conn.00:30:01-01:30:00.log.gz"
@@ -50,7 +52,7 @@ def test_rotation_archives_under_the_sensors_local_day(rows: pl.DataFrame, tmp_p
 
 
 def test_a_late_archive_waits_beside_the_new_log(rows: pl.DataFrame, tmp_path: Path) -> None:
-    log = LiveLog(tmp_path).open()
+    log = GrowingLog(tmp_path).open()
     log.append(rows)
     target = log.rotate(archive="later")
     assert not target.exists() and len(list(log.path.parent.iterdir())) == 2
@@ -59,7 +61,7 @@ def test_a_late_archive_waits_beside_the_new_log(rows: pl.DataFrame, tmp_path: P
 
 
 def test_half_an_archive_is_completed_later(rows: pl.DataFrame, tmp_path: Path) -> None:
-    log = LiveLog(tmp_path).open()
+    log = GrowingLog(tmp_path).open()
     log.append(rows)
     target = log.rotate(archive="half", reopen=False)
     reader = LogReader(target)
@@ -70,21 +72,21 @@ def test_half_an_archive_is_completed_later(rows: pl.DataFrame, tmp_path: Path) 
 
 
 def test_copytruncate_leaves_an_empty_log_without_a_header(rows: pl.DataFrame, tmp_path: Path) -> None:
-    log = LiveLog(tmp_path).open()
+    log = GrowingLog(tmp_path).open()
     log.append(rows)
     log.copy_truncate()
     assert log.path.read_bytes() == b"" and read(log.path.with_name("conn.log.1")) == rows["uid"].to_list()
 
 
 def test_another_log_type_has_its_own_columns(tmp_path: Path) -> None:
-    log = LiveLog(tmp_path, log="dns").open()
+    log = GrowingLog(tmp_path, log="dns").open()
     assert log.path.name == "dns.log" and b"\tquery\t" in log.path.read_bytes()
     log.append(pl.DataFrame({"uid": ["C1"], "query": ["a.example"]}))
     assert next(iter(LogReader(log.path))).frame["query"].to_list() == ["a.example"]
 
 
 def test_replay_writes_every_row_once_and_sleeps_between(rows: pl.DataFrame, tmp_path: Path) -> None:
-    log, slept = LiveLog(tmp_path).open(), []
+    log, slept = GrowingLog(tmp_path).open(), []
     written = list(replay(rows, log, rate=1e9, sleep=slept.append, tick_s=0.01))
     assert written == [100] and slept == [0.01] and read(log.path) == rows["uid"].to_list()
     more = replay(rows, log, rate=1_000, sleep=slept.append, tick_s=0.01)
