@@ -70,7 +70,7 @@ class Settings(BaseSettings):
         12_000_000, ge=100_000, description="Rows read for a training; from fuller weeks, a stretch of hours of each day."
     )
     sinks: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("sqlite", "jsonl"), description="Where alerts go: sqlite (always), jsonl, elasticsearch."
+        ("sqlite", "jsonl"), description="Where alerts go: sqlite (always), jsonl, elasticsearch, or a sink of another package."
     )
     elastic_url: str = Field("", description="Elasticsearch, for example https://es.example:9200.")
     elastic_api_key: SecretStr | None = Field(None, description="API key with create_doc on mlids-*.")
@@ -91,15 +91,6 @@ class Settings(BaseSettings):
             if isinstance(text := values.get(name), str):
                 values[name] = tuple(part.strip() for part in text.split(",") if part.strip())
         return values
-
-    @model_validator(mode="after")
-    def _known_sinks(self) -> Self:
-        unknown = set(self.sinks) - {"sqlite", "jsonl", "elasticsearch"}
-        if unknown:
-            raise ValueError(f"sinks: {sorted(unknown)} are unknown; use sqlite, jsonl, elasticsearch")
-        if "elasticsearch" in self.sinks and not self.elastic_url:
-            raise ValueError("sinks name elasticsearch, so MLIDS_ELASTIC_URL must be set")
-        return self
 
     @property
     def lake(self) -> Path:

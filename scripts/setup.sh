@@ -67,5 +67,6 @@ if [ "$what" = test ] && { [ "${CI:-}" = true ] || [ "${MLIDS_APT:-}" = 1 ]; }; 
   command -v mvn >/dev/null || wanted+=(maven)
   ls /usr/lib/jvm/*17*/bin/java >/dev/null 2>&1 || wanted+=(openjdk-17-jre-headless)
   command -v pdftotext >/dev/null || wanted+=(poppler-utils)
+  ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || wanted+=(postgresql)
   [ "${#wanted[@]}" = 0 ] || apt_install "${wanted[@]}"
 fi

@@ -99,7 +99,7 @@ def test_copy_truncate(place: Field, tell: Tell) -> None:
     place.write_rest()
     assert place.caught_up()
     first = place.night()
-    ledger = pipeline.open_database(place.settings).ledger()
+    ledger = pipeline.open_stores(place.settings).ledger.days()
     assert sum(d["archived"] for d in first) < place.log.rows and "not a Zeek log" in str(ledger[0]["problems"])
     rest = next(p for p in place.logs.glob("2*/conn.*.gz") if not gzip.decompress(p.read_bytes()).startswith(b"#"))
     whole = next(p for p in place.logs.glob("2*/conn.*.gz") if p != rest)
