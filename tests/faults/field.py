@@ -35,7 +35,7 @@ from mlids.settings import Settings, load_settings
 from mlids.synth.archive import attack_hosts
 from mlids.synth.attacks import brute_force, horizontal_scan, vertical_scan
 from mlids.synth.draft import CONN_NAMES, written_order
-from mlids.synth.live_log import LiveLog
+from mlids.synth.growing import GrowingLog
 from mlids.synth.site import Site
 
 SENSOR = "hq"
@@ -81,7 +81,7 @@ class Field:
     home: Path
     logs: Path
     sensor: SimulatedSensor
-    log: LiveLog
+    log: GrowingLog
     rows: pl.DataFrame
     scorer: Scorer | None = None
     thread: threading.Thread | None = None
@@ -254,7 +254,7 @@ def make_field(trained_home: Path, folder: Path, patch: pytest.MonkeyPatch, **lo
     patch.setenv("MLIDS_POLL_INTERVAL_S", "0.1")
     patch.setattr(checkpoint, "EVERY_S", 0.2)
     patch.setattr(checkpoint, "SHARE", 1.0)
-    growing = LiveLog(logs, **log).open()
+    growing = GrowingLog(logs, **log).open()
     sensor = SimulatedSensor(logs, folder / "client", folder / "host").start()
     (home / "known_hosts").write_text(sensor.known_hosts_line() + "\n")
     (home / "sensors.toml").write_text(

@@ -15,7 +15,7 @@ import pytest
 from mlids import pipeline
 from mlids.errors import StoreError
 from mlids.scoring import checkpoint
-from mlids.synth.live_log import replay
+from mlids.synth.growing import replay
 from tests.conftest import free_port
 from tests.faults.conftest import LONG
 from tests.faults.field import SENSOR, Field, Outcome, hold
