@@ -21,10 +21,10 @@ import numpy as np
 import polars as pl
 import psutil
 
-from mlids.synth.archive import cast_of, write_days
-from mlids.synth.attacks import SCENARIOS, Cast
+from mlids.synth.archive import attack_hosts, write_days
+from mlids.synth.attacks import SCENARIOS, AttackHosts
 from mlids.synth.draft import CONN_NAMES
-from mlids.synth.growing import GrowingLog
+from mlids.synth.live_log import LiveLog
 from mlids.synth.site import Site
 from tests.support.sshd import Sshd, start_sshd
 
@@ -38,7 +38,7 @@ class Live:
     """A running scorer, its log and its home."""
 
     home: Path
-    log: GrowingLog
+    log: LiveLog
     process: subprocess.Popen[bytes]
     day: pl.DataFrame
     written: int = 0
@@ -102,7 +102,7 @@ def _running(folder: Path, sshd: Sshd, *, before: int = 0) -> Iterator[Live]:
     for left in home.glob("mlids.db*"):
         left.unlink()
     logs = folder / f"live-logs-{time.monotonic_ns()}"
-    log = GrowingLog(logs).open()
+    log = LiveLog(logs).open()
     shutil.copy(sshd.known_hosts, home / "known_hosts")
     (home / "sensors.toml").write_text(
         f'[[sensor]]\nname = "hq"\nhost = "127.0.0.1"\nport = {sshd.port}\nuser = "{getpass.getuser()}"\nkey_file = "{sshd.key}"\nlogs = "{logs}"\n'
@@ -143,7 +143,7 @@ def _sustained(folder: Path, sshd: Sshd, rows: int = 600_000) -> list[Row]:
 
 def _latency(folder: Path, sshd: Sshd, seconds: int = 150, rate: int = 500) -> list[Row]:
     with _running(folder, sshd) as live:
-        cast, rng = cast_of(Site(3)), np.random.default_rng(1)
+        cast, rng = attack_hosts(Site(3)), np.random.default_rng(1)
         live.log.append(live.rows(2_000))
         live.until(2_000, 60.0)
         database = sqlite3.connect(live.home / "mlids.db", timeout=30)
@@ -175,7 +175,7 @@ def _latency(folder: Path, sshd: Sshd, seconds: int = 150, rate: int = 500) -> l
     ]
 
 
-def _mark(name: str, source: str, cast: Cast, rng: np.random.Generator) -> pl.DataFrame:
+def _mark(name: str, source: str, cast: AttackHosts, rng: np.random.Generator) -> pl.DataFrame:
     """Return a whole attack by a source of its own, all of it ended just now."""
     rows = SCENARIOS[name](time.time() - 3_000, cast, rng).frame(rng)
     span = rows["duration"].fill_null(0.0).clip(0.0, 5.0)

@@ -1,30 +1,54 @@
-"""Files that are there whole or not at all: written beside their name, synced, then renamed."""
+"""Atomic file replacement: a file is written beside its target, synced, then renamed over it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 
-def write_aside(path: Path, data: str | bytes | Callable[[BinaryIO], None], *, sync: bool = True) -> Path:
-    """Replace `path` by `data` (text as UTF-8, or what a function writes) and return it; folders above it are made.
+@contextmanager
+def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
+    """Yield a path beside `path`; the file written there replaces `path` when the block ends.
 
-    Without `sync` the rename is still whole for readers, but may be lost with the machine's power.
+    The folder must exist. With `sync` the file and its folder are on the disk when the block returns; without,
+    readers still see the old file or the new one, but a power failure may lose the new one. When the block raises, `path`
+    keeps its content and the partial file is removed.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield partial
+        if sync:
+            sync_path(partial)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)  # a full disk needs the room
+        raise
+    if sync:
+        sync_path(path.parent)
+
+
+def write_atomic(path: Path, data: str | bytes | Callable[[BinaryIO], None], *, sync: bool = True) -> Path:
+    """Replace the content of `path` by `data` and return `path`; missing folders above it are created.
+
+    `data` is bytes, text (stored as UTF-8), or a function that writes to the open file. `sync` is that of `replacing`.
+    Raises OSError; `path` keeps its content then.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with replacing(path, sync=sync) as partial, partial.open("wb") as out:
+        if callable(data):
+            data(out)
+        else:
+            out.write(data.encode() if isinstance(data, str) else data)
+    return path
+
+
+def sync_path(path: Path) -> None:
+    """Flush a file, or the entries of a folder, to the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        with aside.open("wb") as out:
-            if callable(data):
-                data(out)
-            else:
-                out.write(data.encode() if isinstance(data, str) else data)
-            if sync:
-                out.flush()
-                os.fsync(out.fileno())
-        return aside.replace(path)
-    except OSError:
-        aside.unlink(missing_ok=True)  # a full disk needs the room
-        raise
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Half-open spans of time, in UTC, and the days of a sensor's own clock."""
+"""Half-open time windows in UTC, and the days of a sensor's local clock."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlids.errors import InputError, SettingsError
 
 @dataclass(frozen=True)
 class Window:
-    """From `start` up to, not including, `end`; both aware and in UTC."""
+    """A half-open window: `start` is included, `end` is not. Both are aware; raises InputError when `end` is before `start`."""
 
     start: datetime
     end: datetime
@@ -24,15 +24,15 @@ class Window:
 
 
 def zone(name: str) -> ZoneInfo:
-    """Return the named time zone. Raises SettingsError when there is none of that name."""
+    """Return the named time zone. Raises SettingsError for an unknown name."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise SettingsError(f"{name!r} is no time zone; use a name such as UTC or Europe/Prague") from None
+        raise SettingsError(f"{name!r} is not a time zone; use a name such as UTC or Europe/Prague") from None
 
 
 def day_window(day: date, zone_name: str = "UTC") -> Window:
-    """Return the 23, 24 or 25 hours that a sensor in that zone calls `day`."""
+    """Return the window of a local day in UTC: 23, 24 or 25 hours. Raises SettingsError for an unknown zone."""
     tz = zone(zone_name)
     start = datetime.combine(day, time(), tz).astimezone(UTC)
     end = datetime.combine(day + timedelta(days=1), time(), tz).astimezone(UTC)

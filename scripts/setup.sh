@@ -25,13 +25,13 @@ apt_install() { # names...: install when root, else stop with the one line to pa
   fi
 }
 
-good_python() { "$1" -c 'import sys; raise SystemExit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; }
+good_python() { "$1" -c 'import sys; raise SystemExit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' >/dev/null 2>&1; }
 
 python=""
-for candidate in "${PYTHON:-}" python3 python3.12 python3.13 python3.11; do
+for candidate in "${PYTHON:-}" python3 python3.12 python3.13 python3.11 python3.14; do
   [ -n "$candidate" ] && good_python "$candidate" && { python="$candidate"; break; }
 done
-[ -n "$python" ] || { say "Python 3.11, 3.12 or 3.13 is needed and none was found (set PYTHON=/path/to/python3)"; exit 1; }
+[ -n "$python" ] || { say "Python 3.11, 3.12, 3.13 or 3.14 is needed and none was found (set PYTHON=/path/to/python3)"; exit 1; }
 python="$("$python" -c 'import sys; print(sys.executable)')"
 
 uv=".tools/uv/bin/uv"

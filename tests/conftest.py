@@ -52,31 +52,40 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def synthetic_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four days of a small made-up site in zeekctl's layout, with attacks; the labels lie beside it."""
+def write_site(out: Path) -> Path:
+    """Write four days of a small synthetic site in zeekctl's layout, with attacks; their labels lie beside it."""
     from mlids.synth.archive import save_labels, write_days
     from mlids.synth.site import Site
 
-    out = tmp_path_factory.mktemp("site") / "logs"
     days = [date(2026, 11, 2 + n) for n in range(4)]
-    for _, _, planted in write_days(out, Site(3), days, flows=4_000, attacks_per_day=2.5):
-        save_labels(out.with_name("labels.jsonl"), planted)
+    for _, _, implanted in write_days(out, Site(3), days, flows=4_000, attacks_per_day=2.5):
+        save_labels(out.with_name("labels.jsonl"), implanted)
     return out
+
+
+def train_home(site: Path) -> None:
+    """Ingest two days of the site into the home of MLIDS_HOME, and put a model into production."""
+    from mlids import pipeline
+
+    for day in ("2026-11-04", "2026-11-05"):
+        pipeline.ingest_paths("hq", day, [site / day])
+    snapshot = pipeline.snapshot("2026-11-04", "2026-11-06")
+    pipeline.evaluate_and_promote(pipeline.train(snapshot["id"])["version"], snapshot["id"])
+
+
+@pytest.fixture(scope="session")
+def synthetic_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site of `write_site`."""
+    return write_site(tmp_path_factory.mktemp("site") / "logs")
 
 
 @pytest.fixture(scope="session")
 def trained_home(tmp_path_factory: pytest.TempPathFactory, synthetic_site: Path) -> Path:
     """A home with two days in the lake and a model in production."""
-    from mlids import pipeline
-
     home = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLIDS_HOME", str(home))
-        for day in ("2026-11-04", "2026-11-05"):
-            pipeline.ingest_paths("hq", day, [synthetic_site / day])
-        snapshot = pipeline.snapshot("2026-11-04", "2026-11-06")
-        pipeline.evaluate_and_promote(pipeline.train(snapshot["id"])["version"], snapshot["id"])
+        train_home(synthetic_site)
     return home
 
 

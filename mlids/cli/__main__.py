@@ -17,7 +17,7 @@ from mlids.errors import MlidsError
 
 app = typer.Typer(
     name="mlids", help="Turns a Zeek sensor into an intrusion detection system that retrains itself.",
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
 )  # fmt: skip
 app.command()(score)
 app.command()(demo)

@@ -16,7 +16,7 @@ from mlids.demo.sensor import NAME as SENSOR
 from mlids.demo.sensor import DemoSensor
 from mlids.demo.stack import USER, Stack, task_log_tail
 from mlids.errors import StackError
-from mlids.files import write_aside
+from mlids.files import write_atomic
 from mlids.settings import load_settings
 from mlids.synth.archive import ImplantedAttack
 
@@ -227,7 +227,7 @@ class Demo:
             "memory_mb": round(self.stack.memory_bytes() / 1e6),
             "airflow": self.stack.airflow_url, "mlflow": self.stack.mlflow_url,
         }  # fmt: skip
-        write_aside(self.home / "demo-summary.json", json.dumps(summary, indent=1))
+        write_atomic(self.home / "demo-summary.json", json.dumps(summary, indent=1))
         return summary
 
 

@@ -1,1 +1,1 @@
-"""The two forests, the bundle that production loads, and the verdict on a row. No labels, files or services enter."""
+"""The two forests, the bundle of a model version, and the verdict on a row. Labels, files and services do not belong here."""

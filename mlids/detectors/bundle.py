@@ -1,4 +1,4 @@
-"""What scores rows: either forests just fitted, or the registered bundle, one ONNX graph with its spec."""
+"""Models that score feature rows: forests fitted in this process, or the registered bundle (one ONNX graph with its spec)."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ BULK_ROWS = 10_000
 
 @dataclass(frozen=True)
 class Spec:
-    """All that is needed to use a model besides its trees. Stored as JSON inside the graph."""
+    """Everything besides the trees that scoring needs. Stored as JSON in the metadata of the graph."""
 
-    medians: list[float]  # of each feature among the training rows: what is usual here
-    # anomaly_score → level of surprise 0 to 1, straight between the knots. Without training on other days the
-    # scale is absolute (0.5 is an average row, 0.8 hardly ever seen), so that a calm log may have no anomaly.
+    medians: list[float]  # of each feature over the training rows
+    # Knots that map anomaly_score to a surprise level from 0 to 1, linear in between. Without training on other days
+    # the scale is absolute (0.5 is an average row, 0.8 is very rare), so that a log may contain no anomaly at all.
     surprise: list[list[float]] = field(default_factory=lambda: [[0.60, 0.80], [0.0, 1.0]])
     threshold: float = 70.0  # risk_score from which a row is an alert
     classes: list[str] = field(default_factory=list)  # of class_probabilities; empty without a RandomForest
@@ -41,8 +41,8 @@ class Spec:
     rows: int = 0
     conns_a_day: float = 0.0  # of the site, in the days that it learned from; 0 when not known
     budget_per_day: float | None = None
-    example: list[float] = field(default_factory=list)  # one feature row …
-    example_scores: list[float] = field(default_factory=list)  # … and what this model must say to it
+    example: list[float] = field(default_factory=list)  # one feature row, for the self-test
+    example_scores: list[float] = field(default_factory=list)  # the scores that the model must give to it
 
     @property
     def attack_classes(self) -> list[str]:
@@ -64,13 +64,22 @@ class Scores:
 
 
 def _with_shares(anomaly: np.ndarray, shares: np.ndarray, spec: Spec) -> Scores:
-    """Return scores from the shares of all classes: an attack's probability is what is not benign."""
+    """Return scores from class probabilities float32[n, classes]; the attack probability is 1 − P(benign)."""
     attacks = shares[:, [i for i, c in enumerate(spec.classes) if c != BENIGN]]
     return Scores(anomaly, np.clip(attacks.sum(axis=1), 0.0, 1.0), attacks.argmax(axis=1))
 
 
+def _difference(spec: Spec) -> str:
+    """Return in words how a model's features differ from those of this installation."""
+    if spec.features_version != FEATURES_VERSION:
+        return f"the model was made for features version {spec.features_version}, this is version {FEATURES_VERSION}"
+    lacks, more = [n for n in NAMES if n not in spec.features], [n for n in spec.features if n not in NAMES]
+    found = [f"it lacks {', '.join(lacks)}"] * bool(lacks) + [f"it has {', '.join(more)} besides"] * bool(more)
+    return f"the model was made for other features than this installation has: {'; '.join(found) or 'their order differs'}"
+
+
 class Model(Protocol):
-    """A thing that scores feature rows."""
+    """Anything that scores feature rows."""
 
     spec: Spec
     version: str | None
@@ -92,7 +101,7 @@ class Fitted:
         self._complete: CompleteTrees | None = None
 
     def score(self, x: np.ndarray) -> Scores:
-        """Return the scores. Many rows go through compiled trees, few are not worth loading the compiler."""
+        """Return the scores. More than BULK_ROWS rows use compiled trees; for fewer, loading the compiler takes longer than scoring."""
         if self._complete is None and len(x) > BULK_ROWS:
             self._complete = complete(self._isolation)
         anomaly = self._complete.scores(x) if self._complete is not None else anomaly_scores(self._isolation, x)
@@ -102,7 +111,7 @@ class Fitted:
 
 
 class Bundle:
-    """The production model as data. Loading it runs no code from it: onnxruntime reads a graph."""
+    """The production model: an ONNX graph read by onnxruntime. Loading it runs no code from the model file."""
 
     def __init__(self, graph: bytes, version: str | None = None) -> None:
         import onnxruntime as rt
@@ -111,7 +120,7 @@ class Bundle:
         options.intra_op_num_threads = 2
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a live scorer mostly waits
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a live scorer is idle most of the time
         try:
             self._session = rt.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
             meta = self._session.get_modelmeta().custom_metadata_map
@@ -128,15 +137,12 @@ class Bundle:
         self.graph = graph
         self.digest = hashlib.sha256(graph).hexdigest()
         if self.spec.features_version != FEATURES_VERSION or self.spec.features != list(NAMES):
-            raise ModelError(
-                f"the model was made for features version {self.spec.features_version}, this is version "
-                f"{FEATURES_VERSION}; train a new one with `mlids train`"
-            )
+            raise ModelError(f"{_difference(self.spec)}; train a new one with `mlids train`")
         self.attack_classes = self.spec.attack_classes
         self._self_test()
 
     def score(self, x: np.ndarray) -> Scores:
-        """Return the scores of float32[n, features]; in pieces, as onnxruntime is fastest on small ones."""
+        """Return the scores of float32[n, features]; in batches of 4,096, where onnxruntime is fastest."""
         pieces = [self._piece(x[i : i + 4096]) for i in range(0, len(x), 4096)] or [self._piece(x)]
         anomaly = np.concatenate([p[0] for p in pieces])
         if not self.attack_classes:

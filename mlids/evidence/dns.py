@@ -1,9 +1,9 @@
-"""DNS tunnels told by the names asked for, where Zeek's dns.log is there: data travels in names that nobody asks again.
+"""DNS tunnels, from the query names in dns.log.
 
-A conn says how large a query was and to which resolver it went, so that a slow tunnel through the site's own
-resolver looks like any other lookup. The names give it away: many different ones under one zone, long, without
-words in them, each asked once, and nobody goes to the addresses that they are answered with. (Names made for one
-page view or one video are many and long as well; but then the host connects to what it asked for.)
+conn.log shows only the size of a query and its resolver, so that a slow tunnel through the site's own resolver
+looks like any lookup. Its names show it: many different ones under one zone, long, of high entropy, each queried
+once, and no host connects to the addresses in the answers. (Names generated for one page view or one video are
+numerous and long as well, but then the host connects to the address that it looked up.)
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import polars as pl
 from mlids.evidence.base import Evidence
 from mlids.zeek.types import TIME
 
-# Base-32 or hexadecimal data in a label of this size; content networks' own labels have 13 or 14 bytes.
+# Shortest label that is taken for encoded data; labels of content delivery networks have 13 or 14 bytes.
 LONG_BYTES = 15
-BITS_A_BYTE = 3.0  # Shannon entropy of a label: words of a host name mostly have less
-# A name is asked again by type (A, AAAA) and when an answer is lost; one that is asked more often is a place, not data.
-ASKED_AT_MOST = 4
+BITS_A_BYTE = 3.0  # Shannon entropy of a label; words in host names mostly have less
+# A name is queried again for another type (A, AAAA) and after a lost answer; one that is queried more often is a host, not data.
+MAX_QUERIES = 4
 FEW_NAMES, MANY_NAMES = 8, 20
 MAX_NAMES = 300_000
-# Names that no server outside answers for.
+# Top-level names that are resolved inside a site.
 _INSIDE = ("arpa", "local", "localdomain", "localhost", "lan", "home", "internal", "intranet", "corp", "test", "invalid")
-# Under a country these are no one's own: example.co.uk is a zone, co.uk is none.
+# Registries under country codes: example.co.uk is a zone, co.uk is not.
 _SECOND_LEVEL = ("ac", "co", "com", "edu", "gob", "gov", "go", "gouv", "mil", "ne", "net", "nom", "or", "org", "sch")
 
 _COLUMNS = {
@@ -37,9 +37,9 @@ _FIRST = ("uid", "id.resp_h", "id.resp_p", "proto", "answer")
 
 
 class DnsEvidence:
-    """Names that may carry data, by who asked, under which zone and on which day. State is bounded: the largest zones are kept.
+    """Names that may carry data, by source, zone and day. State is bounded: the largest zones are kept.
 
-    Days are UTC's. `one_day` counts all that is given as one: a day of the lake is the sensor's own, and UTC's midnight lies within it.
+    Days are UTC days; with `one_day` all rows count as one day, as a day of the lake is the sensor's own.
     """
 
     log = "dns"
@@ -48,17 +48,19 @@ class DnsEvidence:
     def __init__(self, max_names: int = MAX_NAMES, *, one_day: bool = False) -> None:
         self._max = max_names
         self._day = pl.lit(None, pl.Date) if one_day else pl.col("ts").dt.date()
-        self._names: pl.DataFrame | None = None  # one row a source, zone, day and name
-        self._asked: pl.DataFrame | None = None  # one row a source, zone and day: all its queries
+        self._names: pl.DataFrame | None = None  # one row per source, zone, day and name
+        self._queried: pl.DataFrame | None = None  # all queries, one row per source, zone and day
 
     def add(self, dns: pl.DataFrame) -> None:
-        """Take a batch of dns.log; columns that it lacks are null, rows without a name are passed over."""
+        """Take a batch of dns.log. Missing columns count as null; rows without a query are skipped."""
         schema = dns.schema
-        told = {n for n, t in _COLUMNS.items() if n in schema and not schema[n].is_nested() and (t != TIME or schema[n] == TIME)}
-        columns = (pl.col(n).cast(t, strict=False) if n in told else pl.lit(None, t).alias(n) for n, t in _COLUMNS.items())
-        asked = _named(dns.select(*columns, answer=_address(schema)), self._day)
-        self._asked = self._bounded(_summed(self._asked, asked.group_by(_ZONE).agg(queries=pl.len().cast(pl.Int64))), pl.col("queries"))
-        long = asked.filter(pl.col("label").str.len_bytes() >= LONG_BYTES)
+        usable = {n for n, t in _COLUMNS.items() if n in schema and not schema[n].is_nested() and (t != TIME or schema[n] == TIME)}
+        columns = (pl.col(n).cast(t, strict=False) if n in usable else pl.lit(None, t).alias(n) for n, t in _COLUMNS.items())
+        queries = _named(dns.select(*columns, answer=_address(schema)), self._day)
+        self._queried = self._bounded(
+            _summed(self._queried, queries.group_by(_ZONE).agg(queries=pl.len().cast(pl.Int64))), pl.col("queries")
+        )
+        long = queries.filter(pl.col("label").str.len_bytes() >= LONG_BYTES)
         if long.is_empty():
             return
         long = long.filter(pl.Series(entropy(long["label"]) >= BITS_A_BYTE))
@@ -80,15 +82,15 @@ class DnsEvidence:
         return frame.sort(size, descending=True, maintain_order=True).head(self._max)
 
     def tunnels(self, conns: Iterable[pl.DataFrame] = ()) -> pl.DataFrame:
-        """Return one row a source, zone and day that data is carried to, the clearest first; empty where there is none.
+        """Return one row per source, zone and day that looks like a tunnel, the highest score first.
 
-        `conns` (`id.resp_h`) tell which answers somebody went to; they are read only where there is a suspicion.
-        Columns: `id.orig_h`, `zone`, `score` (0 to 1), `names` (different ones), `bytes` (mean, of a name below its zone),
-        `sources` (that do the same), `first`, `last`, `uids` (of the conns), and the endpoint most names went to.
+        `conns` (`id.resp_h`) show which answered addresses a host connected to; they are read only if there is a candidate.
+        Columns: `id.orig_h`, `zone`, `score` (0 to 1), `names` (distinct), `bytes` (mean length of a name below its zone),
+        `sources` (of that zone and day), `first`, `last`, `uids` (of the conns), and the resolver that most queries went to.
         """
-        if self._names is None or self._asked is None:
+        if self._names is None or self._queried is None:
             return pl.DataFrame(schema=_FOUND)
-        names = self._names.filter(pl.col("n") <= ASKED_AT_MOST)
+        names = self._names.filter(pl.col("n") <= MAX_QUERIES)
         ends = [pl.col(c).mode().sort().first() for c in ("id.resp_h", "id.resp_p", "proto")]
         found = names.group_by(_ZONE, maintain_order=True).agg(
             names=pl.len().cast(pl.Int64), carried=pl.col("n").sum(), bytes=pl.col("bytes").mean(), first=pl.col("first").min(),
@@ -97,18 +99,20 @@ class DnsEvidence:
         found = found.filter(pl.col("names") > FEW_NAMES).with_columns(
             sources=pl.col("id.orig_h").n_unique().over("zone", "day").cast(pl.Int64)
         )
-        found = found.join(self._asked, on=_ZONE, how="left", nulls_equal=True, maintain_order="left")
+        found = found.join(self._queried, on=_ZONE, how="left", nulls_equal=True, maintain_order="left")
         share = (pl.col("carried") / pl.col("queries").fill_null(1)).clip(0.0, 1.0)
         score = (
             _ramp(pl.col("names"), FEW_NAMES, MANY_NAMES)
-            * _ramp(share, 0.5, 0.8)  # a zone that is also asked for ordinary names is somebody's service
-            * (1.0 - 0.5 * _ramp(pl.col("sources"), 3, 12))  # scanners' look-ups of hashes come from many hosts
+            * _ramp(share, 0.5, 0.8)  # a zone with ordinary names besides is a service
+            * (1.0 - 0.5 * _ramp(pl.col("sources"), 3, 12))  # hash look-ups of virus scanners come from many hosts
         )
         found = found.with_columns(score=score).filter(pl.col("score") > 0)
         if not found.is_empty():
-            # What one host asks for another may visit: the sensor may see the resolver only.
-            visited = pl.col("answers").list.eval(pl.element().is_in(_visited(found["answers"], conns)).cast(pl.Float64)).list.mean()
-            found = found.with_columns(score=pl.col("score") * (1.0 - _ramp(visited.fill_null(0.0), 0.2, 0.6))).filter(pl.col("score") > 0)
+            # Any host may connect to the answer: the sensor may see only the resolver's queries.
+            connected = pl.col("answers").list.eval(pl.element().is_in(_connected(found["answers"], conns)).cast(pl.Float64)).list.mean()
+            found = found.with_columns(score=pl.col("score") * (1.0 - _ramp(connected.fill_null(0.0), 0.2, 0.6))).filter(
+                pl.col("score") > 0
+            )
         return found.select(list(_FOUND)).sort(["score", "names", "zone"], descending=[True, True, False])
 
     def evidence(self, conns: Iterable[pl.DataFrame]) -> list[Evidence]:
@@ -131,17 +135,17 @@ _FOUND = {
 }  # fmt: skip
 
 
-def _visited(answers: pl.Series, conns: Iterable[pl.DataFrame]) -> list[str]:
-    """Return those of the addresses that some conn went to."""
-    asked = answers.explode().drop_nulls().unique()
+def _connected(answers: pl.Series, conns: Iterable[pl.DataFrame]) -> list[str]:
+    """Return those answered addresses that a conn has as responder."""
+    addresses = answers.explode().drop_nulls().unique()
     seen: set[str] = set()
     for batch in conns:
-        seen.update(batch["id.resp_h"].unique().implode().list.set_intersection(asked.implode()).explode().drop_nulls().to_list())
+        seen.update(batch["id.resp_h"].unique().implode().list.set_intersection(addresses.implode()).explode().drop_nulls().to_list())
     return sorted(seen)
 
 
 def _address(schema: pl.Schema) -> pl.Expr:
-    """Return the last answer of a query: addresses come after the names that lead to them; null where there is none."""
+    """Return the last answer, which is the address after a chain of CNAMEs; null without an answer."""
     kind = schema.get("answers")
     if kind == pl.List(pl.String):
         return pl.col("answers").list.last()
@@ -153,7 +157,7 @@ def _describe(zone: str, names: int, size: float) -> str:
 
 
 def entropy(labels: pl.Series) -> np.ndarray:
-    """Return the Shannon entropy of each text in bits a byte, of its first 64 bytes; 0 for an empty one."""
+    """Return float64[n]: the Shannon entropy of the first 64 bytes of each text, in bits per byte; 0 for empty and null."""
     out = np.zeros(len(labels))
     for start in range(0, len(labels), 4_096):
         texts = [t.encode()[:64] for t in labels.slice(start, 4_096).fill_null("").to_list()]
@@ -167,7 +171,7 @@ def entropy(labels: pl.Series) -> np.ndarray:
 
 
 def _named(dns: pl.DataFrame, day: pl.Expr) -> pl.DataFrame:
-    """Return the queries that leave the site, with `zone`, what is below it (`sub`), its longest `label`, and a hash of the name."""
+    """Return queries for outside names, with `zone`, the labels below it (`sub`), the longest of those (`label`) and a hash (`name`)."""
     name = pl.col("query").str.to_lowercase().str.strip_chars_end(".").str.head(512)
     parts = pl.col("parts")
     dns = dns.drop_nulls(["query", "id.orig_h"]).with_columns(parts=name.str.split("."))
@@ -189,5 +193,5 @@ def _summed(held: pl.DataFrame | None, fresh: pl.DataFrame) -> pl.DataFrame:
 
 
 def _ramp(value: pl.Expr, low: float, high: float) -> pl.Expr:
-    """0 up to `low`, 1 from `high` on, straight in between."""
+    """Return 0 up to `low`, 1 from `high` on, linear in between."""
     return ((value - low) / (high - low)).clip(0.0, 1.0)

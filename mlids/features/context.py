@@ -1,4 +1,4 @@
-"""Context state of one sensor: grows with need, is capped, and can be stored and restored."""
+"""The context state of one sensor: windows over its recent conns, bounded in size, stored and restored with a checkpoint."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from mlids.errors import ModelError
 from mlids.features import kernel as k
 from mlids.zeek.types import lasted
 
-# About 150 bytes an entity and 40 an event: 2 M of each is 400 MB. Both are caps, not sizes.
+# About 150 bytes per entity and 40 per event: 2 M of each is 400 MB. Both are upper limits; arrays grow as needed.
 MAX_ENTITIES = 1 << 21
 MAX_EVENTS = 1 << 21
-# Below this many rows plain Python is faster than loading the compiled kernel.
+# For fewer rows, plain Python is faster than loading the compiled kernel.
 COMPILE_FROM_ROWS = 5_000
 _STATE_VERSION = 2
-# Hosts, pairs and services that a live scorer remembers, and conns of the last hour.
+# Limits of a live scorer: entities (hosts, pairs, services), and events (conns of the last hour).
 LIVE_ENTITIES, LIVE_EVENTS = 1 << 19, 1 << 20
 
-# conn_state of a connection that got nowhere: no answer, refused, or reset before data.
+# conn_state of failed connections: not answered, refused, or reset before data.
 FAILED_STATES = ["S0", "REJ", "RSTOS0", "RSTRH", "SH", "SHR"]
 
 
-Columns = tuple[np.ndarray, ...]  # five, as `context_columns` gives them
+Columns = tuple[np.ndarray, ...]  # the five arrays that `context_columns` returns
 
 
 class Context:
-    """What each source, destination, pair and service did in the last 5 minutes and the last hour.
+    """Counts per source, destination, pair and service over the last 5 minutes and the last hour.
 
-    The numbers are a function of the rows in their order alone: cut the rows into batches anywhere,
-    or store and restore the state in between, and they do not change.
+    The result depends only on the rows and their order: not on how they are cut into batches, and not on
+    storing and restoring the state in between.
     """
 
     def __init__(self, *, max_entities: int = MAX_ENTITIES, max_events: int = MAX_EVENTS) -> None:
@@ -84,11 +84,14 @@ class Context:
         return k.compiled(function) if self._compiled else function
 
     def update(self, conns: pl.DataFrame) -> np.ndarray:
-        """Take rows in their order; return what `take` does."""
+        """Process rows in their order; return the same as `take`."""
         return self.take(context_columns(conns))
 
     def take(self, columns: Columns) -> np.ndarray:
-        """Take rows in their order, as `context_columns` gives them; return float32[n, len(kernel.OUTPUTS)], columns contiguous, each row seen with its own past only."""
+        """Process rows given as `context_columns` returns them; return float32[n, len(kernel.OUTPUTS)], columns contiguous.
+
+        Each row depends on itself and the rows before it only.
+        """
         keys, began, ended, failed, size = columns
         out = np.empty((len(k.OUTPUTS), len(keys)), np.float32)
         self._seen += len(keys)
@@ -111,7 +114,7 @@ class Context:
         if len(self.keys) < self._max_entities:
             self._entities(min(2 * len(self.keys), self._max_entities))
             return
-        # A flood of spoofed sources fills the table with live entities: let the oldest half hour go.
+        # A flood of spoofed sources fills the table with live entities: expire the older half of the events.
         if np.count_nonzero(self.counts[: int(self.scalars[k.USED]), k.N_L]) > len(self.keys) * 3 // 4:
             self._expire_half()
         else:
@@ -124,11 +127,11 @@ class Context:
             self._expire_half()
 
     def _expire_half(self) -> None:
-        """Let the older half of the events leave both windows: memory before completeness."""
+        """Expire the older half of the events from both windows, to stay within the memory limit."""
         self.scalars[k.FORCED] = (int(self.scalars[k.HEAD]) + int(self.scalars[k.TAIL_L]) + 1) // 2
 
     def _compact(self, keep: int) -> None:
-        """Forget entities with nothing in any window, the longest unseen first."""
+        """Remove entities without an event in any window, the least recently seen first."""
         used = int(self.scalars[k.USED])
         live = self.counts[:used, k.N_L] > 0
         idle = np.flatnonzero(~live)
@@ -147,7 +150,7 @@ class Context:
         self._reindex()
 
     def dump(self, out: BinaryIO) -> None:
-        """Write the state (plain arrays, no pickle); nothing is copied but the events that wrap around."""
+        """Write the state as plain arrays (no pickle); only events that wrap around the ring are copied."""
         used, head, tail = int(self.scalars[k.USED]), int(self.scalars[k.HEAD]), int(self.scalars[k.TAIL_L])
         at = np.arange(tail, head) & (len(self.ring_t) - 1)
         np.savez(
@@ -162,7 +165,7 @@ class Context:
         """Return the state that `dump` wrote. Raises ModelError when it was made by another version."""
         with np.load(data, allow_pickle=False) as stored:
             if int(stored["version"][0]) != _STATE_VERSION or str(stored["hashing"][0]) != _hashing():
-                raise ModelError("the stored context was made by another version; it is rebuilt from the last hour")
+                raise ModelError("the stored context was written by another version; it is rebuilt from the last hour of the log")
             entities, events, max_entities, max_events = (int(n) for n in stored["sizes"])
             self = cls(max_entities=max_entities, max_events=max_events)
             self.scalars[k.USED] = 0
@@ -179,17 +182,17 @@ class Context:
 
 
 def _hashing() -> str:
-    """Name the hash in use: polars may change it between versions, and then stored keys mean nothing."""
+    """Return an identifier of the hash function: polars may change it between versions, which makes stored keys useless."""
     return f"{pl.__version__}:{pl.Series(['mlids']).hash(7)[0]}"
 
 
 def live_context() -> Context:
-    """Return an empty past of the size that live scoring keeps, and late scoring after it: about 170 MB at the most."""
+    """Return an empty context with the limits of live and late scoring: at most about 170 MB."""
     return Context(max_entities=LIVE_ENTITIES, max_events=LIVE_EVENTS)
 
 
 def context_columns(conns: pl.DataFrame) -> Columns:
-    """Return what the kernel needs of each row: its keys, begin, end, whether it failed, and bytes sent. Needs no past."""
+    """Return the kernel's inputs: keys, start and end (seconds since 1970), failed flag and bytes sent. Independent of the context."""
     src, dst, port, proto, micros, lasted, failed, size = (column.to_numpy() for column in conns.select(_columns()))
     service = mix(port, proto)
     keys = np.empty((conns.height, k.ENTITIES), np.uint64)
@@ -206,7 +209,7 @@ def context_columns(conns: pl.DataFrame) -> Columns:
 
 @lru_cache(maxsize=1)
 def _columns() -> list[pl.Expr]:
-    """Return what `context_columns` takes from a frame, in one go. Bytes sent are clipped to 1 TB: counters can be absurd."""
+    """Return the expressions of `context_columns`, for one query. Bytes sent are clipped to 1 TB, as counters can be absurd."""
     return [
         pl.col("id.orig_h").fill_null("").hash(7).alias("src"),
         pl.col("id.resp_h").fill_null("").hash(7).alias("dst"),

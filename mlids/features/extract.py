@@ -1,4 +1,4 @@
-"""The one feature function: conns in their log's own order to a float32 matrix, with the past carried along."""
+"""The feature function: conns in the order of their log to a float32 matrix, with context carried between batches."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mlids.features.flow import PRIVATE_NETWORKS, flow_features
 from mlids.features.spec import BEHAVIOUR_COLUMNS, FEATURES, NAMES, POSITION
 from mlids.zeek.types import conn_columns
 
-# Rows that are prepared at once: asking polars costs the same for few and for many.
+# Rows per polars query: a query has a fixed cost.
 _CHUNK_ROWS = 1 << 17
-# Rows whose past is taken at once: some columns of them stay in the processor's cache.
+# Rows per kernel call: small enough for their columns to stay in the processor's cache.
 _PIECE_ROWS = 1 << 15
 _RAW = {name: i for i, name in enumerate(kernel.OUTPUTS)}
 _LOGS = [f.name for f in FEATURES if f.group == "context" and f.name in _RAW and f.kind == "log"]
@@ -37,22 +37,22 @@ _RATES = {
     "src_out_rate": ("src_out_1h", "src_out_total", "src_age_s", kernel.WINDOW_LONG_S),
     "dst_rate": ("dst_conns_5m", "dst_total", "dst_age_s", kernel.WINDOW_SHORT_S),
 }
-# Younger than this, nothing has a usual rate.
+# An entity needs this age before it has a usual rate.
 _USUAL_FROM_S = 3600.0
-# Steadiness says something from this many values on (RITA asks for as many).
+# Steadiness needs at least this many values (RITA's minimum too).
 _STEADY_FROM = 4
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Some rows, as far as they can be known without a past."""
+    """The parts of some rows' features that do not depend on context."""
 
     flow: pl.DataFrame
     columns: Columns
 
 
 class Extractor:
-    """Features of one sensor's conns; batches must come in the log's order.
+    """Computes features of one sensor's conns; batches must be in the log's order.
 
     `networks` are the site's own (CIDR); by default the private ranges.
     """
@@ -62,13 +62,13 @@ class Extractor:
         self.context = context or Context()
 
     def prepare(self, conns: pl.DataFrame) -> list[Prepared]:
-        """Return what can be computed of conns without their past; another thread may do this ahead."""
+        """Return what does not depend on context; may run in another thread before `features`."""
         conns = conn_columns(conns)
         parts = [conns.slice(start, _CHUNK_ROWS) for start in range(0, conns.height, _CHUNK_ROWS)]
         return [Prepared(flow_features(part, self.networks), context_columns(part)) for part in parts]
 
     def features(self, conns: pl.DataFrame | list[Prepared]) -> np.ndarray:
-        """Return float32[n, len(NAMES)], its columns contiguous; finite everywhere. The rows enter the context as a side effect."""
+        """Return float32[n, len(NAMES)], its columns contiguous; always finite. Side effect: the rows enter the context."""
         parts = self.prepare(conns) if isinstance(conns, pl.DataFrame) else conns
         out = _empty(sum(p.flow.height for p in parts))
         start = 0
@@ -80,7 +80,7 @@ class Extractor:
         return out
 
     def in_pieces(self, parts: list[Prepared]) -> Iterator[np.ndarray]:
-        """Yield what `features` returns, some rows at a time."""
+        """Yield the result of `features` in pieces of rows."""
         for part in parts:
             for piece in _pieces(part):
                 out = _empty(piece.stop - piece.start)
@@ -91,12 +91,12 @@ class Extractor:
         raw = self.context.take(tuple(c[piece] for c in part.columns))
         for name in _FLOW:
             out[:, POSITION[name]] = part.flow[name].to_numpy()[piece]
-        _past(raw, out)
+        _fill_context(raw, out)
         out[:, BEHAVIOUR_COLUMNS] = measure(out)
 
 
 def _empty(rows: int) -> np.ndarray:
-    """Return a matrix of all features, each column contiguous: most work goes by columns."""
+    """Return an empty feature matrix with contiguous columns, as most work is by column."""
     return np.empty((len(NAMES), rows), np.float32).T
 
 
@@ -105,7 +105,7 @@ def _pieces(part: Prepared) -> Iterator[slice]:
     return (slice(start, min(start + _PIECE_ROWS, rows)) for start in range(0, rows, _PIECE_ROWS))
 
 
-def _past(raw: np.ndarray, out: np.ndarray) -> None:
+def _fill_context(raw: np.ndarray, out: np.ndarray) -> None:
     """Fill the context columns from the kernel's outputs."""
     held = {name: raw[:, i] for name, i in _RAW.items()}
     for name in _LOGS:
@@ -123,7 +123,7 @@ def _past(raw: np.ndarray, out: np.ndarray) -> None:
 
 
 def _times_usual(now: np.ndarray, total: np.ndarray, age: np.ndarray, span: float) -> np.ndarray:
-    """Log of what the window holds over what a window of this length held on average since the first row; 0 for the young."""
+    """Return ln(count in the window / average count of a window of this length since the first row); 0 before _USUAL_FROM_S."""
     usual = total * (np.float32(span) / np.maximum(age, np.float32(_USUAL_FROM_S)))
     times = np.log(np.maximum(now, np.float32(1e-3)) / np.maximum(usual, np.float32(1e-3)))
     return np.where((age >= _USUAL_FROM_S) & (total > 0.0), np.clip(times, -8.0, 8.0), 0.0).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Features of one conn by itself: sizes, ratios, state, history, direction. No address, no raw port, no clock time."""
+"""Features of a single conn: sizes, ratios, state, history, direction. No address, raw port or clock time is a feature."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import polars as pl
 
 from mlids.zeek.types import LONGEST_S
 
-# Never from afar: link-local, loopback, and who has no address yet.
+# Always local: link-local, loopback, and the unspecified address of hosts that have none yet.
 ON_LINK_NETWORKS = ("169.254.0.0/16", "fe80::/10", "127.0.0.0/8", "::1/128", "0.0.0.0/32", "::/128")
-# With RFC 1918 and RFC 4193: the default meaning of "inside".
+# With RFC 1918 and RFC 4193: the default networks of a site.
 PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", *ON_LINK_NETWORKS)
 # Remote administration and authentication: ssh, telnet, rpc, netbios, ldap, smb, mssql, mysql, rdp, postgres, vnc, winrm.
 ADMIN_PORTS = [22, 23, 135, 139, 389, 445, 1433, 2323, 3306, 3389, 5432, 5900, 5985, 5986]
 WEB_PORTS = [80, 443, 8000, 8008, 8080, 8443]
 # dns, dhcp, ntp, netbios, snmp, ssdp, mdns, llmnr.
 INFRA_PORTS = [53, 67, 68, 123, 137, 138, 161, 546, 547, 1900, 5353, 5355]
-# What Zeek names on office and server networks every day; anything else it recognised is odd.
+# Services that Zeek reports daily on office and server networks; any other recognised service is odd.
 USUAL_SERVICES = r"^(?:dns|http|ssl|quic|ssh|ntp|dhcp|smb|gssapi|krb|krb_tcp|ntlm|dce_rpc|ldap|ldap_tcp|ldap_udp|smtp|imap|pop3|ftp|ftp-data|snmp|syslog|rdp|mysql|postgresql|sip|radius|websocket|spicy_[a-z_]+|ayiya|teredo|stun)$"
-# Multicast and broadcast addresses, of a /24 at least.
+# Multicast addresses, and broadcast addresses of networks of /24 or shorter prefix.
 TO_MANY = r"^(?:22[4-9]|23\d)\.|^[fF]{2}[0-9a-fA-F]{2}:|\.255$"
-# Counters past this are capture faults (1.96 GB in 2 packets: zeek/zeek#3313).
+# Larger counters are capture faults (1.96 GB in 2 packets: zeek/zeek#3313).
 MAX_BYTES = 1e12
-# A live batch: so few rows that asking for each is faster than gathering what is distinct (measured: they meet at 5,000).
+# Up to this many rows, evaluating each row is faster than finding distinct values (measured break-even: 5,000).
 _FEW = 4096
 _MIDSTREAM = ["OTH"]
 _REJECTED = ["REJ", "RSTRH", "RSTOS0"]
@@ -36,11 +36,11 @@ _SILENT = ["S0", "SH"]
 
 
 class Distinct:
-    """The distinct texts of a column, so that what is asked of a text is asked once and handed to all rows that have it."""
+    """The distinct texts of a column: expressions are evaluated once per text and mapped back to rows."""
 
     def __init__(self, texts: pl.Series) -> None:
         self._codes: np.ndarray | None = None
-        self.texts = texts  # each row its own, or each text once; with or without null
+        self.texts = texts  # one per row for few rows; else each distinct text once, then null
         if len(texts) > _FEW:
             coded = texts.cast(pl.Categorical(pl.Categories.random()))
             once = coded.unique().drop_nulls()
@@ -51,38 +51,38 @@ class Distinct:
             self._codes = at[coded.to_physical().fill_null(len(at) - 1).to_numpy()]
 
     def rows(self, of_texts: pl.Series) -> pl.Series:
-        """Return what belongs to each row, from what belongs to each of `texts`."""
+        """Map values of `texts` to rows."""
         if self._codes is None:
             return of_texts
         return pl.Series(of_texts.name, of_texts.to_numpy()[self._codes])
 
     def inside(self, networks: Sequence[str]) -> pl.Series:
-        """Say of each row whether its address lies in one of `networks`; null or unreadable addresses do not."""
+        """Return for each row whether its address is in one of `networks`; False for null and unreadable addresses."""
         is_inside = _membership(tuple(networks))
         return self.rows(pl.Series([a is not None and is_inside(a) for a in self.texts], dtype=pl.Boolean))
 
 
 def local_ends(conns: pl.DataFrame, networks: Sequence[str], hosts: Mapping[str, Distinct] | None = None) -> tuple[pl.Series, pl.Series]:
-    """Say of both ends of each conn whether they are the site's own.
+    """Return for each conn whether its originator and its responder belong to the site.
 
-    With the default networks, what Zeek itself calls local (`local_orig`, `local_resp`) counts as well: a
-    site may live on public addresses. Networks that were configured decide alone, but for ON_LINK_NETWORKS.
-    `hosts` gives the distinct addresses by column, where they are known.
+    With the default networks, Zeek's own `local_orig` and `local_resp` count as well, as a site may use public
+    addresses. Configured networks replace both, except that ON_LINK_NETWORKS are always local.
+    `hosts` are the distinct addresses by column, if known.
     """
     hosts = hosts or {name: Distinct(conns[name]) for name in ("id.orig_h", "id.resp_h")}
     ends = []
     default = tuple(networks) == PRIVATE_NETWORKS
-    for host, told in (("id.orig_h", "local_orig"), ("id.resp_h", "local_resp")):
+    for host, flag in (("id.orig_h", "local_orig"), ("id.resp_h", "local_resp")):
         inside = hosts[host].inside(networks if default else (*networks, *ON_LINK_NETWORKS))
-        if default and told in conns.columns:
-            inside = inside | conns[told].fill_null(False)
+        if default and flag in conns.columns:
+            inside = inside | conns[flag].fill_null(False)
         ends.append(inside)
     return ends[0], ends[1]
 
 
 @lru_cache(maxsize=16)
 def _membership(networks: tuple[str, ...]) -> Callable[[str], bool]:
-    """Return a test of one address that remembers its answers: the same hosts come again in every block."""
+    """Return a cached membership test of one address, as the same hosts recur in every batch."""
     nets = [ipaddress.ip_network(n) for n in networks]
     v4, v6 = ([(int(n.network_address), int(n.netmask)) for n in nets if n.version == version] for version in (4, 6))
 
@@ -99,7 +99,7 @@ def _membership(networks: tuple[str, ...]) -> Callable[[str], bool]:
 
 
 def _log(expression: pl.Expr, high: float = MAX_BYTES) -> pl.Expr:
-    """log(1 + x), 0 for null: the flag beside it keeps null apart from zero."""
+    """Return ln(1 + x), 0 for null; `no_duration` tells null from zero."""
     return expression.cast(pl.Float64).fill_null(0.0).clip(0.0, high).log1p()
 
 
@@ -109,14 +109,18 @@ def flow_features(conns: pl.DataFrame, networks: Sequence[str] = PRIVATE_NETWORK
     Byte counts are IP bytes where Zeek wrote them, payload otherwise. Null counts give 0 beside
     `no_duration` = 1: Zeek leaves both unset together.
     """
-    alone, of_texts = _expressions(conns["orig_ip_bytes"].null_count() == 0), _of_texts()
+    numeric, of_texts = _expressions(conns["orig_ip_bytes"].null_count() == 0), _of_texts()
     if conns.height <= _FEW:
-        frame = conns.select_seq(*alone, *(e for asked in of_texts.values() for e in asked))
+        frame = conns.select_seq(*numeric, *(e for expressions in of_texts.values() for e in expressions))
         orig_local, resp_local = local_ends(conns, networks)
     else:
         distinct = {name: Distinct(conns[name]) for name in ("history", "service", "id.orig_h", "id.resp_h")}
-        told = [distinct[name].rows(answer) for name, asked in of_texts.items() for answer in distinct[name].texts.to_frame().select(asked)]
-        frame = conns.select(alone).with_columns(*told)
+        from_texts = [
+            distinct[name].rows(values)
+            for name, expressions in of_texts.items()
+            for values in distinct[name].texts.to_frame().select(expressions)
+        ]
+        frame = conns.select(numeric).with_columns(*from_texts)
         orig_local, resp_local = local_ends(conns, networks, distinct)
     return frame.with_columns(
         is_dns=pl.max_horizontal("is_dns", "port_dns"), orig_local=orig_local.cast(pl.Float32), resp_local=resp_local.cast(pl.Float32)
@@ -129,9 +133,9 @@ def _flag(expression: pl.Expr) -> pl.Expr:
 
 @lru_cache(maxsize=1)
 def _of_texts() -> dict[str, list[pl.Expr]]:
-    """Return the features that one text column alone decides."""
+    """Return the features that depend on a single text column, by column."""
     history, service = pl.col("history"), pl.col("service")
-    asked = {
+    expressions = {
         "history": {
             "orig_data": _flag(history.str.contains("D", literal=True)),
             "resp_data": _flag(history.str.contains("d", literal=True)),
@@ -146,12 +150,12 @@ def _of_texts() -> dict[str, list[pl.Expr]]:
         },
         "id.resp_h": {"resp_multicast": _flag(pl.col("id.resp_h").str.contains(TO_MANY))},
     }
-    return {column: [e.alias(n) for n, e in features.items()] for column, features in asked.items()}
+    return {column: [e.alias(n) for n, e in features.items()] for column, features in expressions.items()}
 
 
 @lru_cache(maxsize=2)
 def _expressions(ip_bytes: bool) -> list[pl.Expr]:
-    """Return the features that numbers and short names decide; building them costs as much as a small batch."""
+    """Return the features that depend on numbers and short names; cached, as building them costs as much as a small batch."""
     if ip_bytes:
         orig, resp = pl.col("orig_ip_bytes").cast(pl.Float64), pl.col("resp_ip_bytes").cast(pl.Float64)
     else:

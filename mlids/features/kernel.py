@@ -1,13 +1,13 @@
-"""The recent past of every source, destination and pair: exact sliding windows, one row at a time.
+"""Exact sliding windows over the conns of every source, destination, pair and service, one row at a time.
 
-Rows are taken in the order Zeek wrote them. A row's event time is the clock: the largest end of a
-connection so far, which never goes back. Each row enters a ring of events; as the clock moves, events
-leave the 5-minute and the 1-hour window and take their counts with them. A distinct count is exact: an
-entity counts as a child of another while its own count in the window is above zero. Cost per row is
-constant: six look-ups and at most twelve updates for what expires.
+Rows are processed in the order Zeek wrote them. The clock is the latest end of a connection so far; it
+never goes back. Each row enters a ring of events; as the clock advances, events leave the 5-minute and the
+1-hour window and their counts are subtracted. Distinct counts are exact: an entity counts as a child of another
+while its own count in the window is above zero. The amortized cost per row is constant: six look-ups and at
+most twelve updates for expired events.
 
-`advance` is plain Python over numpy arrays. Small inputs run it as it stands; `compiled()` is the very
-same function through numba. No transcendental function is used, so that both give equal numbers.
+`advance` is plain Python over numpy arrays. Small inputs run it as it is; `compiled()` is the same function
+compiled by numba. It uses no transcendental function, so that both return equal numbers.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import numpy as np
 
 WINDOW_SHORT_S = 300.0
 WINDOW_LONG_S = 3600.0
-# A time further ahead than this is believed only after AHEAD_ROWS rows in a row agree: one absurd stamp
-# must not push every window into the future.
+# A time further ahead than this moves the clock only after AHEAD_ROWS consecutive rows: a single absurd
+# timestamp must not expire every window.
 AHEAD_S = 3600.0
 AHEAD_ROWS = 3
-# Weight of the newest value in a running mean once there are twenty.
+# Least weight of the newest value in a running mean (reached at twenty values).
 SHARE_LEAST = 0.05
 
 # Entities of a row, in the order of its keys. A triple is source, destination and service (port and protocol).
@@ -49,7 +49,7 @@ VALUES = 9
 CLOCK, HEAD, TAIL_S, TAIL_L, USED, AHEAD, ROWS, FORCED = 0, 1, 2, 3, 4, 5, 6, 7
 SCALARS = 8
 
-# What the ring remembers of an event besides its entities.
+# Flags of an event in the ring.
 EVENT_FAILED, EVENT_FRESH = 1, 2
 
 
@@ -104,7 +104,7 @@ DONE, GROW_ENTITIES, GROW_RING = 0, 1, 2
 
 
 def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, counts, values, ring_t, ring_e, ring_f, ring_b, scalars, out):  # type: ignore[no-untyped-def]
-    """Take rows from `start` on; return (rows taken so far, DONE or what must grow before the next row).
+    """Process rows from `start` on; return (rows processed, DONE or which array must grow before the next row).
 
     keys: uint64[n, 6]; start_ts, end_ts: float64[n] seconds (nan: unknown); failed: uint8[n];
     size: float64[n] bytes sent by the originator; out: float32[len(OUTPUTS), n].
@@ -137,7 +137,7 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
                     ahead = 0.0
         elif end == end:
             ahead = 0.0
-        # What has left the windows, the long one after the short one.
+        # Expire events, from the short window, then from the long one.
         for w in range(2):
             position = tails[w]
             horizon = clock - spans[w]
@@ -165,7 +165,7 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
             tails[w] = position
         if used > limit or head - tails[1] >= ring_t.shape[0]:
             status = GROW_ENTITIES if used > limit else GROW_RING
-            clock = clock_before  # this row will be begun again
+            clock = clock_before  # this row is processed again after growing
             ahead = ahead_before
             break
         bad = failed[row]
@@ -226,8 +226,8 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
         ring_f[at] = event
         ring_b[at] = sent
         head += 1
-        # Steadiness of this source towards this service: how near each interval between starts, and each size,
-        # comes to the running mean (the smaller over the larger): 1 is a clock, independent of scale.
+        # Steadiness of a triple: mean ratio (smaller over larger) of each interval between starts, and of each size,
+        # to its running mean. 1 is perfectly regular, whatever the scale.
         began = start_ts[row]
         total = values[triple, TOTAL]
         share = 1.0 / total
@@ -322,7 +322,7 @@ def build_index(index, entity_keys, used):  # type: ignore[no-untyped-def]
 
 @cache
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `function` through numba; compiled once and kept on disk."""
+    """Return `function` compiled by numba; cached on disk."""
     import numba
 
     return numba.njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]

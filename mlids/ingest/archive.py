@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 
 from mlids.errors import UnsafeNameError
 from mlids.window import zone
-from mlids.zeek.types import NOT_LOGS
+from mlids.zeek.log_types import NOT_LOGS
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+\-]{0,200}\Z")
 _TIME = re.compile(r"\.(\d{2}):\d{2}:\d{2}-")

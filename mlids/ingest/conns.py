@@ -11,9 +11,10 @@ import polars as pl
 
 from mlids.errors import InputError, MlidsError
 from mlids.zeek.bytestream import Problem
-from mlids.zeek.reader import LogReader, find_logs, is_conn
+from mlids.zeek.log_types import is_log_type, log_type_of
+from mlids.zeek.reader import LogReader, find_logs
 from mlids.zeek.tsv import Reject
-from mlids.zeek.types import CONN_LIKE, conn_columns, log_type_of
+from mlids.zeek.types import conn_columns
 
 
 @dataclass
@@ -53,7 +54,7 @@ def read_conns(
         reader = LogReader(source, "standard input" if not isinstance(source, Path) else None, log="conn")
         try:
             for batch in reader:
-                if is_conn(batch) and {"id.orig_h", "id.resp_h"} & set(batch.frame.columns):
+                if batch.is_type("conn") and {"id.orig_h", "id.resp_h"} & set(batch.frame.columns):
                     yield _with_sensor(conn_columns(batch.frame), sensor)
                 else:
                     reader.report.rows -= batch.frame.height
@@ -71,8 +72,8 @@ def read_conns(
 
 def _other_log(path: Path, reading: Reading) -> bool:
     log = log_type_of(path.name)
-    if log is None or log in CONN_LIKE:
-        return log in CONN_LIKE and log != "conn"
+    if log is None or is_log_type(log, "conn"):
+        return log is not None and log != "conn"
     if log not in reading.skipped:
         reading.skipped.append(log)
     return True

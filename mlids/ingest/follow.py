@@ -167,7 +167,7 @@ class Follower:
         path = path or self._path
         self._reader = LogReader(Path(path), f"{self._sensor.name}:{path}", log=self._log)
         if form:
-            self._reader.take_form(form)
+            self._reader.restore_form(form)
 
     def _warm(self, handle: IO[bytes], identity: str, offset: int) -> Iterator[Batch]:
         """Give the rows up to `offset` once more."""

@@ -18,10 +18,11 @@ import polars as pl
 
 from mlids.errors import InputError, MlidsError, StoreError
 from mlids.window import parse_day
-from mlids.zeek.ahead import in_order
+from mlids.zeek.log_types import log_type_of
+from mlids.zeek.prefetch import prefetch_chain
 from mlids.zeek.reader import Batch, LogReader, ReadReport
 from mlids.zeek.tsv import Reject
-from mlids.zeek.types import CONN, ended, log_type_of
+from mlids.zeek.types import CONN, ended
 
 MANIFEST = "_manifest.json"
 QUARANTINE = "_quarantine.jsonl"
@@ -150,7 +151,7 @@ class Lake:
             writer = _DayWriter(self, log, sensor, day)
             try:
                 # Two files are read at once, and written in their order.
-                for piece in in_order([partial(_pieces, path, log) for path in paths]):
+                for piece in prefetch_chain([partial(_pieces, path, log) for path in paths]):
                     writer.add(piece, digests or {})
                 manifest = writer.finish()
             except OSError as error:

@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 
 from mlids.errors import MlidsError, SourceError
-from mlids.files import write_aside
+from mlids.files import write_atomic
 from mlids.ingest.archive import Archive, RemoteFile, is_wanted, safe_name
-from mlids.zeek.ahead import ahead
 from mlids.zeek.bytestream import ByteStream
+from mlids.zeek.prefetch import prefetch
 
 _PIECE = 1 << 18
 
@@ -109,7 +109,7 @@ def _is_whole(target: Path, held: Landed) -> bool:
 
 def _save(folder: Path, sensor: str, day: date, manifest: dict[str, Landed]) -> None:
     held = {"sensor": sensor, "day": day.isoformat(), "files": {n: asdict(e) for n, e in sorted(manifest.items())}}
-    write_aside(folder / "manifest.json", json.dumps(held, indent=1))
+    write_atomic(folder / "manifest.json", json.dumps(held, indent=1))
 
 
 def _pull(archive: Archive, day: date, remote: RemoteFile, target: Path) -> Landed:
@@ -128,7 +128,7 @@ def _pull(archive: Archive, day: date, remote: RemoteFile, target: Path) -> Land
                 digest.update(piece)
         source = archive.open(day, remote.name, offset)
         try:
-            for piece in ahead(iter(partial(source.read, _PIECE), b""), 4):  # hashed and written while the next ones come
+            for piece in prefetch(iter(partial(source.read, _PIECE), b""), 4):  # hashed and written while the next ones come
                 digest.update(piece)
                 out.write(piece)
         except (EOFError, TimeoutError) as error:

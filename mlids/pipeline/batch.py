@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mlids.errors import InputError
-from mlids.files import write_aside
+from mlids.files import write_atomic
 from mlids.pipeline.stores import check_networks, open_model
 from mlids.window import parse_day
 
@@ -60,7 +60,7 @@ def evaluate(
     options = EvaluateOptions(leave_one_out, range(seeds), budget)
     metrics = run(load(train), load(calibrate), load(test), options, progress)
     if out is not None:
-        write_aside(out, json.dumps(metrics, indent=1) + "\n")
+        write_atomic(out, json.dumps(metrics, indent=1) + "\n")
     return metrics
 
 

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mlids.errors import MlidsError
-from mlids.files import write_aside
+from mlids.files import write_atomic
 from mlids.scoring.live_model import ALIAS, ModelPointer, keep
 from mlids.training.registry import Registry
 
@@ -44,7 +44,7 @@ def watch(uri: str, name: str, folder: Path, seconds: float) -> None:
             answer = ModelPointer(error=f"MLflow at {uri}: {type(error).__name__}: {str(error)[:200]}")
         if answer != told:
             try:
-                write_aside(folder / "production.json", json.dumps(asdict(answer)))
+                write_atomic(folder / "production.json", json.dumps(asdict(answer)))
                 told = answer
             except OSError:
                 pass  # a full disk: the next look tries again

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlids.errors import MlidsError
-from mlids.files import write_aside
+from mlids.files import write_atomic
 from mlids.pipeline.days import warm_up
 from mlids.pipeline.models import evaluation, production_facts
 from mlids.pipeline.stores import open_database, open_lake, open_registry
@@ -35,7 +35,7 @@ def drift(start: str, end: str, days: int | None = None) -> dict[str, Any]:
     found = compare(lake, lake.sensors(), reference, current, settings.reports / f"{name}.html")
     facts = found.as_dict()
     path = settings.reports / f"{name}.json"
-    write_aside(path, json.dumps(facts, indent=1))
+    write_atomic(path, json.dumps(facts, indent=1))
     metrics = {f"drift_{k}": v for k, v in found.effects.items()} | {"drift_share": found.share}
     facts["run_id"] = registry.log_report(name, metrics, {"drift": Path(found.html)})
     return facts

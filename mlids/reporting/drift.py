@@ -14,6 +14,7 @@ import polars as pl
 
 from mlids.errors import NoRowsError
 from mlids.features.context import FAILED_STATES
+from mlids.files import replacing
 from mlids.ingest.lake import Lake
 from mlids.zeek.types import lasted
 
@@ -109,9 +110,8 @@ def _evidently(before: pl.DataFrame, after: pl.DataFrame, html: Path) -> dict[st
     with np.errstate(all="ignore"):
         snapshot = report.run(pd.DataFrame(after.to_dict(as_series=False)), pd.DataFrame(before.to_dict(as_series=False)))
     html.parent.mkdir(parents=True, exist_ok=True)
-    aside = html.with_name(f".{html.name}.part")
-    snapshot.save_html(str(aside))
-    aside.replace(html)
+    with replacing(html) as partial:
+        snapshot.save_html(str(partial))
     effects: dict[str, float] = {}
     for metric in snapshot.dict()["metrics"]:
         column = metric.get("config", {}).get("column")

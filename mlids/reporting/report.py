@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mlids.errors import StackError
-from mlids.files import write_aside
+from mlids.files import write_atomic
 from mlids.window import Window
 
 
@@ -65,14 +65,14 @@ def write_report(folder: Path, templates: Path, content: Mapping[str, Any], name
     environment.filters["thousands"] = lambda n: f"{n:,}"
     environment.filters["printable"] = printable
     html = environment.get_template("weekly.html.j2").render(**content, css=(templates / "weekly.css").read_text(encoding="utf-8"))
-    page = write_aside(folder / f"{name}.html", html.encode())
+    page = write_atomic(folder / f"{name}.html", html.encode())
     try:
         from weasyprint import HTML
     except (ImportError, OSError) as error:
         return ReportFiles(page, None, f"no PDF: {error}; install mlids[report] and libpango-1.0-0 libpangoft2-1.0-0")
     # Nothing is fetched: the page carries its style, and a log must not make us open an address.
     data = HTML(string=html, url_fetcher=_no_fetch).write_pdf()
-    return ReportFiles(page, write_aside(folder / f"{name}.pdf", data))
+    return ReportFiles(page, write_atomic(folder / f"{name}.pdf", data))
 
 
 def _no_fetch(url: str, *_: object, **__: object) -> dict[str, Any]:

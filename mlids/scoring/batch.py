@@ -20,13 +20,14 @@ from mlids.evidence.base import Evidence, LogEvidence
 from mlids.evidence.registry import evidence_types
 from mlids.features.extract import Extractor, Prepared
 from mlids.features.spec import BEHAVIOUR_NAMES
+from mlids.files import replacing
 from mlids.ingest.conns import Reading, read_conns
 from mlids.scoring.batch_store import RowStore, Sample
 from mlids.scoring.ranking import IDENTITY, EvidenceByUid, Finding, JudgedRows, class_names, rank, reasons
-from mlids.zeek.ahead import ahead, in_order
 from mlids.zeek.bytestream import Problem
+from mlids.zeek.log_types import log_type_of
+from mlids.zeek.prefetch import prefetch, prefetch_chain
 from mlids.zeek.reader import LogReader, find_logs
-from mlids.zeek.types import log_type_of
 
 # Explaining a row costs a hundred scorings, so only the rows with the highest risk are explained.
 EXPLAINED_ROWS = 2_000
@@ -104,7 +105,7 @@ def score_logs(
     with tempfile.TemporaryDirectory(prefix="mlids-score-") as folder:
         row_store = RowStore(Path(folder))
         read = ((conns, extractor.prepare(conns)) for conns in read_conns(paths, reading, sensor=options.sensor))
-        for identity, x in ahead(_featured(extractor, ahead(read))):  # reading, features and storing run in a thread each
+        for identity, x in prefetch(_featured(extractor, prefetch(read))):  # reading, features and storing run in a thread each
             if model is None:
                 sample.add(x)
             row_store.add(identity, x)
@@ -145,7 +146,7 @@ def _nothing(reading: Reading) -> str:
 
 def _judge_all(row_store: RowStore, model: Model, threshold: float | None, progress: Callable[[str], None]) -> JudgedRows:
     judged = JudgedRows(row_store.rows)
-    for verdicts in in_order(partial(_judged, model, x, threshold) for x in row_store.features()):
+    for verdicts in prefetch_chain(partial(_judged, model, x, threshold) for x in row_store.features()):
         judged.add(verdicts)
         progress(f"{judged.rows:,} conns scored")
     return judged
@@ -224,11 +225,8 @@ def _write(row_store: RowStore, out: Path, model: Model, judged: JudgedRows, thr
         target = path.with_suffix(".scored.arrow")
         frame.write_ipc(target)
         scored.append(target)
-    aside = out.with_name(f".{out.name}.part")
     try:
-        _FORMATS[out.suffix](pl.scan_ipc(scored), aside)
-        aside.replace(out)
+        with replacing(out, sync=False) as partial:
+            _FORMATS[out.suffix](pl.scan_ipc(scored), partial)
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
-    finally:
-        aside.unlink(missing_ok=True)

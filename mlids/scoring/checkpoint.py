@@ -24,7 +24,7 @@ from mlids.alerts.document import Alert
 from mlids.alerts.grouping import GroupKey
 from mlids.errors import ModelError, StoreError
 from mlids.features.context import Context
-from mlids.files import write_aside
+from mlids.files import write_atomic
 from mlids.ingest.follow import Position
 from mlids.scoring.late import ScoredRecord
 
@@ -130,6 +130,6 @@ def _alerts(held: list[dict[str, Any]]) -> dict[str, Alert]:
 
 def _write(path: Path, data: bytes | Callable[[BinaryIO], None]) -> None:
     try:
-        write_aside(path, data)
+        write_atomic(path, data)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror or error}") from error

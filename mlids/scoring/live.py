@@ -29,13 +29,12 @@ from mlids.detectors.verdict import judge
 from mlids.errors import HostKeyError, MlidsError, ModelError, SourceError, StoreError
 from mlids.features.context import live_context
 from mlids.features.extract import Extractor
-from mlids.files import write_aside
+from mlids.files import write_atomic
 from mlids.ingest.follow import Follower, Position
 from mlids.ingest.place import Place
 from mlids.scoring.checkpoint import Checkpoint
 from mlids.scoring.live_model import NONE_YET
 from mlids.settings import Sensor
-from mlids.zeek.reader import is_conn
 from mlids.zeek.types import conn_columns, ended
 
 log = logging.getLogger(__name__)
@@ -186,7 +185,7 @@ class Scorer:
         follower = self._follower
         took = 0
         for batch in follower.poll():
-            if is_conn(batch):
+            if batch.is_type("conn"):
                 conns = conn_columns(batch.frame).with_columns(sensor=pl.lit(self._sensor.name))
                 for start in range(0, conns.height, BATCH_ROWS):
                     self._score(conns.slice(start, BATCH_ROWS), follower.warming)
@@ -319,6 +318,6 @@ class Scorer:
         self.status.model_error = self._models.error
         self.status.updated_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         try:
-            write_aside(self._checkpoint.folder / "status.json", json.dumps(asdict(self.status)).encode(), sync=False)
+            write_atomic(self._checkpoint.folder / "status.json", json.dumps(asdict(self.status)).encode(), sync=False)
         except OSError as error:  # a full disk must not end the scoring
             log.warning("the status file could not be written: %s", error, extra={"sensor": self._sensor.name})

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from mlids.detectors.bundle import Bundle
 from mlids.errors import MlidsError, ModelError, StoreError
-from mlids.files import write_aside
+from mlids.files import write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ class ProductionModel:
         try:
             self._model = self._open(kept)
             self.error = None
-            write_aside(self._folder / "last-good.json", json.dumps(asdict(kept)))
+            write_atomic(self._folder / "last-good.json", json.dumps(asdict(kept)))
             log.info("model version %s scores from now on; before: %s", kept.version, before)
         except MlidsError as error:
             self.error = f"version {kept.version} is refused: {error}" + (f"; version {before} goes on" if before else "")
@@ -169,7 +169,7 @@ def keep(folder: Path, version: str, graph: bytes) -> ModelPointer:
     digest = hashlib.sha256(graph).hexdigest()
     kept = ModelPointer(version, f"model-{digest[:16]}.onnx", digest)
     try:
-        write_aside(folder / kept.file, graph)
+        write_atomic(folder / kept.file, graph)
         named = {kept.file, _read(folder / "last-good.json").file}
         yesterday = datetime.now(UTC).timestamp() - 86_400
         for old in folder.glob("model-*.onnx"):

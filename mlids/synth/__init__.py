@@ -1,1 +1,1 @@
-"""Synthetic traffic and attacks, written as Zeek logs. Nothing that reads or scores logs enters."""
+"""Synthetic traffic and attacks, written as Zeek logs. Code that reads or scores logs does not belong here."""

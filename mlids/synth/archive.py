@@ -1,4 +1,4 @@
-"""Writes a made site as a sensor's log folder in zeekctl's layout, with the planted attacks' labels kept aside."""
+"""Writes a synthetic site as a sensor's log folder in zeekctl's layout, with the labels of implanted attacks in a file of their own."""
 
 from __future__ import annotations
 
@@ -12,61 +12,41 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from mlids.synth.attacks import SCENARIOS, Cast
+from mlids.synth.attacks import SCENARIOS, AttackHosts
 from mlids.synth.draft import CONN_NAMES, written_order
 from mlids.synth.site import Site
 from mlids.window import Window, day_window
-from mlids.zeek.types import Column, ended
+from mlids.window import zone as zone_named
+from mlids.zeek.types import ended
 from mlids.zeek.writer import write_log
-
-DNS: tuple[Column, ...] = (
-    Column("ts", "time"),
-    Column("uid", "string"),
-    Column("id.orig_h", "addr"),
-    Column("id.orig_p", "port"),
-    Column("id.resp_h", "addr"),
-    Column("id.resp_p", "port"),
-    Column("proto", "enum"),
-    Column("trans_id", "count"),
-    Column("rtt", "interval"),
-    Column("query", "string"),
-    Column("qclass", "count"),
-    Column("qtype", "count"),
-    Column("qtype_name", "string"),
-    Column("rcode", "count"),
-    Column("rcode_name", "string"),
-    Column("AA", "bool"),
-    Column("rejected", "bool"),
-    Column("answers", "vector[string]"),
-)
 
 
 @dataclass(frozen=True)
 class ImplantedAttack:
-    """One attack that was planted: what it is, who did it, when, and the uids of its rows."""
+    """One implanted attack: its scenario, its start, its source addresses and the uids of its conns."""
 
     attack: str
     start: str  # ISO 8601, UTC
-    sources: list[str]
+    sources: list[str]  # at most 20
     uids: list[str]
 
 
-def cast_of(site: Site) -> Cast:
-    """Return who can play in attacks at a made site."""
+def attack_hosts(site: Site) -> AttackHosts:
+    """Return the hosts that attacks at a synthetic site may use."""
     rng = np.random.default_rng([site.seed, 9])
     outside = [f"203.0.113.{n}" for n in rng.permutation(np.arange(2, 250))[:60]]
-    return Cast(site.office, site.servers, site.public, outside)
+    return AttackHosts(site.office, site.servers, site.public, outside)
 
 
 def attack_rows(
     site: Site, names: Sequence[str], window: Window, rng: np.random.Generator
 ) -> Iterator[tuple[pl.DataFrame, ImplantedAttack]]:
-    """Yield the rows of each named attack, begun at a random moment of the window and cut at its end."""
-    cast = cast_of(site)
+    """Yield the conns of each named attack. It starts at a random time of the window; conns past the window's end are dropped."""
+    hosts = attack_hosts(site)
     span = (window.end - window.start).total_seconds()
     for name in names:
         start = window.start.timestamp() + rng.uniform(0.02, 0.75) * span
-        frame = SCENARIOS[name](start, cast, rng).frame(rng)
+        frame = SCENARIOS[name](start, hosts, rng).frame(rng)
         frame = frame.filter(pl.col("ts") < window.end)
         began = datetime.fromtimestamp(start, UTC).isoformat(timespec="seconds")
         sources = frame["id.orig_h"].unique().sort().to_list()[:20]
@@ -76,60 +56,57 @@ def attack_rows(
 def day_with_attacks(
     site: Site, day: date, flows: int, attacks: Sequence[str], zone: str = "UTC"
 ) -> tuple[pl.DataFrame, list[ImplantedAttack]]:
-    """Return one day's conns in written order (with a `label` column) and what was planted."""
+    """Return one day's conns in the order Zeek writes them, with a `label` column (null: benign), and the implanted attacks."""
     window = day_window(day, zone)
     rng = np.random.default_rng([site.seed, 2, day.toordinal()])
     parts = [site.day(day, flows)]
-    planted = []
-    for frame, what in attack_rows(site, attacks, window, rng):
+    implanted = []
+    for frame, attack in attack_rows(site, attacks, window, rng):
         parts.append(frame)
-        planted.append(what)
+        implanted.append(attack)
     rows = pl.concat(parts)
-    # A day's archive holds what ended in that day.
+    # An archived day holds the conns that ended in it.
     left = (pl.lit(window.end) - pl.col("ts")).dt.total_microseconds() / 1e6 - 0.001
     within = pl.min_horizontal("duration", left).clip(0.0).round(6)
     rows = rows.with_columns(duration=pl.when(pl.col("duration").is_not_null()).then(within))
-    return written_order(rows), planted
+    return written_order(rows), implanted
 
 
 def write_days(
     out: Path, site: Site, days: Sequence[date], *, flows: int, attacks_per_day: float = 1.0,
     form: str = "tsv", zone: str = "UTC", suffix: str = ".log.gz", dns: bool = True,
 ) -> Iterator[tuple[date, int, list[ImplantedAttack]]]:  # fmt: skip
-    """Write whole days under `out/YYYY-MM-DD/`; yield each day, its rows and the attacks planted in it.
+    """Write whole days below `out/YYYY-MM-DD/`; yield each day, its number of conns and its implanted attacks.
 
-    The attacks are dealt out in turn, so that two weeks hold every kind at least once.
+    Scenarios are used in turn, so that two weeks hold every one of them at least once.
     """
-    names = [name for name in SCENARIOS if name != "inbound_probes"]  # every site's noise is full of these
-    dealt = 0.0
+    names = [name for name in SCENARIOS if name != "inbound_probes"]  # a site's background noise has many of these
+    assigned = 0.0
     for number, day in enumerate(days):
-        take = int(dealt + attacks_per_day) - int(dealt)
-        today = [names[(int(dealt) + i) % len(names)] for i in range(take)]
-        dealt += attacks_per_day
-        rows, planted = day_with_attacks(site, day, flows, today, zone)
-        window = day_window(day, zone)
+        count = int(assigned + attacks_per_day) - int(assigned)
+        today = [names[(int(assigned) + i) % len(names)] for i in range(count)]
+        assigned += attacks_per_day
+        rows, implanted = day_with_attacks(site, day, flows, today, zone)
         folder = out / day.isoformat()
 
         def write_hour(hour: tuple[datetime, datetime, pl.DataFrame], folder: Path = folder, number: int = number) -> None:
             start, end, part = hour
-            name = f"{_local(start, zone)}-{_local(end, zone)}"
-            write_log(folder / f"conn.{name}{suffix}", part.select(CONN_NAMES), form=form, opened=start, closed=end)
-            if dns:
-                queries = _dns(part, site.seed + number)
-                write_log(folder / f"dns.{name}{suffix}", queries, log="dns", columns=DNS, form=form, opened=start, closed=end)
+            span = f"{_local(start, zone)}-{_local(end, zone)}"
+            logs = {"conn": part.select(CONN_NAMES)} | ({"dns": _dns(part, site.seed + number)} if dns else {})
+            for log, frame in logs.items():
+                write_log(folder / f"{log}.{span}{suffix}", frame, log=log, form=form, opened=start, closed=end)
 
-        with ThreadPoolExecutor(2) as pool:  # one hour is compressed while the next is written out
-            list(pool.map(write_hour, _hours(rows, window)))
-        yield day, rows.height, planted
+        with ThreadPoolExecutor(2) as pool:  # one hour is compressed while the next is written
+            list(pool.map(write_hour, _hours(rows, day_window(day, zone))))
+        yield day, rows.height, implanted
 
 
 def _local(when: datetime, zone: str) -> str:
-    from mlids.window import zone as named
-
-    return when.astimezone(named(zone)).strftime("%H:00:00")
+    return when.astimezone(zone_named(zone)).strftime("%H:00:00")
 
 
 def _hours(rows: pl.DataFrame, window: Window) -> Iterator[tuple[datetime, datetime, pl.DataFrame]]:
+    """Yield start, end and rows of each hour of the window; the last hour has the rest of the rows."""
     ends = rows.select(ended()).to_series()
     start, at = window.start, 0
     while start < window.end:
@@ -140,21 +117,21 @@ def _hours(rows: pl.DataFrame, window: Window) -> Iterator[tuple[datetime, datet
 
 
 def _dns(conns: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """Return the DNS log rows of a frame's DNS conns: one query each, long random names for tunnels."""
+    """Return the dns.log rows of a frame's DNS conns: one query each, long random names for `dns_tunnel` attacks."""
     rows = conns.filter(pl.col("service") == "dns", pl.col("id.resp_p") == 53)
     rng = np.random.default_rng([seed, 3])
     n = rows.height
     words = pl.Series(["www", "mail", "cdn", "api", "img", "login", "static", "update", "news", "files"])
     zones = pl.Series([f"example-{i}.com" for i in range(300)])
-    usual = words.gather(rng.integers(0, len(words), n)) + "." + zones.gather(rng.integers(0, len(zones), n))
-    odd = rows["uid"].str.slice(1).str.to_lowercase() + rows["uid"].reverse().str.slice(1).str.to_lowercase() + ".t.example.net"
+    ordinary = words.gather(rng.integers(0, len(words), n)) + "." + zones.gather(rng.integers(0, len(zones), n))
+    encoded = rows["uid"].str.slice(1).str.to_lowercase() + rows["uid"].reverse().str.slice(1).str.to_lowercase() + ".t.example.net"
     tunnel = (rows["label"] == "dns_tunnel").fill_null(False)
     failed = pl.Series(rng.random(n) < 0.04)
     return rows.select(
         "ts", "uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto",
         trans_id=pl.Series(rng.integers(0, 65536, n), dtype=pl.UInt64),
         rtt=pl.col("duration"),
-        query=pl.when(tunnel).then(odd).otherwise(usual),
+        query=pl.when(tunnel).then(encoded).otherwise(ordinary),
         qclass=pl.lit(1, pl.UInt64), qtype=pl.lit(1, pl.UInt64), qtype_name=pl.lit("A"),
         rcode=pl.when(failed).then(3).otherwise(0).cast(pl.UInt64),
         rcode_name=pl.when(failed).then(pl.lit("NXDOMAIN")).otherwise(pl.lit("NOERROR")),
@@ -163,14 +140,14 @@ def _dns(conns: pl.DataFrame, seed: int) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def save_labels(path: Path, planted: Sequence[ImplantedAttack]) -> None:
-    """Append the planted attacks to a JSON lines file."""
+def save_labels(path: Path, implanted: Sequence[ImplantedAttack]) -> None:
+    """Append the implanted attacks to a JSON lines file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as out:
-        for one in planted:
-            out.write(json.dumps(asdict(one)) + "\n")
+        for attack in implanted:
+            out.write(json.dumps(asdict(attack)) + "\n")
 
 
 def load_labels(path: Path) -> list[ImplantedAttack]:
-    """Return the planted attacks that `save_labels` wrote."""
+    """Return the implanted attacks that `save_labels` wrote."""
     return [ImplantedAttack(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines() if line]

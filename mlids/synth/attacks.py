@@ -1,7 +1,8 @@
-"""Attacks as conn rows: what a scan, a brute force or a beacon leaves in Zeek's conn.log.
+"""Attack scenarios as conns: the rows that a scan, a brute force or a beacon leaves in Zeek's conn.log.
 
-Each scenario takes the hosts it may use, so that it can be planted into a made site or implanted into a
-real site's own traffic. Parameters are drawn anew each time: rates, sizes, jitter and answers vary.
+Each scenario takes a start time (epoch seconds), the hosts it may use and a random generator, so that it can
+be implanted into a synthetic site and into a real site's own traffic. Rates, sizes, jitter and answers are
+drawn for each attack.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ COMMON_PORTS = np.array([21, 22, 23, 25, 53, 80, 110, 111, 135, 139, 143, 443, 4
 
 
 @dataclass(frozen=True)
-class Cast:
-    """Who can appear: inside hosts, inside servers, public addresses of the site, and addresses outside."""
+class AttackHosts:
+    """Addresses that a scenario may use: inside hosts, inside servers, the site's public addresses (may be empty), outside hosts."""
 
     inside: list[str]
     servers: list[str]
@@ -28,19 +29,19 @@ class Cast:
     outside: list[str]
 
 
-def _one(values: list[str], rng: np.random.Generator) -> str:
+def _pick(values: list[str], rng: np.random.Generator) -> str:
     return values[int(rng.integers(0, len(values)))]
 
 
-def _neighbours(host: str) -> list[str]:
-    """Return the addresses of a host's own /24, or the like for IPv6."""
+def _subnet_of(host: str) -> list[str]:
+    """Return the 254 addresses of a host's /24, or as many with the same IPv6 prefix."""
     if ":" in host:
         return [f"{host.rsplit(':', 1)[0]}:{i:x}" for i in range(1, 255)]
     return [f"{host.rsplit('.', 1)[0]}.{i}" for i in range(1, 255)]
 
 
-def _anywhere(n: int, rng: np.random.Generator) -> pl.Series:
-    """Return n addresses of the Internet at random."""
+def _internet_hosts(n: int, rng: np.random.Generator) -> pl.Series:
+    """Return n random Internet addresses, none in a private range."""
     parts = rng.integers(1, 255, (n, 4))
     first = np.where(np.isin(parts[:, 0] % 223 + 1, [10, 127, 169, 172, 192]), 45, parts[:, 0] % 223 + 1)
     return pl.Series([f"{a}.{b}.{c}.{d}" for a, (_, b, c, d) in zip(first, parts, strict=True)])
@@ -49,7 +50,7 @@ def _anywhere(n: int, rng: np.random.Generator) -> pl.Series:
 def _probes(
     label: str, ts: np.ndarray, orig: str, resp_h: pl.Series, resp_p: np.ndarray, open_share: float, rng: np.random.Generator
 ) -> Draft:
-    """Return TCP probes: most unanswered or refused, a few answered and dropped."""
+    """Return TCP probes: most unanswered or refused, `open_share` of them answered and then closed."""
     n = len(ts)
     kind = rng.random(n)
     refuse = open_share + (1 - open_share) * rng.uniform(0.1, 0.9)
@@ -76,46 +77,50 @@ def _probes(
     )
 
 
-def _pace(n: int, start: float, per_s: float, rng: np.random.Generator) -> np.ndarray:
+def _arrival_times(n: int, start: float, per_s: float, rng: np.random.Generator) -> np.ndarray:
     return start + np.cumsum(rng.exponential(1.0 / per_s, n))
 
 
 def _log_uniform(low: float, high: float, rng: np.random.Generator) -> float:
-    """Draw a size: how large an attacker's tool makes it is anybody's guess, so no model shall lean on it."""
+    """Return a draw from a wide range: sizes depend on the attacker's tool, and no model should learn a typical one."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def _targets(cast: Cast, rng: np.random.Generator) -> tuple[str, list[str]]:
-    """Return a scanner and the hosts it may scan: from inside to inside, or from outside to the public side."""
-    if rng.random() < 0.7 or not cast.public:
-        orig = _one(cast.inside, rng)
-        return orig, _neighbours(_one(cast.inside, rng))
-    return _one(cast.outside, rng), cast.public
+def _scanner_and_targets(hosts: AttackHosts, rng: np.random.Generator) -> tuple[str, list[str]]:
+    """Return a scanner and the hosts it may scan: an inside host and a subnet, or an outside host and the public addresses."""
+    if rng.random() < 0.7 or not hosts.public:
+        orig = _pick(hosts.inside, rng)
+        return orig, _subnet_of(_pick(hosts.inside, rng))
+    return _pick(hosts.outside, rng), hosts.public
 
 
-def horizontal_scan(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
-    """One source tries one port on many hosts: of a subnet, or of the Internet as a worm does."""
-    orig, subnet = _targets(cast, rng)
+def horizontal_scan(start: float, hosts: AttackHosts, rng: np.random.Generator) -> Draft:
+    """One source tries one port on many hosts, of a subnet or of the Internet (worm)."""
+    orig, subnet = _scanner_and_targets(hosts, rng)
     port = int(rng.choice([22, 23, 80, 445, 1433, 2323, 3389, 5555, 6379, 8080]))
     if rng.random() < 0.3:
         n = int(rng.integers(150, 1_200))
-        found = _anywhere(n, rng)
-        orig = _one(cast.inside, rng)
+        targets = _internet_hosts(n, rng)
+        orig = _pick(hosts.inside, rng)
     else:
-        hosts = subnet if len(subnet) > 30 else [*subnet, *cast.inside]
-        n = min(int(rng.integers(60, 400)), 4 * len(hosts))
-        order = np.concatenate([rng.permutation(len(hosts)) for _ in range(n // len(hosts) + 1)])[:n]
-        found = pl.Series(hosts).gather(order)
-    return _probes("horizontal_scan", _pace(n, start, rng.uniform(0.5, 50), rng), orig, found, np.full(n, port), rng.uniform(0, 0.08), rng)
+        candidates = subnet if len(subnet) > 30 else [*subnet, *hosts.inside]
+        n = min(int(rng.integers(60, 400)), 4 * len(candidates))
+        order = np.concatenate([rng.permutation(len(candidates)) for _ in range(n // len(candidates) + 1)])[:n]
+        targets = pl.Series(candidates).gather(order)
+    return _probes(
+        "horizontal_scan", _arrival_times(n, start, rng.uniform(0.5, 50), rng), orig, targets, np.full(n, port), rng.uniform(0, 0.08), rng
+    )
 
 
-def inbound_probes(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
-    """The Internet's background: many sources, each with a few probes of one reachable host."""
+def inbound_probes(start: float, hosts: AttackHosts, rng: np.random.Generator) -> Draft:
+    """Internet background noise: many sources, each with a few probes of one reachable host."""
     n = int(rng.integers(60, 500))
-    sources = _anywhere(max(n // int(rng.integers(1, 8)), 4), rng)
-    target = text(_one(cast.public or cast.servers, rng), n)
+    sources = _internet_hosts(max(n // int(rng.integers(1, 8)), 4), rng)
+    target = text(_pick(hosts.public or hosts.servers, rng), n)
     ports = np.where(rng.random(n) < 0.6, rng.choice(COMMON_PORTS, n), rng.integers(1, 65_000, n))
-    probes = _probes("inbound_probes", _pace(n, start, 1 / rng.uniform(2, 120), rng), sources[0], target, ports, rng.uniform(0, 0.05), rng)
+    probes = _probes(
+        "inbound_probes", _arrival_times(n, start, 1 / rng.uniform(2, 120), rng), sources[0], target, ports, rng.uniform(0, 0.05), rng
+    )
     probes.orig_h = sources.gather(rng.integers(0, len(sources), n))
     udp = rng.random(n) < rng.uniform(0, 0.3)
     known = np.isin(ports, [53, 123, 161, 1900, 5060])
@@ -129,35 +134,37 @@ def inbound_probes(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
     return probes
 
 
-def vertical_scan(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
+def vertical_scan(start: float, hosts: AttackHosts, rng: np.random.Generator) -> Draft:
     """One source tries many ports of one host."""
-    orig, subnet = _targets(cast, rng)
+    orig, subnet = _scanner_and_targets(hosts, rng)
     n = int(rng.integers(100, 900))
     ports = rng.permutation(np.unique(np.concatenate([COMMON_PORTS, rng.integers(1, 20_000, n)])))[:n]
-    target = text(_one([*cast.servers, *cast.public] or subnet, rng), len(ports))
-    return _probes("vertical_scan", _pace(len(ports), start, rng.uniform(2, 100), rng), orig, target, ports, rng.uniform(0, 0.05), rng)
+    target = text(_pick([*hosts.servers, *hosts.public] or subnet, rng), len(ports))
+    return _probes(
+        "vertical_scan", _arrival_times(len(ports), start, rng.uniform(2, 100), rng), orig, target, ports, rng.uniform(0, 0.05), rng
+    )
 
 
-def slow_scan(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
-    """The same as a horizontal or vertical scan, a probe every half to three minutes."""
-    orig, _ = _one(cast.inside, rng), None
+def slow_scan(start: float, hosts: AttackHosts, rng: np.random.Generator) -> Draft:
+    """A scan of inside hosts with one probe every 30 to 180 seconds."""
+    orig = _pick(hosts.inside, rng)
     n = int(rng.integers(60, 160))
-    hosts = pl.Series(cast.inside + cast.servers).gather(rng.integers(0, len(cast.inside) + len(cast.servers), n))
+    targets = pl.Series(hosts.inside + hosts.servers).gather(rng.integers(0, len(hosts.inside) + len(hosts.servers), n))
     ports = rng.choice(COMMON_PORTS, n) if rng.random() < 0.5 else np.full(n, rng.choice(ADMIN_PORTS))
-    return _probes("slow_scan", _pace(n, start, 1 / rng.uniform(30, 180), rng), orig, hosts, ports, 0.05, rng)
+    return _probes("slow_scan", _arrival_times(n, start, 1 / rng.uniform(30, 180), rng), orig, targets, ports, 0.05, rng)
 
 
-def syn_flood(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
+def syn_flood(start: float, hosts: AttackHosts, rng: np.random.Generator) -> Draft:
     """Many half-open connections to one service, from one bot or from spoofed sources."""
     n = int(rng.integers(800, 3_000))
-    target = _one(cast.public or cast.servers, rng)
-    ts = _pace(n, start, rng.uniform(50, 600), rng)
+    target = _pick(hosts.public or hosts.servers, rng)
+    ts = _arrival_times(n, start, rng.uniform(50, 600), rng)
     port = int(rng.choice([80, 443, 53, 25]))
-    flood = _probes("syn_flood", ts, _one(cast.inside, rng), text(target, n), np.full(n, port), 0.0, rng)
+    flood = _probes("syn_flood", ts, _pick(hosts.inside, rng), text(target, n), np.full(n, port), 0.0, rng)
     if rng.random() < 0.5:  # spoofed
-        flood.orig_h = _anywhere(n, rng)
+        flood.orig_h = _internet_hosts(n, rng)
     else:
-        flood.resp_h = text(_one(cast.outside, rng), n)
+        flood.resp_h = text(_pick(hosts.outside, rng), n)
     answered = rng.random(n) < 0.3
     flood.conn_state = pl.Series(np.where(answered, "SH", "S0"))
     flood.history = pl.Series(np.where(answered, "SF", "S"))
@@ -167,16 +174,16 @@ def syn_flood(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
     return flood
 
 
-def brute_force(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
-    """Password guessing against SSH or RDP: many short, alike, completed logins."""
+def brute_force(start: float, hosts: AttackHosts, rng: np.random.Generator) -> Draft:
+    """Password guessing against SSH, RDP or telnet: many short, similar, completed sessions."""
     ssh = rng.random() < 0.6
     port, service = (22, "ssh") if ssh else (3389, "rdp,ssl")
     named: str | None = service
     if not ssh and rng.random() < 0.4:  # telnet, as on cameras and routers
         port, named = int(rng.choice([23, 2323])), None
     n = int(rng.integers(80, 600))
-    outside = bool(cast.public) and rng.random() < 0.5
-    ts = _pace(n, start, rng.uniform(0.2, 6), rng)
+    outside = bool(hosts.public) and rng.random() < 0.5
+    ts = _arrival_times(n, start, rng.uniform(0.2, 6), rng)
     tries = rng.integers(1, 4, n)
     orig_bytes = _log_uniform(200, 6_000, rng) + tries * rng.integers(20, 180, n)
     resp_bytes = _log_uniform(200, 9_000, rng) + tries * rng.integers(20, 120, n)
@@ -184,9 +191,9 @@ def brute_force(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
     dropped = rng.random(n) < 0.15
     return Draft(
         ts=ts,
-        orig_h=text(_one(cast.outside if outside else cast.inside, rng), n),
+        orig_h=text(_pick(hosts.outside if outside else hosts.inside, rng), n),
         orig_p=rng.integers(1024, 65535, n),
-        resp_h=text(_one(cast.public if outside else cast.servers, rng), n),
+        resp_h=text(_pick(hosts.public if outside else hosts.servers, rng), n),
         resp_p=np.full(n, port),
         proto=text("tcp", n),
         service=text(named, n),
@@ -201,21 +208,21 @@ def brute_force(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
     )
 
 
-def beacon(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
-    """An implant that calls home at an interval with jitter, to one server that nobody else talks to."""
+def beacon(start: float, hosts: AttackHosts, rng: np.random.Generator) -> Draft:
+    """Command-and-control traffic at an interval with jitter, to one server that no other host contacts."""
     every = float(rng.choice([20, 30, 60, 120, 300])) * rng.uniform(0.8, 1.2)
     jitter = rng.uniform(0.02, 0.3)
     n = int(np.clip(rng.uniform(4, 10) * 3600 / every, 24, 900))
     ts = start + np.cumsum(every * (1 + jitter * rng.uniform(-1, 1, n)))
     base, answer, lasts = _log_uniform(60, 20_000, rng), _log_uniform(0.1, 4, rng), _log_uniform(0.05, 40, rng)
     spread = rng.uniform(0.0, 0.15)
-    busy = rng.random(n) < 0.04  # now and then a task is fetched
+    busy = rng.random(n) < 0.04  # responses that carry a task
     tls = rng.random() < 0.6
     return Draft(
         ts=ts,
-        orig_h=text(_one(cast.inside, rng), n),
+        orig_h=text(_pick(hosts.inside, rng), n),
         orig_p=rng.integers(1024, 65535, n),
-        resp_h=text(_one(cast.outside, rng), n),
+        resp_h=text(_pick(hosts.outside, rng), n),
         resp_p=np.full(n, int(rng.choice([443, 80, 8080, 4444, 8443, 2222, 9001]))),
         proto=text("tcp", n),
         service=text("ssl" if tls else "http", n),
@@ -230,8 +237,8 @@ def beacon(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
     )
 
 
-def calling(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
-    """A bot whose server is down, or up for a while: the same call again and again, now and then a channel that lasts."""
+def callback_retries(start: float, hosts: AttackHosts, rng: np.random.Generator) -> Draft:
+    """A bot that retries a command-and-control server which is down most of the time; some attempts succeed and last."""
     n = int(rng.integers(20, 900))
     every = float(np.exp(rng.uniform(np.log(2), np.log(240))))
     ts = start + np.cumsum(every * rng.lognormal(0, rng.uniform(0.05, 0.8), n))
@@ -245,9 +252,9 @@ def calling(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
     talk = rng.integers(80, 900, n)
     return Draft(
         ts=ts,
-        orig_h=text(_one(cast.inside, rng), n),
+        orig_h=text(_pick(hosts.inside, rng), n),
         orig_p=rng.integers(1024, 65535, n),
-        resp_h=text(_one(cast.outside, rng), n),
+        resp_h=text(_pick(hosts.outside, rng), n),
         resp_p=np.full(n, int(rng.choice([443, 80, 23, 6667, 4444, 1024 + int(rng.integers(0, 40_000))]))),
         proto=text("tcp", n),
         service=pl.Series([("irc" if irc else None) if a else None for a in answered], dtype=pl.String),
@@ -262,14 +269,14 @@ def calling(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
     )
 
 
-def dns_tunnel(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
-    """Data in host names: long queries in quick succession to one resolver."""
+def dns_tunnel(start: float, hosts: AttackHosts, rng: np.random.Generator) -> Draft:
+    """Data encoded in query names: long DNS queries in quick succession to one resolver."""
     n = int(rng.integers(300, 1_500))
     return Draft(
-        ts=_pace(n, start, rng.uniform(0.3, 8), rng),
-        orig_h=text(_one(cast.inside, rng), n),
+        ts=_arrival_times(n, start, rng.uniform(0.3, 8), rng),
+        orig_h=text(_pick(hosts.inside, rng), n),
         orig_p=rng.integers(1024, 65535, n),
-        resp_h=text(_one(cast.servers if rng.random() < 0.4 else cast.outside, rng), n),
+        resp_h=text(_pick(hosts.servers if rng.random() < 0.4 else hosts.outside, rng), n),
         resp_p=np.full(n, 53),
         proto=text("udp", n),
         service=text("dns", n),
@@ -284,17 +291,17 @@ def dns_tunnel(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
     )
 
 
-def exfiltration(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
-    """Large uploads from an inside host to an address outside, whole or in pieces."""
+def exfiltration(start: float, hosts: AttackHosts, rng: np.random.Generator) -> Draft:
+    """Large uploads from one inside host to one outside host, in 2 to 29 conns."""
     n = int(rng.integers(2, 30))
     total = rng.uniform(3e8, 2e10)
     sizes = rng.dirichlet(np.full(n, 2.0)) * total
     seconds = sizes / rng.uniform(5e5, 1.2e7)
     return Draft(
         ts=start + np.concatenate([[0.0], np.cumsum(seconds[:-1] + rng.exponential(20, n - 1))]),
-        orig_h=text(_one(cast.inside, rng), n),
+        orig_h=text(_pick(hosts.inside, rng), n),
         orig_p=rng.integers(1024, 65535, n),
-        resp_h=text(_one(cast.outside, rng), n),
+        resp_h=text(_pick(hosts.outside, rng), n),
         resp_p=np.full(n, int(rng.choice([443, 22, 21, 8443]))),
         proto=text("tcp", n),
         service=text(str(rng.choice(["ssl", "ssh"])), n),
@@ -309,20 +316,20 @@ def exfiltration(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
     )
 
 
-def lateral_movement(start: float, cast: Cast, rng: np.random.Generator) -> Draft:
-    """One inside host logs in to several others over administration ports it never used before."""
-    orig = _one(cast.inside, rng)
-    others = [h for h in cast.inside if h != orig]
-    others = others if len(others) >= 8 else [h for h in _neighbours(orig) if h != orig]
-    hosts = rng.permutation(len(others))[: int(rng.integers(8, 30))]
-    n = len(hosts) * int(rng.integers(2, 5))
+def lateral_movement(start: float, hosts: AttackHosts, rng: np.random.Generator) -> Draft:
+    """One inside host logs in to several others over administration ports."""
+    orig = _pick(hosts.inside, rng)
+    others = [h for h in hosts.inside if h != orig]
+    others = others if len(others) >= 8 else [h for h in _subnet_of(orig) if h != orig]
+    targets = rng.permutation(len(others))[: int(rng.integers(8, 30))]
+    n = len(targets) * int(rng.integers(2, 5))
     port = int(rng.choice(ADMIN_PORTS))
     failed = rng.random(n) < 0.25
     return Draft(
-        ts=_pace(n, start, 1 / rng.uniform(3, 40), rng),
+        ts=_arrival_times(n, start, 1 / rng.uniform(3, 40), rng),
         orig_h=text(orig, n),
         orig_p=rng.integers(1024, 65535, n),
-        resp_h=pl.Series(others).gather(np.resize(hosts, n)),
+        resp_h=pl.Series(others).gather(np.resize(targets, n)),
         resp_p=np.full(n, port),
         proto=text("tcp", n),
         service=pl.Series([None if f else ("ssh" if port == 22 else "smb,gssapi,ntlm") for f in failed], dtype=pl.String),
@@ -337,7 +344,7 @@ def lateral_movement(start: float, cast: Cast, rng: np.random.Generator) -> Draf
     )
 
 
-SCENARIOS: dict[str, Callable[[float, Cast, np.random.Generator], Draft]] = {
+SCENARIOS: dict[str, Callable[[float, AttackHosts, np.random.Generator], Draft]] = {
     "horizontal_scan": horizontal_scan,
     "vertical_scan": vertical_scan,
     "slow_scan": slow_scan,
@@ -345,7 +352,7 @@ SCENARIOS: dict[str, Callable[[float, Cast, np.random.Generator], Draft]] = {
     "syn_flood": syn_flood,
     "brute_force": brute_force,
     "beacon": beacon,
-    "calling": calling,
+    "calling": callback_retries,
     "dns_tunnel": dns_tunnel,
     "exfiltration": exfiltration,
     "lateral_movement": lateral_movement,

@@ -1,4 +1,4 @@
-"""Columns of made conns while they are being drawn, and their finishing touch as true Zeek rows."""
+"""Columns of synthetic conns as they are drawn, and their conversion to rows with Zeek's types and rules."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _TRIPLES = [a + b + c for a in _ALPHABET for b in _ALPHABET for c in _ALPHABET]
 
 @dataclass
 class Draft:
-    """Conns as arrays: addresses as text series, the rest as numbers.
+    """Conns as columns: text as series, numbers as arrays, all of the same length.
 
-    `ts` and `duration` are seconds (nan duration: unset, and payload bytes with it).
+    `ts` is epoch seconds; `duration` is seconds, NaN where unset, and payload bytes are unset with it.
     """
 
     ts: np.ndarray
@@ -38,7 +38,7 @@ class Draft:
     label: str | None = None
 
     def frame(self, rng: np.random.Generator) -> pl.DataFrame:
-        """Return the rows as a conn frame with uids drawn from `rng` and a `label` column (null: benign)."""
+        """Return the rows with Zeek's conn columns, uids drawn from `rng`, and a `label` column (null: benign)."""
         n = len(self.ts)
         micros = np.round(self.ts * 1e6).astype(np.int64)
         lasted = np.round(self.duration.astype(np.float64), 6)
@@ -74,7 +74,7 @@ class Draft:
             "resp_ip_bytes": count(payload_r + self.resp_pkts * header),
             "tunnel_parents": pl.Series([None], dtype=STRINGS).new_from_index(0, n),
         }
-        # The made-up site's own networks, its public one among them, as Zeek's Site::local_nets would name them.
+        # Private networks and the synthetic site's public one, as in Zeek's Site::local_nets.
         inside = r"^(?:10\.|198\.51\.100\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|f[cd]|fe80:)"
         columns["local_orig"] = self.orig_h.str.contains(inside)
         columns["local_resp"] = self.resp_h.str.contains(inside)
@@ -83,7 +83,7 @@ class Draft:
 
 
 def uids(n: int, rng: np.random.Generator) -> pl.Series:
-    """Return n uids as Zeek writes them: C and 15 letters or digits."""
+    """Return n uids in Zeek's form: C and 15 letters or digits."""
     table = pl.Series(_TRIPLES)
     parts = [table.gather(rng.integers(0, len(_TRIPLES), n)) for _ in range(5)]
     frame = pl.DataFrame([p.alias(str(i)) for i, p in enumerate(parts)])
@@ -91,12 +91,12 @@ def uids(n: int, rng: np.random.Generator) -> pl.Series:
 
 
 def text(value: str | None, n: int) -> pl.Series:
-    """Return a constant text column."""
+    """Return a text column that holds `value` n times."""
     return pl.Series([value], dtype=pl.String).new_from_index(0, n)
 
 
 def written_order(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows in the order Zeek writes them: when each connection ends."""
+    """Return the rows in the order Zeek writes them: by the end of each connection."""
     return frame.sort(ended(), maintain_order=True)
 
 

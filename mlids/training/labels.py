@@ -12,7 +12,7 @@ import polars as pl
 from mlids.detectors.forest import BENIGN
 from mlids.features.behaviours import BEHAVIOURS
 from mlids.features.flow import PRIVATE_NETWORKS, local_ends
-from mlids.synth.attacks import SCENARIOS, Cast
+from mlids.synth.attacks import SCENARIOS, AttackHosts
 from mlids.zeek.types import CONN, ended
 
 # Where a label comes from, besides the sources in label_sources: the log's own label column, attacks implanted for
@@ -82,7 +82,7 @@ class Hosts:
                 if address is not None and (address in held or len(held) < self.LIMIT):
                     held[address] = held.get(address, 0) + n
 
-    def cast(self, seed: int) -> Cast | None:
+    def cast(self, seed: int) -> AttackHosts | None:
         """Return the hosts that implanted attacks use; None for a site without any inside host."""
         inside = _most(self._inside, 400)
         if not inside:
@@ -91,14 +91,14 @@ class Hosts:
         rng = np.random.default_rng([seed, 77])
         # A documentation range (RFC 5737): an implanted attack never names a real outside host.
         outside = [f"203.0.113.{n}" for n in rng.permutation(np.arange(1, 255))[:80]]
-        return Cast(inside, servers, _most(self._public, 10), outside)
+        return AttackHosts(inside, servers, _most(self._public, 10), outside)
 
 
 def _most(held: dict[str, int], n: int) -> list[str]:
     return [a for a, _ in sorted(held.items(), key=lambda item: (-item[1], item[0]))[:n]]
 
 
-def make_implants(cast: Cast, start: float, end: float, *, rounds: int, seed: int) -> list[Implant]:
+def make_implants(cast: AttackHosts, start: float, end: float, *, rounds: int, seed: int) -> list[Implant]:
     """Return `rounds` instances of every scenario, each starting at a random time between `start` and `end` (epoch seconds)."""
     rng = np.random.default_rng([seed, 78])
     out = []

@@ -17,7 +17,7 @@ import polars as pl
 from mlids.detectors.forest import BENIGN
 from mlids.errors import ModelError, NoRowsError
 from mlids.features.spec import FEATURES_VERSION, NAMES
-from mlids.files import write_aside
+from mlids.files import replacing, write_atomic
 from mlids.ingest.lake import Lake
 from mlids.training.dataset import ExampleOptions, gather_examples, reference, true_attack, weights
 from mlids.training.label_sources.base import JUDGED_ALERTS, ConnLabels
@@ -157,10 +157,9 @@ def _store(folder: Path, frame: pl.DataFrame, sensors: list[str], days: list[str
     )  # fmt: skip
     target = folder / info.id
     target.mkdir(parents=True, exist_ok=True)
-    aside = target / ".rows.parquet.part"
-    frame.write_parquet(aside, compression="zstd", compression_level=1)
-    aside.replace(target / "rows.parquet")
-    write_aside(target / "snapshot.json", json.dumps(asdict(info), indent=1))
+    with replacing(target / "rows.parquet") as partial:
+        frame.write_parquet(partial, compression="zstd", compression_level=1)
+    write_atomic(target / "snapshot.json", json.dumps(asdict(info), indent=1))
     return info
 
 

@@ -1,1 +1,1 @@
-"""The Zeek log format: types, headers, readers and the writer. It knows nothing of sensors, features or models."""
+"""The Zeek log format: types, headers, readers and the writer. Sensors, features and models do not belong here."""

@@ -1,4 +1,7 @@
-"""Bytes of a log file, decompressed, in bounded pieces, with what went wrong kept beside them."""
+"""Reads a log file as decompressed bytes, in pieces of bounded size and in blocks of whole lines.
+
+A damaged source ends the bytes early; the reason is kept in `ByteStream.problem`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ import numpy as np
 READ_SIZE = 1 << 20
 MAX_LINE_BYTES = 1 << 20
 # igzip and zstd reach about 100 on real Zeek logs and 1,000 on a day of one repeated scan line;
-# beyond this the file is a bomb, not a log.
+# a file beyond this is treated as a decompression bomb.
 MAX_RATIO = 2_000
 _RATIO_FLOOR_BYTES = 256 << 20
 _NEWLINE = 10
@@ -23,17 +26,17 @@ _FEW_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong with a source that did not stop the rest: where it broke and why."""
+    """A fault of one source that did not stop the reading: which source, and the reason with the position in the file."""
 
     source: str
     reason: str
 
 
 class ByteStream:
-    """A file, compressed or not, as an iterator of byte pieces.
+    """Iterates over the decompressed bytes of a plain, gzip or zstd file, in pieces.
 
-    Corrupt, truncated or exploding input ends the iteration: what was readable has been given,
-    and `problem` says where it broke.
+    Corrupt or truncated input, and a decompression bomb, end the iteration after the readable bytes;
+    `problem` then holds the reason and the position. It stays None for a file without faults.
     """
 
     def __init__(self, source: Path | BinaryIO, name: str | None = None, *, max_ratio: int = MAX_RATIO) -> None:
@@ -62,7 +65,7 @@ class ByteStream:
         elif head == b"\x28\xb5\x2f\xfd":
             yield from self._zstd(first, raw)
         else:
-            for piece in _reads(first, raw):
+            for piece in _read_pieces(first, raw):
                 self.plain_bytes += len(piece)
                 yield piece
 
@@ -71,14 +74,14 @@ class ByteStream:
 
         decoder = isal_zlib.decompressobj(wbits=31)
         started = False
-        for piece in _reads(*parts):
+        for piece in _read_pieces(*parts):
             self.compressed_bytes += len(piece)
             data = piece
             while data:
                 try:
                     out = decoder.decompress(data, 8 * READ_SIZE)
                 except zlib.error as error:  # isal_zlib.error is the same class
-                    self._broken(f"corrupt gzip: {error}")
+                    self._fail(f"corrupt gzip: {error}")
                     return
                 started = True
                 if not self._count(out):
@@ -91,23 +94,23 @@ class ByteStream:
                 else:
                     data = decoder.unconsumed_tail
         if started and not decoder.eof:
-            self._broken("truncated gzip: the end of the stream is missing")
+            self._fail("truncated gzip: the end of the stream is missing; is the copy complete?")
 
     def _zstd(self, *parts: BinaryIO) -> Iterator[bytes]:
         import zstandard
 
         decoder = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj(write_size=READ_SIZE)
         started = False
-        for piece in _reads(*parts):
+        for piece in _read_pieces(*parts):
             self.compressed_bytes += len(piece)
-            # zstandard gives all output of one call at once: small pieces keep a bomb small too.
+            # zstandard returns the whole output of one call: small inputs bound the memory that a bomb can take.
             for start in range(0, len(piece), 1 << 12):
                 data = piece[start : start + (1 << 12)]
                 while data:
                     try:
                         out = decoder.decompress(data)
                     except zstandard.ZstdError as error:
-                        self._broken(f"corrupt zstd: {error}")
+                        self._fail(f"corrupt zstd: {error}")
                         return
                     started = True
                     if not self._count(out):
@@ -120,28 +123,28 @@ class ByteStream:
                         decoder = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj(write_size=READ_SIZE)
                         started = False
         if started and not decoder.eof:
-            self._broken("truncated zstd: the end of the stream is missing")
+            self._fail("truncated zstd: the end of the stream is missing; is the copy complete?")
 
     def _count(self, out: bytes) -> bool:
         self.plain_bytes += len(out)
         if self.plain_bytes > max(_RATIO_FLOOR_BYTES, self._max_ratio * self.compressed_bytes):
-            self._broken(f"decompresses to more than {self._max_ratio} times its size: refused as a bomb")
+            self._fail(f"more than {self._max_ratio} times its compressed size: not read further, this may be a decompression bomb")
             return False
         return True
 
-    def _broken(self, reason: str) -> None:
-        where = f"after {self.compressed_bytes:,} compressed and {self.plain_bytes:,} plain bytes"
-        self.problem = Problem(self.name, f"{reason} ({where}; what was readable before it was kept)")
+    def _fail(self, reason: str) -> None:
+        where = f"after {self.compressed_bytes:,} compressed and {self.plain_bytes:,} decompressed bytes"
+        self.problem = Problem(self.name, f"{reason} ({where}; the rows before it were read)")
 
 
-def _reads(*parts: BinaryIO) -> Iterator[bytes]:
+def _read_pieces(*parts: BinaryIO) -> Iterator[bytes]:
     for part in parts:
         while piece := part.read(READ_SIZE):
             yield piece
 
 
 def count_lines(data: bytes, start: int = 0, end: int | None = None) -> int:
-    """Return how many lines end in a part of `data`. numpy is four times as fast here as bytes.count, and lets other threads run."""
+    """Return the number of newlines in `data[start:end]`. numpy counts four times as fast as bytes.count and releases the interpreter lock."""
     end = len(data) if end is None else end
     if end - start < _FEW_BYTES:
         return data.count(b"\n", start, end)
@@ -150,20 +153,20 @@ def count_lines(data: bytes, start: int = 0, end: int | None = None) -> int:
 
 @dataclass(frozen=True)
 class Block:
-    """Whole lines of a file, each ending in a newline but perhaps the last of the file."""
+    """Whole lines of a file. Each ends in a newline; only the last line of the file may lack it."""
 
     data: bytes
     first_line: int  # 1-based number of the first line
     lines: int
     complete: bool = True  # False: the last line had no newline
-    too_long: int = 0  # bytes of one over-long line that were skipped in place of data
+    too_long: int = 0  # size in bytes of one line that was skipped because it is too long; `data` is then empty
 
 
 def blocks(pieces: Iterator[bytes], block_bytes: int) -> Iterator[Block]:
-    """Cut pieces into blocks of about `block_bytes` that end at a newline.
+    """Yield blocks of about `block_bytes` that end at a newline.
 
-    A line longer than MAX_LINE_BYTES is skipped to its end and reported as a block of its own
-    without data, so that no file can make memory grow.
+    A line longer than MAX_LINE_BYTES is skipped and yielded as a block of its own without data:
+    memory stays bounded for every input.
     """
     line = 1
     held: list[bytes] = []

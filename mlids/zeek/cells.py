@@ -1,4 +1,4 @@
-"""One cell of text to one value: the exact, slow path that also says why a cell is refused."""
+"""Converts one cell to one value: the exact, slow path, which also gives the reason when a cell does not fit its type."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from typing import Any
 from mlids.zeek.header import decode_escapes
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Zeek's own test suite writes this in place of every time.
+# Zeek's test suite replaces every time by this text.
 MASKED_TIME = "XXXXXXXXXX.XXXXXX"
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z")
 _MAX_SECONDS = Decimal("253402300799")  # the end of the year 9999
-# JSON::TS_MILLIS writes milliseconds; as seconds they would lie past the year 5000.
+# JSON::TS_MILLIS writes milliseconds; read as seconds they would be past the year 5000.
 _MILLIS_FROM = Decimal(100_000_000_000)
 
 
 def to_time(value: Any) -> datetime | None:
-    """Return an aware UTC time, exact to the microsecond, from epoch seconds, milliseconds or ISO 8601."""
+    """Return an aware UTC time, exact to the microsecond, from epoch seconds, epoch milliseconds or ISO 8601.
+
+    None for the masked time of Zeek's test suite. Raises ValueError for anything else.
+    """
     text = str(value)
     if text == MASKED_TIME:
         return None
@@ -34,17 +37,17 @@ def to_time(value: Any) -> datetime | None:
         seconds = Decimal(text)
     except InvalidOperation:
         raise ValueError(f"{text[:40]!r} is not a time") from None
-    if abs(seconds.adjusted()) > 30:  # 1e999999999: no arithmetic with such
-        raise ValueError(f"{text[:40]!r} lies outside the years that a clock can show")
+    if abs(seconds.adjusted()) > 30:  # 1e999999999: arithmetic on it would take for ever
+        raise ValueError(f"{text[:40]!r} is outside the years 1 to 9999")
     if abs(seconds) >= _MILLIS_FROM:
         seconds /= 1000
     if not -_MILLIS_FROM < seconds < _MAX_SECONDS:
-        raise ValueError(f"{text[:40]!r} lies outside the years that a clock can show")
+        raise ValueError(f"{text[:40]!r} is outside the years 1 to 9999")
     return EPOCH + timedelta(microseconds=int((seconds * 1_000_000).to_integral_value()))
 
 
 def to_float(value: Any) -> float:
-    """Return a finite float (seconds for intervals)."""
+    """Return a finite float (seconds for intervals). Raises ValueError for text that is not a finite number."""
     if isinstance(value, bool) or not _NUMBER.match(str(value)):
         raise ValueError(f"{str(value)[:40]!r} is not a number")
     number = float(value)
@@ -67,7 +70,7 @@ def _to_integer(value: Any, low: int, high: int, word: str) -> int:
 
 
 def to_bool(value: Any) -> bool:
-    """Return the truth of `T`, `F` or a JSON boolean."""
+    """Return the boolean for `T`, `F` or a JSON boolean. Raises ValueError for anything else."""
     if isinstance(value, bool):
         return value
     if str(value) in {"T", "true", "True"}:
@@ -78,9 +81,9 @@ def to_bool(value: Any) -> bool:
 
 
 def convert(zeek_type: str, value: Any) -> Any:
-    """Return `value` (text or a JSON value, never unset) as its Zeek type says.
+    """Return `value` (text or a JSON value, never unset) converted to its Zeek type.
 
-    Raises ValueError with a reason in words when it does not fit.
+    Raises ValueError with a readable reason when the value does not fit the type.
     """
     match zeek_type:
         case "time":
@@ -98,7 +101,7 @@ def convert(zeek_type: str, value: Any) -> Any:
         case "bool":
             return to_bool(value)
     if isinstance(value, (dict, list)):
-        raise ValueError("a list or an object stands where one value should")
+        raise ValueError("expected one value, found a list or an object")
     return str(value)
 
 

@@ -1,4 +1,4 @@
-"""The header of a Zeek table: `#separator`, `#fields`, `#types` and their kin, or a bare line of names."""
+"""The header of a Zeek table: `#separator`, `#fields`, `#types` and the other directives, or a bare line of column names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MERGED = re.compile(r" {2,}")
 
 @dataclass(frozen=True)
 class Header:
-    """How the rows below it are to be read."""
+    """How the rows below a header are read: separators, markers and columns, with Zeek's defaults."""
 
     separator: str = "\t"
     set_separator: str = ","
@@ -31,12 +31,12 @@ class Header:
 
 
 def is_directive(line: bytes) -> bool:
-    """Say whether a line starting with `#` belongs to a Zeek header; other such lines are comments."""
+    """Return whether a line that starts with `#` is a Zeek directive; other such lines are comments."""
     return _DIRECTIVE.match(line) is not None
 
 
 def decode_escapes(text: str) -> str:
-    r"""Turn `\x09`-style escapes into characters; bytes that are not UTF-8 stay escaped."""
+    r"""Return the text with `\x09`-style escapes decoded; bytes that are not UTF-8 stay escaped."""
 
     def decode(match: re.Match[str]) -> str:
         raw = bytes.fromhex(match[0].replace("\\x", ""))
@@ -52,7 +52,7 @@ def apply_directive(header: Header, line: str, where: str) -> Header:
     """Return the header after one `#…` line.
 
     A `#fields` line starts a new table, so its columns replace the old ones; `#types` completes it.
-    Raises NotAZeekLogError when `#types` names another number of columns than `#fields`.
+    Raises NotAZeekLogError when `#types` and `#fields` name different numbers of columns.
     """
     word = re.match(r"#([a-z_]+)", line)
     assert word is not None
@@ -100,7 +100,7 @@ def _with_types(header: Header, rest: str, where: str) -> Header:
 
 
 def _unique(names: list[str]) -> list[str]:
-    """Give a repeated column name a suffix, so that no column is lost."""
+    """Return the names with a suffix on repeated ones, so that no column is lost."""
     seen: dict[str, int] = {}
     out = []
     for name in names:
@@ -110,10 +110,10 @@ def _unique(names: list[str]) -> list[str]:
 
 
 def header_of_names(line: str) -> Header | None:
-    """Read a first line that is a row of column names: `zeek-cut -m` output and CSV re-exports.
+    """Return the header for a first line of column names, as in `zeek-cut -m` output and CSV re-exports.
 
-    None when the line is no such row: every cell must look like a name, and at least one must be a
-    column that Zeek writes in conn or shares between logs.
+    None when the line is not one: every cell must be a valid name, and at least one must be a column
+    of conn.log or one that several Zeek logs share.
     """
     for separator in ("\t", "|", ",", ";"):
         cells = [c.strip().strip('"') for c in line.split(separator)]

@@ -1,8 +1,8 @@
-"""Rows of a Zeek JSON log: polars on whole blocks, with an exact count that shows when a cell got lost.
+"""Parses the rows of a Zeek JSON log: whole blocks with polars, checked by an exact count of cells.
 
 Zeek leaves unset fields out, so the number of `":` that end a key in a block equals the number of cells read.
-Where it does not (a new key, an explicit null, a value that holds `":`, a wrong type), the block is read
-again, in the end line by line. Nothing is guessed.
+Where the two differ (a new key, an explicit null, a value that contains `":`, a wrong type), the block is read
+again with all its rows inspected for the schema, and then line by line if they still differ.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _INFER_ROWS = 1_000
 _INFER_BYTES = 1 << 18
 _MAX_COLUMNS = 1_024
 _QUOTE, _COLON, _NEWLINE = b'":\n'
-# What stands before a quote that begins a value (the address :: and what follows it in a list), or is part of one.
+# Bytes before a quote that begins a value (the address :: and the items after it in a list) or is inside one.
 _ENDS_A_KEY = np.ones(256, bool)
 _ENDS_A_KEY[list(b":,[{ \t\\")] = False
 
 
 class JsonParser:
-    """Parses the blocks of one file; it remembers the columns seen, so that each block need not look again."""
+    """Parses the blocks of one file; the schema of earlier blocks is reused."""
 
     def __init__(self) -> None:
         self._schema: dict[str, pl.DataType] = {}
 
     def parse(self, data: bytes, first_line: int) -> Parsed:
-        """Return the rows of `data` (whole lines) under Zeek's column names, and those refused."""
+        """Return the rows of `data` (whole lines) under Zeek's column names, and the rejected lines."""
         frame = self._fast(data)
         if frame is not None:
             lines = pl.int_range(first_line, first_line + frame.height, dtype=pl.UInt64, eager=True)
@@ -46,8 +46,8 @@ class JsonParser:
     def _fast(self, data: bytes) -> pl.DataFrame | None:
         if b"\r" in data:
             return None
-        # numpy lets other threads run while it counts; bytes.count does not. Empty lines count as rows and
-        # polars passes them over, so that they too go the slow way.
+        # numpy releases the interpreter lock while it counts; bytes.count does not. Empty lines count as rows
+        # here and polars skips them, so that a block with empty lines takes the slow path.
         letters = np.frombuffer(data, np.uint8)
         quoted = np.flatnonzero((letters[1:-1] == _QUOTE) & (letters[2:] == _COLON))
         cells = int(np.count_nonzero(_ENDS_A_KEY[letters[quoted]]))
@@ -104,7 +104,7 @@ def _finish(series: pl.Series) -> pl.Series | None:
     zeek_type = SHARED.get(series.name)
     if zeek_type == "time":
         if series.dtype == pl.String:
-            # Only Zeek's own ISO form is taken here; any other goes the exact way.
+            # Only Zeek's own ISO form is parsed here; others take the slow path.
             stamps = series.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", time_zone="UTC", strict=False)
             return stamps if stamps.null_count() == series.null_count() else None
         low, high = series.min(), series.max()
@@ -141,16 +141,16 @@ def _slow(data: bytes, first_line: int) -> Parsed:
 
 def _row(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
+        found = json.loads(text, parse_float=Decimal, parse_constant=_reject_constant)
     except ArithmeticError:
-        raise ValueError("a number that no computer holds") from None
+        raise ValueError("a number out of range") from None
     except json.JSONDecodeError as error:
         hint = "; is the file still being written?" if error.pos >= len(text) - 1 else ""
         raise ValueError(f"not JSON: {error.msg} at column {error.pos + 1}{hint}") from None
     if "\\ud" in text.lower() and not _is_text(found):
-        raise ValueError("half a surrogate pair is no text")
+        raise ValueError("an unpaired surrogate (\\ud800 to \\udfff) is not valid text")
     if not isinstance(found, dict):
-        raise ValueError("a JSON line must be one object")
+        raise ValueError("expected one JSON object per line")
     row: dict[str, Any] = {}
     for key, value in _flat(found):
         name = canonical_name(key)
@@ -163,7 +163,7 @@ def _row(text: str) -> dict[str, Any]:
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
     if len(row) > _MAX_COLUMNS:
-        raise ValueError(f"{len(row)} keys in one object; {_MAX_COLUMNS} at most")
+        raise ValueError(f"{len(row)} keys in one object; at most {_MAX_COLUMNS} are read")
     return row
 
 
@@ -175,12 +175,12 @@ def _is_text(found: Any) -> bool:
     return True
 
 
-def _refuse_constant(name: str) -> None:
+def _reject_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number")
 
 
 def _flat(found: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Return the pairs, with a nested `id` object (as some shippers write it) flattened."""
+    """Return the keys and values, with a nested `id` object (as some log shippers write it) flattened."""
     out = []
     for key, value in found.items():
         if key == "id" and isinstance(value, dict):
@@ -196,7 +196,7 @@ def _convert(zeek_type: str | None, value: Any) -> Any:
     if isinstance(value, list):
         return [v if isinstance(v, str) else _plain(v) for v in value]
     if zeek_type is not None:
-        raise ValueError("one value stands where a list should")
+        raise ValueError("expected a list, found one value")
     if isinstance(value, dict):
         return _plain(value)
     return float(value) if isinstance(value, Decimal) else value

@@ -1,7 +1,7 @@
 """Reads any Zeek log into batches of typed rows: TSV, JSON lines or CSV re-exports; plain, gzip or zstd.
 
-What cannot be used is not lost: bad rows come back as rejects with file, line and reason, and a
-source that breaks off says where. Memory is bounded by a block, whatever the file's size.
+Nothing is dropped silently: bad rows become rejects with line and reason, and a damaged source is
+reported with the position of the fault. Memory is bounded by the block size, not by the file's.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from typing import Any, BinaryIO
 import polars as pl
 
 from mlids.errors import InputError, NotAZeekLogError, SourceError
-from mlids.zeek.ahead import ahead
 from mlids.zeek.bytestream import Block, ByteStream, Problem, blocks, count_lines
 from mlids.zeek.header import Header, apply_directive, header_of_names, is_directive
 from mlids.zeek.jsonl import JsonParser
+from mlids.zeek.log_types import NOT_LOGS, is_log_type, log_type_of, log_type_of_columns
+from mlids.zeek.prefetch import prefetch
 from mlids.zeek.tsv import Parsed, Reject, parse_table, reject
-from mlids.zeek.types import CONN_LIKE, Column, log_type_of
+from mlids.zeek.types import Column
 
 BLOCK_BYTES = 32 << 20
-_NEWLINE, _MANY = 10, 1_000
+_NEWLINE = 10
+_MANY_HASHES = 1_000
 
 
 @dataclass(frozen=True)
@@ -35,29 +37,33 @@ class Batch:
     source: str
     opened: str | None = None
 
+    def is_type(self, log: str) -> bool:
+        """Return whether the rows are of a log type, also under its other names (`open_conn`, `conn-inc`)."""
+        return is_log_type(self.log, log)
+
 
 @dataclass
 class ReadReport:
-    """What became of a source while it was read; grows as batches are taken."""
+    """Counts of one source: rows read, rows rejected, problems. Updated as batches are consumed."""
 
     source: str
     rows: int = 0
     rejected: int = 0
-    rejects: list[Reject] = field(default_factory=list)  # those of the latest batch; see take_rejects
+    rejects: list[Reject] = field(default_factory=list)  # not yet taken by `take_rejects`
     problems: list[Problem] = field(default_factory=list)
-    fields: list[str] = field(default_factory=list)  # Zeek fields seen, in order of first sight
+    fields: list[str] = field(default_factory=list)  # Zeek fields seen, in order of first appearance
     log: str | None = None
 
     def take_rejects(self) -> list[Reject]:
-        """Return the rejects gathered since the last call and forget them: memory stays bounded."""
+        """Return the rejects since the last call and clear them: memory stays bounded."""
         taken, self.rejects = self.rejects, []
         return taken
 
 
 class LogReader:
-    """Reads one log, and keeps the report of what was read and refused.
+    """Reads one log and counts what was read and rejected in `report`.
 
-    `log` is the log type to assume where neither header nor name says one.
+    `log` is the log type of rows for which header, `_path` and file name give none.
     """
 
     def __init__(
@@ -83,10 +89,10 @@ class LogReader:
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches in file order.
 
-        Raises NotAZeekLogError when the file is no Zeek log, SourceError when it cannot be opened.
+        Raises NotAZeekLogError when the file is not a Zeek log, SourceError when it cannot be opened.
         """
         try:
-            for block in ahead(blocks(iter(self._stream), self._block_bytes)):
+            for block in prefetch(blocks(iter(self._stream), self._block_bytes)):
                 yield from self._block(block)
         except OSError as error:
             raise SourceError(f"{self._name}: cannot be read: {error.strerror or error}") from error
@@ -94,13 +100,13 @@ class LogReader:
             self.report.problems.append(self._stream.problem)
 
     def feed(self, data: bytes) -> Iterator[Batch]:
-        """Yield the batches of whole lines that came from elsewhere: a log that is being followed."""
+        """Yield the batches in `data`, the next whole lines of a log that is being followed."""
         lines = count_lines(data)
         yield from self._block(Block(data, self._line, lines))
         self._line += lines
 
     def skim(self, data: bytes) -> None:
-        """Take note of the header lines in `data` and pass over its rows."""
+        """Read the header lines in `data`, the next bytes of the log, and skip its rows."""
         self._skimmed += data
         cut = self._skimmed.rfind(b"\n") + 1
         whole, self._skimmed = self._skimmed[:cut], self._skimmed[cut:]
@@ -114,13 +120,13 @@ class LogReader:
         self._line += count_lines(whole)
 
     def form(self) -> dict[str, Any]:
-        """Return how rows are read at this place, as plain values; empty while that is not known."""
+        """Return the format of the rows at this position as plain values; empty before it is known."""
         if self._json is not None:
             return {"json": True}
         return asdict(self._header) if self._seen_header and self._header.columns else {}
 
-    def take_form(self, form: dict[str, Any]) -> None:
-        """Read rows as `form` says, which an earlier reader gave: the head of the log need not be read again."""
+    def restore_form(self, form: dict[str, Any]) -> None:
+        """Read rows in the format that `form` of an earlier reader returned, without reading the header again."""
         if form.get("json"):
             self._json = JsonParser()
             return
@@ -129,7 +135,7 @@ class LogReader:
 
     def _block(self, block: Block) -> Iterator[Batch]:
         if block.too_long:
-            self._reject([reject(block.first_line, f"a line of {block.too_long:,} bytes; 1 MiB at most", "")])
+            self._reject([reject(block.first_line, f"a line of {block.too_long:,} bytes; at most 1 MiB is read", "")])
             return
         data = block.data
         if not self._seen_header and self._json is None:
@@ -149,7 +155,7 @@ class LogReader:
         yield from self._table(data[start:] if start else data, line, block.first_line + block.lines - line)
 
     def _sniff(self, data: bytes) -> tuple[bytes, int]:
-        """Find out the form from the first line that says something; skip what stands before it."""
+        """Detect the format from the first line with content; return the data from there and how many lines were skipped."""
         skipped = 0
         if data[:3] == b"\xef\xbb\xbf":  # a byte order mark, from an editor
             data = data[3:]
@@ -221,19 +227,17 @@ class LogReader:
             return str(path)
         if self._guess:
             return self._guess
-        if {"conn_state", "history"} & set(frame.columns):
-            return "conn"
-        return self._default or "unknown"
+        return log_type_of_columns(frame.columns) or self._default or "unknown"
 
 
 def _hash_lines(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield where lines that start with `#` begin and end.
+    """Yield the start and end of each line that starts with `#`.
 
-    One byte is found many times faster than two; where values are full of `#`, two are.
+    Searching for the one byte is many times faster than for newline and `#`, unless values contain many `#`.
     """
     at, inside = 0, 0
     while True:
-        at = data.find(b"#", at) if inside < _MANY else data.find(b"\n#", at - 1) + 1 or -1
+        at = data.find(b"#", at) if inside < _MANY_HASHES else data.find(b"\n#", at - 1) + 1 or -1
         if at < 0:
             return
         if at and data[at - 1] != _NEWLINE:
@@ -244,18 +248,11 @@ def _hash_lines(data: bytes) -> Iterator[tuple[int, int]]:
         at = end
 
 
-def is_conn(batch: Batch) -> bool:
-    """Say whether a batch holds conns, also under conn's other names (`open_conn`, `conn-inc`)."""
-    return batch.log in CONN_LIKE or batch.log.startswith("conn-")
-
-
 def find_logs(path: Path) -> list[Path]:
-    """Return the log files under a folder (or the file itself), in archive order, `conn-summary` and stats left out.
+    """Return the log files under a folder (or the file itself), in archive order, without `conn-summary` and stats logs.
 
     Raises InputError when the path does not exist.
     """
-    from mlids.zeek.types import NOT_LOGS
-
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     if not path.is_dir():

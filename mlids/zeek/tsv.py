@@ -1,4 +1,4 @@
-"""Rows of a Zeek table (TSV, or a CSV re-export): a typed fast path, and an exact one that finds the bad rows."""
+"""Parses the rows of a Zeek table (TSV, or a CSV re-export): a fast path for whole blocks, and an exact one that finds bad rows."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ class Reject:
 
 @dataclass(frozen=True)
 class Parsed:
-    """Rows of one block: `frame` has the header's columns and `line` (UInt64, 1-based, ascending)."""
+    """Rows of one block: `frame` has the header's columns and `line` (UInt64, 1-based, ascending); `rejects` are the others."""
 
     frame: pl.DataFrame
     rejects: list[Reject]
 
 
 def reject(line: int, reason: str, raw: str) -> Reject:
-    """Return a Reject with the raw text bounded."""
+    """Return a Reject with the raw text cut to 2,048 characters."""
     return Reject(line, reason, raw[:2048])
 
 
 def parse_table(data: bytes, header: Header, first_line: int, rows: int) -> Parsed:
-    """Return the rows of `data` (`rows` whole lines, no header lines) and those refused.
+    """Return the rows of `data` (`rows` whole lines, no header lines) and the rejected lines.
 
-    The fast path reads typed columns in one go. It is only trusted when nothing in the block is
-    doubtful; otherwise every cell is looked at.
+    The fast path reads typed columns at once. Its result is used only when every check passes;
+    otherwise the block is read again cell by cell.
     """
     frame = _fast(data, header, rows)
     if frame is not None:
@@ -76,8 +76,8 @@ def _fast(data: bytes, header: Header, rows: int) -> pl.DataFrame | None:
             empty_string_is_null=False,
             infer_schema_length=0,
         )
-        # A row with cells missing, or a blank line, is filled up without a word; only the last column shows it.
-        # So does a carriage return. Scans of the bytes themselves would hold the interpreter lock.
+        # polars silently pads a row with missing cells and a blank line; only the last column shows it, and it
+        # also shows a carriage return. Searching the bytes themselves would hold the interpreter lock.
         if frame.height != rows or (frame[last] == "").any() or frame[last].str.ends_with("\r").any():
             return None
         return _typed(frame, header, escapes=b"\\" in data)
@@ -112,7 +112,7 @@ def _finish(series: pl.Series, column: Column, header: Header, *, escapes: bool)
         micros = series.to_physical().cast(pl.Int64)
         low, high = micros.min(), micros.max()
         if low is not None and (low < -(10**17) or high > 10**17):  # type: ignore[operator]
-            return None  # milliseconds, or a stamp out of range
+            return None  # milliseconds, or a time out of range
         return micros.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     if dtype == pl.Boolean:
         flags = series == "T"

@@ -1,4 +1,4 @@
-"""Zeek's types and the columns of the logs we know, with the polars type that holds each.
+"""Zeek's types and the columns of conn.log and dns.log, with the polars type that holds each.
 
 `-` (unset) is null; `(empty)` is an empty string or an empty list: two different facts.
 """
@@ -26,7 +26,7 @@ _SCALARS: dict[str, pl.DataType] = {
 
 
 def dtype_of(zeek_type: str) -> pl.DataType:
-    """Return the polars type for a Zeek type; text for every type without arithmetic."""
+    """Return the polars type for a Zeek type; String for every type that is not a number, a time, a boolean or a list."""
     if re.match(r"(set|vector|table)\[", zeek_type):
         return STRINGS
     return _SCALARS.get(zeek_type, pl.String())
@@ -70,7 +70,7 @@ CONN: tuple[Column, ...] = (
     Column("tunnel_parents", "set[string]", "uids of enclosing tunnels"),
 )
 
-# Columns that appear in some conn logs; read with these types, absent otherwise.
+# Columns of some conn logs only.
 CONN_EXTRA: tuple[Column, ...] = (
     Column("ip_proto", "count", "IP protocol number"),
     Column("vlan", "int", "outer VLAN"),
@@ -88,7 +88,28 @@ CONN_EXTRA: tuple[Column, ...] = (
     Column("_write_ts", "time", "when the row was written"),
 )
 
-# Types of columns shared by many logs, for JSON and header-less tables, where no #types line says.
+DNS: tuple[Column, ...] = (
+    Column("ts", "time"),
+    Column("uid", "string"),
+    Column("id.orig_h", "addr"),
+    Column("id.orig_p", "port"),
+    Column("id.resp_h", "addr"),
+    Column("id.resp_p", "port"),
+    Column("proto", "enum"),
+    Column("trans_id", "count"),
+    Column("rtt", "interval"),
+    Column("query", "string"),
+    Column("qclass", "count"),
+    Column("qtype", "count"),
+    Column("qtype_name", "string"),
+    Column("rcode", "count"),
+    Column("rcode_name", "string"),
+    Column("AA", "bool"),
+    Column("rejected", "bool"),
+    Column("answers", "vector[string]"),
+)
+
+# Types of columns shared by many logs, for JSON and for tables without a #types line.
 SHARED: dict[str, str] = {c.name: c.zeek_type for c in (*CONN, *CONN_EXTRA)} | {
     "id.orig_ep_status": "string",
     "id.orig_ep_cc": "string",
@@ -115,139 +136,32 @@ SHARED: dict[str, str] = {c.name: c.zeek_type for c in (*CONN, *CONN_EXTRA)} | {
     "suppress_for": "interval",
 }
 
-# conn, and logs that have conn's columns under another name.
-# A conn that claims to have lasted longer is taken to have lasted this long: a counter may hold anything.
+# Upper limit of a conn's duration: longer ones come from broken counters.
 LONGEST_S = 7 * 86_400.0
 
 
 def lasted() -> pl.Expr:
-    """Return how long a conn lasted, in seconds, 0 where that is unset or absurd."""
+    """Return a conn's duration in seconds: 0 where it is unset, NaN or negative, at most LONGEST_S."""
     return pl.col("duration").fill_null(0.0).fill_nan(0.0).clip(0.0, LONGEST_S)
 
 
 def ended() -> pl.Expr:
-    """Return when a conn ended, which is when Zeek wrote its row; null without a `ts`."""
+    """Return the time a conn ended, which is when Zeek wrote its row; null without a `ts`."""
     return pl.col("ts") + pl.duration(microseconds=(lasted() * 1e6).cast(pl.Int64))
 
 
-CONN_LIKE = frozenset({"conn", "open_conn", "conn_long"})
-
-KNOWN_LOGS = frozenset(
-    [
-        "analyzer",
-        "arp",
-        "broker",
-        "bro_files",
-        "capture_loss",
-        "cluster",
-        "config",
-        "conn",
-        "conn_long",
-        "conn-summary",
-        "dce_rpc",
-        "dhcp",
-        "dnp3",
-        "dns",
-        "dpd",
-        "files",
-        "ftp",
-        "http",
-        "intel",
-        "irc",
-        "kerberos",
-        "known_certs",
-        "known_hosts",
-        "known_services",
-        "ldap",
-        "ldap_search",
-        "loaded_scripts",
-        "login",
-        "modbus",
-        "mqtt_connect",
-        "mqtt_publish",
-        "mqtt_subscribe",
-        "mysql",
-        "netcontrol",
-        "notice",
-        "notice_alarm",
-        "ntlm",
-        "ntp",
-        "ocsp",
-        "open_conn",
-        "open_http",
-        "open_ssl",
-        "packet_filter",
-        "pe",
-        "postgresql",
-        "prof",
-        "quic",
-        "radius",
-        "rdp",
-        "redis",
-        "reporter",
-        "rfb",
-        "rpc",
-        "sip",
-        "smb_cmd",
-        "smb_files",
-        "smb_mapping",
-        "smtp",
-        "snmp",
-        "socks",
-        "software",
-        "ssh",
-        "ssl",
-        "stats",
-        "stderr",
-        "stdout",
-        "syslog",
-        "telemetry",
-        "traceroute",
-        "tunnel",
-        "weird",
-        "weird_stats",
-        "websocket",
-        "x509",
-    ]
-)
-
-# Files beside the logs that are prose, not logs: a careless `conn*` glob catches the first.
-NOT_LOGS = frozenset({"conn-summary", "stderr", "stdout", "prof"})
-
-_ENDINGS = re.compile(r"\.(gz|zst|zstd|labeled|labelled|csv|log|json|jsonl|ndjson|txt|tsv)$")
-
-
 def canonical_name(name: str) -> str:
-    """Return the column under Zeek's own name: `id_orig_h` and `id.orig_h` are one column."""
+    """Return Zeek's name of a column: `id_orig_h` and `id.orig_h` are the same column."""
     if name in {"id_orig_h", "id_orig_p", "id_resp_h", "id_resp_p"}:
         return "id." + name[3:]
     return name
-
-
-def log_type_of(filename: str) -> str | None:
-    """Guess the log type (`conn`, `dns`, …) from a file name; None when the name says nothing.
-
-    Knows `conn.log`, `conn.00:00:00-01:00:00.log.gz`, `HOST_conn.log`, `labeled-conn.log` and
-    keeps `conn-summary` apart from `conn`.
-    """
-    stem = filename.rsplit("/", 1)[-1]
-    while (shorter := _ENDINGS.sub("", stem)) != stem:
-        stem = shorter
-    first = stem.split(".", 1)[0]
-    if first in KNOWN_LOGS:
-        return first
-    tail = re.search(r"(?:^|[_\-.\d])((?:open_)?[a-z][a-z0-9]*(?:_[a-z]+)?)$", stem)
-    for candidate in filter(None, (tail and tail[1], re.split(r"[_\-.]", stem)[-1], re.split(r"[_\-.]", stem)[0])):
-        if candidate in KNOWN_LOGS:
-            return candidate
-    return None
 
 
 _CONN_TYPES = tuple((c.name, c.dtype) for c in CONN)
 
 
 def conn_columns(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the frame with every conn column present, in Zeek's types; missing ones are null."""
+    """Return the frame with every conn column present, in Zeek's types; missing ones are null. Other columns are kept."""
     schema = frame.schema
     if all(schema.get(name) == dtype for name, dtype in _CONN_TYPES):
         return frame

@@ -1,4 +1,4 @@
-"""Writes conns (or any frame with Zeek names and types) as true Zeek TSV or JSON, plain or gzip."""
+"""Writes frames with Zeek's column names and types as Zeek logs: TSV or JSON, plain or gzip."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
-from mlids.files import write_aside
+from mlids.files import write_atomic
+from mlids.zeek.log_types import LOG_COLUMNS
 from mlids.zeek.types import CONN, Column
 
 
@@ -42,7 +43,7 @@ def tsv_rows(frame: pl.DataFrame, columns: tuple[Column, ...] = CONN) -> bytes:
 
 
 def json_rows(frame: pl.DataFrame, columns: tuple[Column, ...] = CONN) -> bytes:
-    """Return the rows as JSON lines as Zeek writes them: epoch seconds, unset fields left out."""
+    """Return the rows as JSON lines as Zeek writes them: times in epoch seconds, unset fields left out."""
     cells = [(pl.col(c.name).dt.epoch("us") / 1e6).alias(c.name) if c.zeek_type == "time" else pl.col(c.name) for c in columns]
     out = io.BytesIO()
     frame.select(cells).write_ndjson(out)
@@ -78,10 +79,14 @@ def _escaped(cell: pl.Expr) -> pl.Expr:
 
 
 def write_log(
-    path: Path, frame: pl.DataFrame, *, log: str = "conn", columns: tuple[Column, ...] = CONN,
+    path: Path, frame: pl.DataFrame, *, log: str, columns: tuple[Column, ...] | None = None,
     form: str = "tsv", opened: datetime, closed: datetime | None = None,
 ) -> None:  # fmt: skip
-    """Write one log file beside its name and rename it; `.gz` in the name compresses."""
+    """Write one log file beside its target and rename it; a name that ends in `.gz` is compressed.
+
+    `columns` are those of the log type in LOG_COLUMNS by default; `closed` adds the `#close` line of TSV.
+    """
+    columns = columns or LOG_COLUMNS[log]
     if form == "json":
         data = json_rows(frame, columns)
     else:
@@ -92,4 +97,4 @@ def write_log(
         from isal import igzip
 
         data = igzip.compress(data, compresslevel=1)
-    write_aside(path, data, sync=False)
+    write_atomic(path, data, sync=False)

@@ -68,7 +68,7 @@ def test_a_calm_log_has_nothing_that_stands_out(tmp_path: Path) -> None:
 
     day = Site(11).day(date(2026, 11, 4), 3_000)
     web = day.filter(pl.col("service").is_in(["ssl", "dns", "http"])).select(CONN_NAMES)
-    write_log(tmp_path / "conn.log", web, opened=day["ts"][0])
+    write_log(tmp_path / "conn.log", web, log="conn", opened=day["ts"][0])
     done = mlids("score", tmp_path / "conn.log")
     assert b"Nothing stands out" in done.stdout
 

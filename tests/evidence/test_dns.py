@@ -16,8 +16,8 @@ from mlids.evidence.dns import DnsEvidence, entropy
 from mlids.scoring.batch import score_logs
 from mlids.scoring.evidence_alerts import evidence_alerts
 from mlids.settings import load_settings
+from mlids.zeek.log_types import log_type_of
 from mlids.zeek.reader import LogReader, find_logs
-from mlids.zeek.types import log_type_of
 
 CLEAR = 0.8
 
@@ -43,11 +43,11 @@ def watched(frames: list[pl.DataFrame], max_names: int = 300_000) -> DnsEvidence
     return watch
 
 
-def asked(names: list[str], source: str = "10.0.0.5", at: datetime = datetime(2026, 11, 4, 9, tzinfo=UTC)) -> pl.DataFrame:
+def queries(names: list[str], source: str = "10.0.0.5", at: datetime = datetime(2026, 11, 4, 9, tzinfo=UTC)) -> pl.DataFrame:
     return pl.DataFrame({"ts": [at] * len(names), "uid": [f"C{i}{source}" for i in range(len(names))], "id.orig_h": source, "query": names})
 
 
-def made_tunnel(n: int, zone: str, seed: int = 0) -> list[str]:
+def tunnel_names(n: int, zone: str, seed: int = 0) -> list[str]:
     rng = np.random.default_rng(seed)
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz234567"))
     return ["".join(rng.choice(letters, 40)) + f".t.{zone}" for _ in range(n)]
@@ -80,27 +80,27 @@ def test_cut_anywhere_gives_the_same(real_data: Path) -> None:
     assert watched(pieces).tunnels().equals(watched([whole]).tunnels())
 
 
-def test_ordinary_names_are_none() -> None:
+def test_ordinary_names_are_no_tunnel() -> None:
     many = [f"e{i}.a.akamaiedge.net" for i in range(500)]  # short
-    again = [n for n in made_tunnel(30, "cdn.example.com") for _ in range(5)]  # asked again and again
-    lan = made_tunnel(100, "corp.local") + [f"{n}.in-addr.arpa" for n in made_tunnel(50, "x")]
-    service = [*made_tunnel(25, "cloud.example.net"), *(["www.cloud.example.net"] * 60)]  # beside ordinary names
-    found = watched([asked(many), asked(again), asked(lan), asked(service)]).tunnels()
+    again = [n for n in tunnel_names(30, "cdn.example.com") for _ in range(5)]  # queried repeatedly
+    lan = tunnel_names(100, "corp.local") + [f"{n}.in-addr.arpa" for n in tunnel_names(50, "x")]
+    service = [*tunnel_names(25, "cloud.example.net"), *(["www.cloud.example.net"] * 60)]  # beside ordinary names
+    found = watched([queries(many), queries(again), queries(lan), queries(service)]).tunnels()
     assert found.is_empty() or found["score"].max() < 0.2
 
 
-def test_what_many_hosts_do_counts_less_and_a_country_is_no_zone() -> None:
-    lookups = [asked(made_tunnel(40, "scanner.example.com", seed), f"10.0.0.{seed}") for seed in range(1, 21)]
+def test_zones_of_many_hosts_score_less_and_registries_are_no_zone() -> None:
+    lookups = [queries(tunnel_names(40, "scanner.example.com", seed), f"10.0.0.{seed}") for seed in range(1, 21)]
     found = watched(lookups).tunnels()
     assert found.height == 20 and found["score"].max() == pytest.approx(0.5)
-    names = [name for i in range(40) for name in made_tunnel(1, f"shop{i}.co.uk", i)]
-    assert watched([asked(names)]).tunnels().is_empty()
+    names = [name for i in range(40) for name in tunnel_names(1, f"shop{i}.co.uk", i)]
+    assert watched([queries(names)]).tunnels().is_empty()
 
 
-def test_names_that_are_asked_for_to_go_there_are_none() -> None:
+def test_names_whose_addresses_are_connected_to_are_no_tunnel() -> None:
     """An advertisement's frame, a video's server: a name for one view, and a connection to what it was answered with."""
-    names = made_tunnel(40, "frames.example.com")
-    answered = asked(names).with_columns(answers=pl.Series([["edge.example.net", f"192.0.2.{i % 20}"] for i in range(40)]))
+    names = tunnel_names(40, "frames.example.com")
+    answered = queries(names).with_columns(answers=pl.Series([["edge.example.net", f"192.0.2.{i % 20}"] for i in range(40)]))
     watch = watched([answered])
     assert watch.tunnels()["score"].item() == 1.0
     elsewhere = pl.DataFrame({"id.resp_h": ["198.51.100.7", None]})
@@ -110,29 +110,29 @@ def test_names_that_are_asked_for_to_go_there_are_none() -> None:
     assert watch.tunnels([visits.head(6)])["score"].item() == pytest.approx(0.75)  # of 20 answers 6 were visited
 
 
-def test_a_flood_of_zones_does_not_grow_and_does_not_hide() -> None:
+def test_a_flood_of_zones_is_bounded_and_hides_no_tunnel() -> None:
     watch = DnsEvidence(2_000)
     for start in range(0, 20_000, 1_000):
-        watch.add(asked([made_tunnel(1, f"zone{i}.com", i)[0] for i in range(start, start + 1_000)], "10.0.0.6"))
-        watch.add(asked(made_tunnel(5, "evil.example.org", start)))
+        watch.add(queries([tunnel_names(1, f"zone{i}.com", i)[0] for i in range(start, start + 1_000)], "10.0.0.6"))
+        watch.add(queries(tunnel_names(5, "evil.example.org", start)))
     assert watch._names is not None and watch._names.height <= 2_000
-    assert watch._asked is not None and watch._asked.height <= 2_000
+    assert watch._queried is not None and watch._queried.height <= 2_000
     found = watch.tunnels()
     assert found["zone"].to_list() == ["example.org"] and found["names"].item() == 100 and found["score"].item() >= CLEAR
 
 
 def test_odd_names_and_missing_columns_do_not_stop_it() -> None:
     odd = [None, "", ".", "..", "a", "x" * 10_000, "é" * 40 + ".exämple.com", "\\x00\\xff.b.c", "*.example.com", "-", "1.2.3.4"]
-    watch = watched([asked(odd), pl.DataFrame({"query": ["a.b.c"]}), pl.DataFrame({"ts": [None], "id.orig_h": ["10.0.0.1"]})])
-    watch.add(asked(made_tunnel(3, "a.com")).with_columns(answers=pl.lit("192.0.2.1")))
-    watch.add(asked(made_tunnel(3, "a.com")).with_columns(answers=pl.lit(7)))
+    watch = watched([queries(odd), pl.DataFrame({"query": ["a.b.c"]}), pl.DataFrame({"ts": [None], "id.orig_h": ["10.0.0.1"]})])
+    watch.add(queries(tunnel_names(3, "a.com")).with_columns(answers=pl.lit("192.0.2.1")))
+    watch.add(queries(tunnel_names(3, "a.com")).with_columns(answers=pl.lit(7)))
     watch.add(pl.DataFrame({"ts": ["soon"], "id.orig_h": ["10.0.0.1"], "query": [["a.b.c"]], "id.resp_p": [-1]}))
     assert watch.tunnels().is_empty()
     assert DnsEvidence().tunnels().is_empty()
     assert entropy(pl.Series(["", "aaaa", "abcd", None])).tolist() == [0.0, 0.0, 2.0, 0.0]
 
 
-def test_score_of_a_folder_tells_what_the_conns_alone_do_not(real_data: Path) -> None:
+def test_scoring_a_folder_finds_what_conn_log_alone_does_not_show(real_data: Path) -> None:
     folder = real_data / "saitama" / "data" / "zeek"
     alone = score_logs([folder / "conn.log"])
     beside = score_logs([folder])
@@ -142,7 +142,7 @@ def test_score_of_a_folder_tells_what_the_conns_alone_do_not(real_data: Path) ->
     assert score_logs([folder / "conn.log", folder / "dns.log"]).alerts == beside.alerts
 
 
-def test_refused_rows_of_dns_log_are_counted_and_named(real_data: Path, tmp_path: Path) -> None:
+def test_rejected_rows_of_dns_log_are_counted_and_named(real_data: Path, tmp_path: Path) -> None:
     folder = real_data / "saitama" / "data" / "zeek"
     (tmp_path / "conn.log").write_bytes((folder / "conn.log").read_bytes())
     (tmp_path / "dns.log").write_bytes((folder / "dns.log").read_bytes() + b'{"ts": not a row}\n')
@@ -150,37 +150,37 @@ def test_refused_rows_of_dns_log_are_counted_and_named(real_data: Path, tmp_path
     assert scored.alerts > 80 and scored.reading.rejected == 1 and scored.reading.rejects[0][0].endswith("dns.log")
 
 
-def test_a_thousand_tunnels_are_a_hundred_alerts_and_one() -> None:
-    names = [name for zone in range(150) for name in made_tunnel(21, f"zone{zone}.com", zone)]
-    alerts = evidence_alerts(day_of([asked(names)]).evidence([]), "hq", "2026-11-04")
+def test_150_tunnels_are_100_alerts_and_a_storm_alert() -> None:
+    names = [name for zone in range(150) for name in tunnel_names(21, f"zone{zone}.com", zone)]
+    alerts = evidence_alerts(day_of([queries(names)]).evidence([]), "hq", "2026-11-04")
     assert len({a.id for a in alerts}) == 101 and sum(a.count for a in alerts) == 150 * 21
     assert "many more of them" in alerts[-1].title and not any("many more" in a.title for a in alerts[:-1])
 
 
-def test_a_day_of_the_lake_is_one_although_midnight_of_utc_lies_within_it() -> None:
+def test_a_lake_day_counts_as_one_day_across_midnight_utc() -> None:
     # 08:50 and 09:10 of one morning in Tokyo: neither half would be a clear case alone.
-    names = made_tunnel(24, "example.com")
+    names = tunnel_names(24, "example.com")
     before, after = datetime(2026, 11, 3, 23, 50, tzinfo=UTC), datetime(2026, 11, 4, 0, 10, tzinfo=UTC)
-    halves = [asked(names[:12], at=before), asked(names[12:], at=after)]
+    halves = [queries(names[:12], at=before), queries(names[12:], at=after)]
     (alert,) = evidence_alerts(day_of(halves).evidence([]), "tokyo", "2026-11-04")
     assert alert.count == 24 and (alert.ts, alert.last_ts) == (before, after)
     assert evidence_alerts(day_of(halves[:1]).evidence([]), "tokyo", "2026-11-04") == []
     assert watched(halves).tunnels()["names"].to_list() == [12, 12], "mlids score, which knows of no zone, counts UTC's days"
 
 
-def test_the_night_tells_of_tunnels_once_and_rules_hold_them_back(real_data: Path, home: Path) -> None:
+def test_reconcile_alerts_once_per_tunnel_and_rules_suppress_it(real_data: Path, home: Path) -> None:
     folder, day = real_data / "saitama" / "data" / "zeek", "2022-08-07"
     pipeline.ingest_paths("hq", day, [folder / "conn.log", folder / "dns.log"])
     first = pipeline.reconcile("hq", day)
     assert first["tunnels"] == first["alerts"] == 3 and first["model_version"] is None
     database = pipeline.open_database(load_settings())
-    told = database.alerts()
-    assert pipeline.reconcile("hq", day) == first and [a["id"] for a in database.alerts()] == [a["id"] for a in told]
-    assert {a["message"].split(" under ")[1].split(",")[0] for a in told} == {
+    stored = database.alerts()
+    assert pipeline.reconcile("hq", day) == first and [a["id"] for a in database.alerts()] == [a["id"] for a in stored]
+    assert {a["message"].split(" under ")[1].split(",")[0] for a in stored} == {
         f"saitama-fake-domain-{n}.com" for n in ("one", "two", "three")
     }
     assert all(
-        a["src"] == "192.168.1.112" and a["threat"]["technique"]["id"] == "T1071.004" and len(a["mlids"]["uids"]) == 10 for a in told
+        a["src"] == "192.168.1.112" and a["threat"]["technique"]["id"] == "T1071.004" and len(a["mlids"]["uids"]) == 10 for a in stored
     )
     rule = database.add_rule(checked("dns_tunnel", "192.168.1.112", "192.168.1.100", 53, "hq"), "known exercise", "tests")
     assert database.alerts() == []

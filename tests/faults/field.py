@@ -31,10 +31,10 @@ from mlids.scoring import checkpoint
 from mlids.scoring.live import Scorer
 from mlids.scoring.live_model import ProductionModel
 from mlids.settings import Settings, load_settings
-from mlids.synth.archive import cast_of
+from mlids.synth.archive import attack_hosts
 from mlids.synth.attacks import brute_force, horizontal_scan, vertical_scan
 from mlids.synth.draft import CONN_NAMES, written_order
-from mlids.synth.growing import GrowingLog
+from mlids.synth.live_log import LiveLog
 from mlids.synth.site import Site
 
 SENSOR = "hq"
@@ -46,7 +46,9 @@ def traffic(end: datetime, flows: int = FLOWS) -> pl.DataFrame:
     site, rng = Site(3), np.random.default_rng(4)
     start = end - timedelta(hours=1)
     parts = [site.day(start.date(), flows)]
-    parts += [attack(start.timestamp() + 60, cast_of(site), rng).frame(rng) for attack in (horizontal_scan, brute_force, vertical_scan)]
+    parts += [
+        attack(start.timestamp() + 60, attack_hosts(site), rng).frame(rng) for attack in (horizontal_scan, brute_force, vertical_scan)
+    ]
     rows = pl.concat(parts)
     # Squeeze the day into the hour, in its own order.
     rank = written_order(rows)
@@ -78,7 +80,7 @@ class Field:
     home: Path
     logs: Path
     sensor: SimulatedSensor
-    log: GrowingLog
+    log: LiveLog
     rows: pl.DataFrame
     scorer: Scorer | None = None
     thread: threading.Thread | None = None
@@ -244,7 +246,7 @@ def make_field(trained_home: Path, folder: Path, patch: pytest.MonkeyPatch, **lo
     patch.setenv("MLIDS_POLL_INTERVAL_S", "0.1")
     patch.setattr(checkpoint, "EVERY_S", 0.2)
     patch.setattr(checkpoint, "SHARE", 1.0)
-    growing = GrowingLog(logs, **log).open()
+    growing = LiveLog(logs, **log).open()
     sensor = SimulatedSensor(logs, folder / "client", folder / "host").start()
     (home / "known_hosts").write_text(sensor.known_hosts_line() + "\n")
     (home / "sensors.toml").write_text(

@@ -15,7 +15,6 @@ from mlids.ingest.follow import Follower
 from mlids.ingest.place import LocalPlace
 from mlids.settings import Sensor
 from mlids.zeek.bytestream import ByteStream
-from mlids.zeek.reader import is_conn
 from tests.faults.conftest import LONG
 
 LINES = 200_000 if LONG else 30_000
@@ -100,7 +99,7 @@ def test_every_mutated_line_is_accounted_for(real_data: Path, tmp_path: Path, ki
         written += len(some)
         for batch in follower.poll():
             rows += batch.frame.height
-            if is_conn(batch):
+            if batch.is_type("conn"):
                 x = extractor.features(conn_columns(batch.frame))
                 assert np.isfinite(x).all()
                 scored += batch.frame.height

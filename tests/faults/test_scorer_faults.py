@@ -16,7 +16,7 @@ from mlids import pipeline
 from mlids.alerts.database import Database
 from mlids.errors import StoreError
 from mlids.scoring import checkpoint
-from mlids.synth.growing import replay
+from mlids.synth.live_log import replay
 from tests.conftest import free_port
 from tests.faults.conftest import LONG
 from tests.faults.field import SENSOR, Field, Outcome, hold
@@ -44,14 +44,12 @@ Delivery.send = sent
 """,
     "kill -9 during checkpoint write": _DIE + """
 import mlids.files as files
-sync, n = os.fsync, [0]
-class Os:
-    def __getattr__(self, name): return getattr(os, name)
-    def fsync(self, handle):
-        n[0] += 1
-        if n[0] == 4: os.ftruncate(handle, os.fstat(handle).st_size // 2); die()
-        return sync(handle)
-files.os = Os()
+sync, n = files.sync_path, [0]
+def sync_path(path):
+    n[0] += path.name.startswith(".checkpoint.json.")
+    if n[0] == 2: os.truncate(path, path.stat().st_size // 2); die()
+    sync(path)
+files.sync_path = sync_path
 """,
     "kill -9 between the record of scored rows and the checkpoint": _DIE + """
 from mlids.scoring.late import ScoredRecord
@@ -197,7 +195,7 @@ def test_disk_full_for_checkpoint(place: Field, tell: Tell, monkeypatch: pytest.
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "write_aside", full)
+        patch.setattr(checkpoint, "write_atomic", full)
         place.write(0.4)
         assert place.caught_up(), "scoring goes on"
         assert place.until(lambda: "No space left" in str(scorer.status.last_error))

@@ -14,7 +14,7 @@ import pytest
 from mlids import pipeline
 from mlids.errors import HostKeyError
 from mlids.ingest import follow
-from mlids.synth.growing import GrowingLog
+from mlids.synth.live_log import LiveLog
 from mlids.zeek.types import Column
 from tests.faults.conftest import LONG
 from tests.faults.field import Field, Outcome, make_field, traffic
@@ -322,7 +322,7 @@ def test_malformed_lines_are_refused_one_by_one(place: Field, tell: Tell) -> Non
 
 def test_growing_log_is_what_zeekctl_would_leave(tmp_path: Path) -> None:
     """The harness itself: a rotated log lies in the archive, whole, with header and footer."""
-    log = GrowingLog(tmp_path).open()
+    log = LiveLog(tmp_path).open()
     log.append(traffic(datetime.now(UTC), 300)[:10])
     target = log.rotate()
     lines = gzip.decompress(target.read_bytes()).decode().splitlines()

@@ -1,4 +1,4 @@
-"""Each attack that `synth` makes is told by its behaviour; ordinary traffic mostly by none."""
+"""Each synthetic attack has its behaviour; benign traffic mostly has none."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from mlids.features.behaviours import measure
 from mlids.features.extract import Extractor
 from mlids.features.spec import BEHAVIOUR_NAMES, POSITION
 from mlids.ingest.conns import Reading, read_conns
-from mlids.synth.archive import cast_of
+from mlids.synth.archive import attack_hosts
 from mlids.synth.attacks import SCENARIOS
 from mlids.synth.draft import written_order
 from mlids.synth.site import Site
 
-TELLS = {name: {name} for name in SCENARIOS} | {
+EXPECTED = {name: {name} for name in SCENARIOS} | {
     "syn_flood": {"flood"}, "slow_scan": {"slow_scan", "horizontal_scan"}, "lateral_movement": {"lateral_movement"},
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_attack_is_told_by_its_behaviour(name: str) -> None:
+def test_attack_has_its_behaviour(name: str) -> None:
     site = Site(5)
-    told = 0
+    found = 0
     for seed in range(6):
         rng = np.random.default_rng(seed)
-        rows = written_order(SCENARIOS[name](1_762_000_000.0, cast_of(site), rng).frame(rng))
+        rows = written_order(SCENARIOS[name](1_762_000_000.0, attack_hosts(site), rng).frame(rng))
         levels = measure(Extractor().features(rows)).max(axis=0)
         strong = {b for b, level in zip(BEHAVIOUR_NAMES, levels, strict=True) if level >= 0.45}
-        told += bool(strong & TELLS[name])
-    assert told >= 4, f"{name} was told in {told} of 6 runs"
+        found += bool(strong & EXPECTED[name])
+    assert found >= 4, f"{name} was found in {found} of 6 runs"
 
 
-def test_a_calm_day_is_mostly_not_told() -> None:
+def test_a_benign_day_has_hardly_any_behaviour() -> None:
     day = Site(5).day(date(2026, 11, 4), 8_000)
     levels = measure(Extractor().features(day)).max(axis=1)
     assert (levels >= 0.74).mean() < 0.002
 
 
-def test_levels_are_shares() -> None:
+def test_scores_lie_between_0_and_1() -> None:
     day = Site(5).day(date(2026, 11, 7), 3_000)
     levels = measure(Extractor().features(day))
     assert levels.min() >= 0 and levels.max() <= 1 and levels.shape == (day.height, len(BEHAVIOUR_NAMES))
 
 
-def test_the_one_true_beacon_of_a_real_day_is_first_of_all_pairs(real_data: Path) -> None:
+def test_the_one_true_beacon_of_a_real_day_scores_highest_of_all_pairs(real_data: Path) -> None:
     """RITA's sample day: 31,367 conns, 7,981 pairs, one C2 beacon every 116 to 350 s; the rest is Internet noise."""
     extractor = Extractor()
     parts = [
@@ -60,7 +60,7 @@ def test_the_one_true_beacon_of_a_real_day_is_first_of_all_pairs(real_data: Path
     assert pairs.row(0)[:2] == ("73.54.23.243", "64.225.56.201") and pairs["level"][0] > 1.5 * pairs["level"][1]
 
 
-def test_what_a_host_says_when_it_comes_up_is_no_attack() -> None:
+def test_start_up_traffic_of_hosts_is_no_attack() -> None:
     """A morning's DHCP, mDNS, SSDP and neighbour discovery: unanswered by nature, from inside, to everybody."""
     day = Site(5, hosts=40).day(date(2026, 11, 4), 8_000)
     x = Extractor().features(day.drop("label"))

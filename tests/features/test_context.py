@@ -1,4 +1,4 @@
-"""The exact past of every row: against a slow and plain reference, cut anywhere, restored, compiled or not."""
+"""Context features: against a slow reference, cut into any batches, restored, compiled or not."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ def test_batches_and_restarts_change_nothing(real_conns: pl.DataFrame, seed: int
     assert np.array_equal(whole, np.concatenate(parts))
 
 
-def test_texts_asked_once_or_row_by_row_give_the_same_numbers(real_data: Path) -> None:
-    """Many rows share what is told of a text, few are asked each by itself: a live batch is few, a day is many."""
+def test_distinct_texts_and_single_rows_give_the_same_numbers(real_data: Path) -> None:
+    """Large batches evaluate each distinct text once, small ones each row: a live batch is small, a day is large."""
     logs = [log for name in ("stratosphere", "otrf", "iot23") for log in (real_data / name).rglob("*conn.log*")]
     conns = conns_of(*sorted(logs))
     assert conns.height > 3 * flow._FEW and conns["service"].null_count() and conns["id.orig_h"].str.contains(":").any()

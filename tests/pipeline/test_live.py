@@ -22,17 +22,17 @@ from mlids.pipeline.registry_watch import watch_command
 from mlids.scoring.live import Status
 from mlids.scoring.live_model import ProductionModel
 from mlids.settings import load_settings
-from mlids.synth.growing import GrowingLog
+from mlids.synth.live_log import LiveLog
 from tests.conftest import free_port
 from tests.faults.field import traffic
 
 
 @pytest.fixture
-def two(trained_home: Path, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> list[GrowingLog]:
+def two(trained_home: Path, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> list[LiveLog]:
     """Two sensors in folders, and a third whose machine is not there."""
     monkeypatch.setenv("MLIDS_HOME", str(trained_home))
     monkeypatch.setenv("MLIDS_DATABASE_URL", f"sqlite:///{tmp_path}/mlids.db")
-    logs = [GrowingLog(tmp_path / name).open() for name in ("a", "b")]
+    logs = [LiveLog(tmp_path / name).open() for name in ("a", "b")]
     entries = [f'[[sensor]]\nname = "{n}-{tmp_path.name[-20:]}"\nkind = "folder"\nlogs = "{tmp_path / n}"\n' for n in ("a", "b")]
     entries.append(f'[[sensor]]\nname = "c-{tmp_path.name[-20:]}"\nhost = "127.0.0.1"\nport = {free_port()}\ntimeout_s = 2\n')
     sensors = tmp_path / "sensors.toml"
@@ -49,7 +49,7 @@ def _get(port: int, path: str) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
-def test_a_sensor_that_is_down_holds_up_no_other(two: list[GrowingLog], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sensor_that_is_down_holds_up_no_other(two: list[LiveLog], capsys: pytest.CaptureFixture[str]) -> None:
     rows = traffic(datetime.now(UTC))
     for log in two:
         log.append(rows)
@@ -84,7 +84,7 @@ def test_a_sensor_that_is_down_holds_up_no_other(two: list[GrowingLog], capsys: 
     assert not findings["sensor c"].well and "is sshd running" in findings["sensor c"].text
 
 
-def test_the_watch_sees_silence_and_lag(two: list[GrowingLog]) -> None:
+def test_the_watch_sees_silence_and_lag(two: list[LiveLog]) -> None:
     settings = load_settings()
     with pytest.raises(SourceError, match="no scorer has ever followed it"):
         pipeline.watch_live()
@@ -129,7 +129,7 @@ def test_systemd_is_notified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "NOTIFY_SOCKET" not in os.environ
 
 
-def test_a_fault_of_our_own_ends_no_sensor(two: list[GrowingLog], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_our_own_ends_no_sensor(two: list[LiveLog], monkeypatch: pytest.MonkeyPatch) -> None:
     rows = traffic(datetime.now(UTC))
     two[0].append(rows)
     settings = load_settings()

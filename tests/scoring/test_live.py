@@ -18,7 +18,7 @@ import pytest
 from mlids import pipeline
 from mlids.demo.simulated_sensor import SimulatedSensor
 from mlids.settings import load_settings
-from mlids.synth.archive import cast_of
+from mlids.synth.archive import attack_hosts
 from mlids.synth.attacks import brute_force, horizontal_scan
 from mlids.synth.draft import CONN_NAMES, written_order
 from mlids.synth.site import Site
@@ -50,7 +50,7 @@ def live(trained_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  
 def traffic() -> pl.DataFrame:
     site, rng = Site(3), np.random.default_rng(4)
     parts = [site.day(NOW.date(), 2_000)]
-    parts += [attack(NOW.timestamp(), cast_of(site), rng).frame(rng) for attack in (horizontal_scan, brute_force)]
+    parts += [attack(NOW.timestamp(), attack_hosts(site), rng).frame(rng) for attack in (horizontal_scan, brute_force)]
     return written_order(pl.concat(parts)).select(CONN_NAMES)
 
 

@@ -14,8 +14,8 @@ import zstandard
 
 from mlids.errors import InputError, NotAZeekLogError
 from mlids.zeek.jsonl import JsonParser
+from mlids.zeek.log_types import log_type_of
 from mlids.zeek.reader import LogReader, ReadReport, find_logs
-from mlids.zeek.types import log_type_of
 from tests.conftest import CONN_HEADER, conn_line
 
 

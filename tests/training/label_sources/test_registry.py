@@ -24,7 +24,7 @@ DAY = date(2026, 11, 4)
 @pytest.fixture
 def documented() -> Iterator[type[LabelSource]]:
     """The class that the section "A label source" of docs/extending.md shows, registered."""
-    section = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8").split("## A label source")[1].split("\n## ")[0]
+    section = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8").split("\n## A label source\n")[1].split("\n## ")[0]
     code = re.search(r"```python\n(.*?)```", section, re.DOTALL)
     assert code is not None
     names: dict[str, Any] = {"__name__": "acme.inventory"}

@@ -1,4 +1,4 @@
-"""A growing log as Zeek and zeekctl treat it, with everything that can go wrong with one: the scripted side of a simulated sensor."""
+"""A live log that is written, rotated and archived as Zeek and zeekctl do it, also with their faults: half lines, late or half archives."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 import polars as pl
 
 from mlids.window import zone
-from mlids.zeek.types import CONN, Column
+from mlids.zeek.log_types import LOG_COLUMNS
+from mlids.zeek.types import Column
 from mlids.zeek.writer import footer_line, header_lines, json_rows, tsv_rows
 
 
@@ -20,10 +21,10 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class GrowingLog:
-    """`LOGS/current/conn.log`, and its archive `LOGS/YYYY-MM-DD/conn.HH:MM:SS-HH:MM:SS.log.gz` in the sensor's zone.
+class LiveLog:
+    """`LOGS/current/LOG.log`, and its archive `LOGS/YYYY-MM-DD/LOG.HH:MM:SS-HH:MM:SS.log.gz` in the sensor's time zone.
 
-    `clock` is the sensor's own; it may step. `rows` counts what was written.
+    `clock` is the sensor's clock, which may step. `rows` is the number of rows written.
     """
 
     def __init__(
@@ -32,47 +33,47 @@ class GrowingLog:
         self._logs, self._log, self._zone, self._clock = logs, log, zone(zone_name), clock
         self.zone_name = zone_name
         self.form = form
-        self.columns: tuple[Column, ...] = CONN
+        self.columns: tuple[Column, ...] = LOG_COLUMNS[log]
         self.path = logs / "current" / f"{log}.log"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._opened = clock()
         self.rows = 0
         self._waiting: list[tuple[Path, Path]] = []
 
-    def open(self) -> GrowingLog:
-        """Begin an empty log: a header for TSV, nothing at all for JSON."""
+    def open(self) -> LiveLog:
+        """Start an empty log: the header for TSV, no bytes for JSON."""
         last, self._opened = self._opened, self._clock()
-        if abs((self._opened - last).total_seconds()) < 1.0:  # a log's name and header know only seconds
+        if abs((self._opened - last).total_seconds()) < 1.0:  # names and headers of logs hold whole seconds
             self._opened = last + timedelta(seconds=1)
         self.path.write_bytes(header_lines(self._log, self.columns, self._opened) if self.form == "tsv" else b"")
         return self
 
     def text(self, rows: pl.DataFrame) -> bytes:
-        """Return rows as the log's own lines."""
+        """Return rows as lines in the log's format; missing columns are unset."""
         names = [c.name for c in self.columns]
         missing = [pl.lit(None, c.dtype).alias(c.name) for c in self.columns if c.name not in rows.columns]
         rows = rows.with_columns(missing).select(names)
         return tsv_rows(rows, self.columns) if self.form == "tsv" else json_rows(rows, self.columns)
 
     def append(self, rows: pl.DataFrame) -> None:
-        """Write whole rows."""
+        """Append whole rows."""
         self.append_bytes(self.text(rows), rows.height)
 
     def append_bytes(self, data: bytes, rows: int = 0) -> None:
-        """Write bytes as they are: half a line, a broken one, anything."""
+        """Append raw bytes, which may be half a line or a malformed one; `rows` is how many to count."""
         with self.path.open("ab") as out:
             out.write(data)
         self.rows += rows
 
     def _target(self) -> tuple[Path, datetime]:
-        """Return where the log at hand belongs in the archive when it ends now, and its end in the sensor's zone."""
+        """Return the archive path of the current log if it is rotated now, and that time in the sensor's zone."""
         start, end = self._opened.astimezone(self._zone), self._clock().astimezone(self._zone)
         return self._logs / f"{start:%Y-%m-%d}" / f"{self._log}.{start:%H:%M:%S}-{end:%H:%M:%S}.log.gz", end
 
     def rotate(self, *, archive: str = "at once", reopen: bool = True) -> Path:
-        """Rename the log beside itself, archive it, and begin a new one; return where the archive will be.
+        """Rename the log, archive it, and start a new one; return the path of the archive.
 
-        `archive` is `at once`, `later` (see `archive_waiting`), or `half`: the gzip is there, but its end is not.
+        `archive` is `at once`, `later` (see `archive_waiting`), or `half`: only the first half of the gzip file is written.
         """
         aside = self.path.with_name(f"{self._log}-{self._opened:%y-%m-%d_%H.%M.%S}.log")
         target, end = self._target()
@@ -95,7 +96,7 @@ class GrowingLog:
         return target
 
     def archive_waiting(self) -> None:
-        """Bring every rotated log into the archive, whole."""
+        """Archive every rotated log that is waiting, completely."""
         for aside, target in self._waiting:
             target.parent.mkdir(parents=True, exist_ok=True)
             part = target.with_name(f".{target.name}")
@@ -106,7 +107,7 @@ class GrowingLog:
         self._waiting.clear()
 
     def copy_truncate(self) -> None:
-        """Copy the log beside itself and cut it to nothing, as logrotate's copytruncate does: no header follows."""
+        """Copy the log and truncate it, as logrotate's copytruncate does: the new log has no header."""
         copy = self.path.with_name(f"{self.path.name}.1")
         shutil.copyfile(self.path, copy)
         self._waiting.append((copy, self._target()[0]))
@@ -115,10 +116,10 @@ class GrowingLog:
         self._opened = max(self._clock(), self._opened + timedelta(seconds=1))
 
 
-def replay(rows: pl.DataFrame, log: GrowingLog, *, rate: float, sleep: Callable[[float], None], tick_s: float = 0.1) -> Iterator[int]:
-    """Write rows into a growing log at `rate` rows a second; yield how many were written after each tick.
+def replay(rows: pl.DataFrame, log: LiveLog, *, rate: float, sleep: Callable[[float], None], tick_s: float = 0.1) -> Iterator[int]:
+    """Append rows to a live log at `rate` rows a second; yield the number written so far, after each tick with new rows.
 
-    Their times are kept; `sleep` is called with what is left of each tick, so that a caller may stop it.
+    `ts` of the rows is not changed. `sleep` is called with `tick_s` after each tick; a caller may end the replay there.
     """
     began, done = time.monotonic(), 0
     while done < rows.height:
