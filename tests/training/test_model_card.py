@@ -1,4 +1,4 @@
-"""The model card says what a version learned from, with metrics from other networks or the word that there are none."""
+"""The model card: what a version was trained on, and metrics on other networks where there are any."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def trained() -> SimpleNamespace:
 def test_card_without_an_evaluation_says_so() -> None:
     text = model_card(trained(), SNAPSHOT, 3.0, None)
     assert "1,000,000 of 1,000,000 conns read" in text and "risk_score 84.2" in text and "| hybrid | 0.900 | – | 0.500 |" in text
-    assert "Not measured here" in text
+    assert "Not measured." in text
 
 
 def test_an_evaluation_left_in_the_home_folder_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
