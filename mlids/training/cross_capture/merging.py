@@ -114,9 +114,13 @@ def merge_runs(runs: Sequence[Any]) -> Any:
     if isinstance(first, dict):
         out = {key: merge_runs([r[key] for r in runs]) for key in first}
         if "recall_at_fpr_1pct" in first and len(runs) > 1:
-            out["spread"] = {k: round(float(max(r[k] for r in runs) - min(r[k] for r in runs)), 4) for k in first}
+            out["spread"] = {k: _rounded(float(max(r[k] for r in runs) - min(r[k] for r in runs))) for k in first}
         return out
     if isinstance(first, bool) or not isinstance(first, (int, float)):
         return first
     mean = float(np.mean(list(runs)))
-    return int(mean) if all(isinstance(r, int) for r in runs) else None if mean != mean else round(mean, 4)
+    return int(mean) if all(isinstance(r, int) for r in runs) else _rounded(mean)
+
+
+def _rounded(value: float) -> float | None:
+    return None if np.isnan(value) else round(value, 4)
