@@ -59,13 +59,14 @@ def _sftp(work: Path, port: int, day: Path) -> float:
 
 
 def _pull(work: Path, port: int) -> float:
+    from mlids.ingest.archive import Archive
     from mlids.ingest.pull import pull_day
-    from mlids.ingest.sftp import SftpArchive
+    from mlids.ingest.sftp import SftpStorage
     from mlids.settings import Sensor
 
     sensor = Sensor(name="bench", host="127.0.0.1", port=port, user=getpass.getuser(), key_file=work / "client", logs=str(work / "logs"))
     began = time.perf_counter()
-    archive = SftpArchive(sensor, work / "known_hosts")
+    archive = Archive(sensor.name, sensor.logs, SftpStorage(sensor, work / "known_hosts"))
     done = pull_day(archive, DAY, work / "landing", ("conn",))
     archive.close()
     took = time.perf_counter() - began

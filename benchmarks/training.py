@@ -22,7 +22,7 @@ import polars as pl
 from mlids.features.extract import conn_columns
 from mlids.ingest.lake import Lake
 from mlids.scoring.checkpoint import SCORED
-from mlids.scoring.late import ScoredRecord
+from mlids.scoring.scored_record import ScoredRecord
 record, at = ScoredRecord(Path(sys.argv[1]) / "state" / "hq" / SCORED), 0
 for frame in Lake(Path(sys.argv[1]) / "lake").batches("conn", "hq", [date.fromisoformat(sys.argv[2])]):
     frame = conn_columns(frame).with_row_index("nr", at)

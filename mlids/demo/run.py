@@ -11,12 +11,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from mlids.alerts.database import Database
+from mlids.alerts.stores import open_stores
+from mlids.alerts.stores.alerts import AlertStore
 from mlids.demo.sensor import NAME as SENSOR
 from mlids.demo.sensor import DemoSensor
 from mlids.demo.stack import USER, Stack, task_log_tail
 from mlids.errors import StackError
 from mlids.files import write_atomic
+from mlids.scoring.status import ScorerState
 from mlids.settings import load_settings
 from mlids.synth.archive import ImplantedAttack
 
@@ -141,7 +143,7 @@ class Demo:
         self._wait_for_scorer()
         implanted: list[ImplantedAttack] = []
         printed: set[str] = set()
-        database = Database(self._settings().database)
+        alerts = open_stores(self._settings().database).alerts
         for what, conns, begins in self._sensor.attack(LIVE_ATTACKS, LIVE_S):
             if begins:
                 if implanted:
@@ -149,20 +151,20 @@ class Demo:
                     self._sensor.cut()
                 self.say(f"the sensor sees a live {what.attack.replace('_', ' ')}: {conns} conns")
                 implanted.append(what)
-            self._print_new(database, printed)
+            self._print_new(alerts, printed)
         end = time.monotonic() + 120
-        while time.monotonic() < end and len(_found(implanted, database.alerts(since=self._live_from()))) < len(implanted):
-            self._print_new(database, printed)
+        while time.monotonic() < end and len(_found(implanted, alerts.latest(since=self._live_from()))) < len(implanted):
+            self._print_new(alerts, printed)
             time.sleep(0.5)
-        self._print_new(database, printed)
+        self._print_new(alerts, printed)
         return implanted
 
     def _live_from(self) -> datetime:
         return datetime.now(UTC) - timedelta(hours=1)
 
-    def _print_new(self, database: Database, printed: set[str]) -> None:
+    def _print_new(self, alerts: AlertStore, printed: set[str]) -> None:
         """Print the live alerts that are not printed yet."""
-        for alert in reversed(database.alerts(since=self._live_from())):
+        for alert in reversed(alerts.latest(since=self._live_from())):
             if alert["origin"] == "live" and alert["id"] not in printed:
                 printed.add(alert["id"])
                 age = (datetime.now(UTC) - datetime.fromisoformat(alert["event"]["end"])).total_seconds()
@@ -178,8 +180,8 @@ class Demo:
         while time.monotonic() < end and not (held.exists() and held.stat().st_mtime > rotated + 2.0):
             time.sleep(0.5)  # the checkpoint has what was scored until then
         self._trigger("zeek_ingest", {"day": day})
-        database = Database(self._settings().database)
-        row = next((r for r in database.ledger() if r["day"] == day and r["sensor"] == SENSOR), None)
+        ledger = open_stores(self._settings().database).ledger
+        row = next((r for r in ledger.days() if r["day"] == day and r["sensor"] == SENSOR), None)
         if row is None or row["missing"] is None:
             raise StackError(f"the ledger of {day} was not closed; see {self.home / 'airflow' / 'logs'}")
         found = {k: row[k] for k in ("archived", "live", "late", "missing", "rejected")}
@@ -196,7 +198,7 @@ class Demo:
             with suppress(OSError, ValueError):
                 status = json.loads(path.read_text(encoding="utf-8"))
                 fresh = datetime.now(UTC) - datetime.fromisoformat(status["updated_at"]) < timedelta(seconds=5)
-                if status["state"] == "following" and fresh:
+                if ScorerState(status["state"]).is_following and fresh:
                     return
             time.sleep(0.5)
         raise StackError(f"score_live did not follow the sensor in 120 s; see {self.home / 'airflow' / 'logs'}")
@@ -209,9 +211,9 @@ class Demo:
         from mlids import pipeline
 
         settings = self._settings()
-        database = Database(settings.database)
-        ledger = database.ledger(self._days[0], self._today)
-        alerts = database.alerts(limit=100_000)
+        stores = open_stores(settings.database)
+        ledger = stores.ledger.days(self._days[0], self._today)
+        alerts = stores.alerts.latest(limit=100_000)
         implanted = [*self._sensor.implanted(), *live]
         reports = sorted(p for p in settings.reports.glob("weekly-*") if p.suffix in {".html", ".pdf"})
         lake = pipeline.open_lake(settings)

@@ -1,14 +1,18 @@
-"""zeekctl's archive: `YYYY-MM-DD/TYPE.HH:MM:SS-HH:MM:SS.log.gz`, and which names may be trusted."""
+"""zeekctl's archive of rotated logs: `YYYY-MM-DD/TYPE.HH:MM:SS-HH:MM:SS.log.gz`; and which of its names are accepted."""
 
 from __future__ import annotations
 
+import errno
+import posixpath
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
-from mlids.errors import UnsafeNameError
+from mlids.errors import SourceError, UnsafeNameError
+from mlids.ingest.storage import LogFile, LogStorage
 from mlids.window import zone
 from mlids.zeek.log_types import NOT_LOGS
 
@@ -18,50 +22,90 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 _LOG = re.compile(r"\.(log|json|jsonl)(\.gz|\.zst)?\Z")
 
 
-@dataclass(frozen=True)
-class RemoteFile:
-    """A file as its source lists it."""
+class Archive:
+    """The day folders below a root, in any storage. Every method raises SourceError with the sensor's name and the path."""
 
-    name: str
-    size: int
-    mtime: int
-
-
-class Archive(Protocol):
-    """A tree of day folders, wherever it is."""
-
-    name: str
+    def __init__(self, sensor: str, root: str, storage: LogStorage) -> None:
+        self.sensor = sensor
+        self._root = root.rstrip("/") or "/"
+        self._storage = storage
 
     def days(self) -> list[date]:
-        """Return the days that have a folder."""
+        """Return the days that have a folder, oldest first."""
+        with self._reading(self._root):
+            names = self._storage.folders(self._root)
+        return sorted(day for name in names if (day := as_day(name)) is not None)
 
-    def list_day(self, day: date) -> list[RemoteFile]:
-        """Return the files of a day. Raises SourceError when there is no such day."""
+    def list_day(self, day: date) -> list[LogFile]:
+        """Return the files of a day by name. The error for a missing day names the days that exist."""
+        folder = self._path(day)
+        try:
+            with self._reading(folder):
+                return self._storage.files(folder)
+        except SourceError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise SourceError(f"sensor {self.sensor}: no folder {folder}; {_available(self.days())}") from error
+            raise
 
     def open(self, day: date, name: str, offset: int) -> BinaryIO:
-        """Return the file from `offset` on, for reading."""
+        """Return a file from `offset` on, with prefetch."""
+        path = self._path(day, name)
+        with self._reading(path):
+            return self._storage.open(path, offset=offset, prefetch=True)
 
-    def stat(self, day: date, name: str) -> RemoteFile:
-        """Return the file's size and time now."""
+    def stat(self, day: date, name: str) -> LogFile:
+        """Return a file's size and time now."""
+        path = self._path(day, name)
+        with self._reading(path):
+            return self._storage.stat(path)
+
+    def close(self) -> None:
+        """Close the storage's connection."""
+        self._storage.close()
+
+    def _path(self, day: date, name: str = "") -> str:
+        return posixpath.join(self._root, day.isoformat(), name).rstrip("/")
+
+    @contextmanager
+    def _reading(self, path: str) -> Iterator[None]:
+        where = f"sensor {self.sensor}: {path}"
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise SourceError(f"{where} does not exist; is it mounted, and is `logs` of this sensor right?") from error
+        except PermissionError as error:
+            raise SourceError(f"{where} may not be read; give the account read access to it") from error
+        except TimeoutError as error:
+            raise SourceError(f"{where}: no answer in time; the next run continues here") from error
+        except self._storage.faults as error:
+            cut = getattr(error, "errno", None) in {errno.ECONNRESET, errno.EPIPE} or isinstance(error, EOFError)
+            why = "the connection was cut" if cut else str(error)
+            raise SourceError(f"{where}: {why}; the next run continues here") from error
+
+
+def _available(days: list[date]) -> str:
+    return f"days from {days[0]} to {days[-1]} are there" if days else "there are no day folders at all"
 
 
 def safe_name(name: str, where: str) -> str:
-    """Return the name when it can neither leave the landing folder nor disturb it.
+    """Return the name when it is safe as a file name in the landing folder; raises UnsafeNameError otherwise.
 
-    Raises UnsafeNameError otherwise: names on a sensor are not ours.
+    File names of a sensor are hostile input.
     """
     if not _SAFE.match(name) or ".." in name:
-        raise UnsafeNameError(f"{where}: the name {name[:80]!r} is refused: only letters, digits and _ . : + - are taken")
+        raise UnsafeNameError(
+            f"{where}: the name {name[:80]!r} is rejected: only letters, digits and _ . : + - are accepted; rename the file"
+        )
     return name
 
 
 def log_type(name: str) -> str:
-    """Return the log type of an archived file: what stands before the first dot."""
+    """Return the log type of an archived file: its name up to the first dot."""
     return name.split(".", 1)[0]
 
 
 def is_wanted(name: str, types: tuple[str, ...]) -> bool:
-    """Say whether an archived file is a log of a wanted type; `conn` does not catch `conn-summary`."""
+    """Return whether an archived file is a log of one of these types (shell patterns); `conn` does not match `conn-summary`."""
     kind = log_type(name)
     if not _LOG.search(name) or kind in NOT_LOGS:
         return False
@@ -69,9 +113,9 @@ def is_wanted(name: str, types: tuple[str, ...]) -> bool:
 
 
 def hour_of(name: str, start: datetime, zone_name: str) -> datetime:
-    """Return the hour, UTC, in which an archived file begins: `conn.13:00:00-14:00:00.log.gz` of the day that begins at `start`.
+    """Return the hour, in UTC, in which an archived file begins: `conn.13:00:00-14:00:00.log.gz` of the day that begins at `start`.
 
-    A name without a time counts for the day's first hour; the hour that a clock change repeats, for its first pass.
+    A name without a time gives the day's first hour. An hour that a clock change repeats gives its first occurrence.
     """
     found = _TIME.search(name)
     if found is None:
@@ -81,7 +125,7 @@ def hour_of(name: str, start: datetime, zone_name: str) -> datetime:
 
 
 def as_day(name: str) -> date | None:
-    """Return the day that a folder stands for; None for `current`, `stats` and the like."""
+    """Return the day that a folder is named for; None for other folders, such as `current` and `stats`."""
     if not _DAY.match(name):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Pulls one day of a sensor's logs into the landing folder: beside the target, resumed, checked, then renamed."""
+"""Pulls one day of a sensor's logs into the landing folder; an interrupted file is resumed, each is checked and then renamed."""
 
 from __future__ import annotations
 
@@ -14,28 +14,30 @@ from pathlib import Path
 
 from mlids.errors import MlidsError, SourceError
 from mlids.files import write_atomic
-from mlids.ingest.archive import Archive, RemoteFile, is_wanted, safe_name
+from mlids.ingest.archive import Archive, is_wanted, safe_name
+from mlids.ingest.storage import LogFile
 from mlids.zeek.bytestream import ByteStream
 from mlids.zeek.prefetch import prefetch
 
-_PIECE = 1 << 18
+_PIECE_BYTES = 1 << 18
+_PREFETCHED_PIECES = 4
 
 
 @dataclass(frozen=True)
 class Landed:
-    """One file in the landing folder, as its manifest knows it."""
+    """One file in the landing folder, as the manifest records it; `mtime` is the sensor's, in whole seconds since 1970."""
 
     name: str
     size: int
     mtime: int
     sha256: str
     pulled_at: str
-    problem: str | None = None  # a gzip that breaks off: usable up to there, pulled again when it changes
+    problem: str | None = None  # a truncated gzip: usable up to there, pulled again when it changes
 
 
 @dataclass
 class Pulled:
-    """What a pull did. `problems` are files that could not be had; the others are there all the same."""
+    """The result of a pull: all files of the day that have landed, those that are new, and the problems of the others."""
 
     sensor: str
     day: date
@@ -47,15 +49,15 @@ class Pulled:
 
 
 def day_folder(landing: Path, sensor: str, day: date) -> Path:
-    """Return where a day of a sensor lands."""
+    """Return the landing folder of a sensor's day. Raises UnsafeNameError for a sensor name that is no file name."""
     return landing / safe_name(sensor, "sensor name") / day.isoformat()
 
 
 def read_manifest(folder: Path) -> dict[str, Landed]:
     """Return the manifest of a landed day by file name; empty when there is none or it cannot be read."""
     try:
-        held = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        return {name: Landed(**entry) for name, entry in held["files"].items()}
+        stored = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        return {name: Landed(**entry) for name, entry in stored["files"].items()}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
@@ -63,13 +65,13 @@ def read_manifest(folder: Path) -> dict[str, Landed]:
 def pull_day(
     archive: Archive, day: date, landing: Path, types: tuple[str, ...], progress: Callable[[str], None] = lambda _: None
 ) -> Pulled:
-    """Bring the wanted logs of a day into landing; files that are there unchanged are left alone.
+    """Copy the logs of these types from a day of the archive into landing; files that have landed unchanged are skipped.
 
-    A file is pulled again when its size or time on the sensor changed, so late hours and rewritten files
-    are picked up by the next run. Raises SourceError when the day does not exist, nothing could be pulled
-    at all, or this machine's disk is full.
+    A file is pulled again when its size or time on the sensor has changed, so that late hours and rewritten files
+    arrive with the next run. Raises SourceError when the day does not exist, no file at all could be pulled, or
+    this machine's disk is full.
     """
-    result = Pulled(archive.name, day, day_folder(landing, archive.name, day))
+    result = Pulled(archive.sensor, day, day_folder(landing, archive.sensor, day))
     manifest = read_manifest(result.folder)
     listed = archive.list_day(day)
     result.folder.mkdir(parents=True, exist_ok=True)
@@ -77,15 +79,14 @@ def pull_day(
         if not is_wanted(remote.name, types):
             continue
         try:
-            safe_name(remote.name, f"sensor {archive.name} {day}")
-            held = manifest.get(remote.name)
+            safe_name(remote.name, f"sensor {archive.sensor} {day}")
             target = result.folder / remote.name
-            if not (held and held.size == remote.size and held.mtime == remote.mtime and _is_whole(target, held)):
-                progress(f"{archive.name} {day}: {remote.name}")
+            if not _has_landed(target, manifest.get(remote.name), remote):
+                progress(f"{archive.sensor} {day}: {remote.name}")
                 manifest[remote.name] = _pull(archive, day, remote, target)
                 result.new.append(remote.name)
                 result.bytes += remote.size
-                _save(result.folder, archive.name, day, manifest)
+                _save(result.folder, archive.sensor, day, manifest)
             problem = manifest[remote.name].problem
             if problem:
                 result.problems.append(f"{remote.name}: {problem}")
@@ -95,69 +96,79 @@ def pull_day(
         except OSError as error:
             raise _local_fault(error, result.folder) from error
     if result.problems and not result.files:
-        raise SourceError(f"nothing of {day} could be pulled from {archive.name}: {result.problems[0]}")
-    _save(result.folder, archive.name, day, manifest)
+        raise SourceError(f"nothing of {day} could be pulled from {archive.sensor}: {result.problems[0]}")
+    _save(result.folder, archive.sensor, day, manifest)
     return result
 
 
-def _is_whole(target: Path, held: Landed) -> bool:
+def _has_landed(target: Path, entry: Landed | None, remote: LogFile) -> bool:
+    if entry is None or (entry.size, entry.mtime) != (remote.size, remote.mtime_s):
+        return False
     try:
-        return target.stat().st_size == held.size
+        return target.stat().st_size == entry.size
     except FileNotFoundError:
         return False
 
 
 def _save(folder: Path, sensor: str, day: date, manifest: dict[str, Landed]) -> None:
-    held = {"sensor": sensor, "day": day.isoformat(), "files": {n: asdict(e) for n, e in sorted(manifest.items())}}
-    write_atomic(folder / "manifest.json", json.dumps(held, indent=1))
+    stored = {"sensor": sensor, "day": day.isoformat(), "files": {n: asdict(e) for n, e in sorted(manifest.items())}}
+    write_atomic(folder / "manifest.json", json.dumps(stored, indent=1))
 
 
-def _pull(archive: Archive, day: date, remote: RemoteFile, target: Path) -> Landed:
+def _pull(archive: Archive, day: date, remote: LogFile, target: Path) -> Landed:
+    """Pull one file into its `.part`, resuming an earlier attempt; check it and rename it to `target`."""
     part = target.with_name(f".{target.name}.part")
     mark = target.with_name(f".{target.name}.from")
-    same = f"{remote.size} {remote.mtime}"
-    # A part goes on only where it came from this very version of the file.
-    offset = part.stat().st_size if part.exists() and mark.exists() and mark.read_text() == same else 0
+    version = f"{remote.size} {remote.mtime_s}"
+    # A part is resumed only when it came from this very version of the file.
+    offset = part.stat().st_size if part.exists() and mark.exists() and mark.read_text() == version else 0
     if offset > remote.size:
         offset = 0
-    mark.write_text(same)
-    digest = hashlib.sha256()
-    with part.open("r+b" if offset else "wb") as out:
-        if offset:
-            while piece := out.read(_PIECE):
-                digest.update(piece)
-        source = archive.open(day, remote.name, offset)
-        try:
-            for piece in prefetch(iter(partial(source.read, _PIECE), b""), 4):  # hashed and written while the next ones come
-                digest.update(piece)
-                out.write(piece)
-        except (EOFError, TimeoutError) as error:
-            raise SourceError(
-                f"sensor {archive.name}: {remote.name}: cut after {out.tell():,} bytes; the next run goes on from there"
-            ) from error
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise
-            raise SourceError(f"sensor {archive.name}: {remote.name}: {error}; the next run goes on from there") from error
-        finally:
-            source.close()
-        out.flush()
-        os.fsync(out.fileno())
-        size = out.tell()
+    mark.write_text(version)
+    size, sha256 = _copy(archive, day, remote.name, part, offset)
     now = archive.stat(day, remote.name)
     if size != now.size or now.size != remote.size:
         raise SourceError(
-            f"sensor {archive.name}: {remote.name}: {size:,} bytes came, the sensor now has {now.size:,}; it is still being written, the next run takes it"
+            f"sensor {archive.sensor}: {remote.name}: {size:,} bytes were received, the sensor now has {now.size:,}; "
+            "the file is still being written, the next run pulls it"
         )
     problem = _check_end(part) if target.suffix in {".gz", ".zst"} else None
     part.replace(target)
     mark.unlink(missing_ok=True)
     pulled_at = datetime.now(UTC).isoformat(timespec="seconds")
-    return Landed(remote.name, size, remote.mtime, digest.hexdigest(), pulled_at, problem)
+    return Landed(remote.name, size, remote.mtime_s, sha256, pulled_at, problem)
+
+
+def _copy(archive: Archive, day: date, name: str, part: Path, offset: int) -> tuple[int, str]:
+    """Append the file from `offset` on to `part` and sync it; return the size of the part and its SHA-256."""
+    digest = hashlib.sha256()
+    with part.open("r+b" if offset else "wb") as out:
+        if offset:
+            while piece := out.read(_PIECE_BYTES):
+                digest.update(piece)
+        source = archive.open(day, name, offset)
+        try:
+            # Hashed and written while the next pieces arrive.
+            for piece in prefetch(iter(partial(source.read, _PIECE_BYTES), b""), _PREFETCHED_PIECES):
+                digest.update(piece)
+                out.write(piece)
+        except (EOFError, TimeoutError) as error:
+            raise SourceError(
+                f"sensor {archive.sensor}: {name}: the connection was cut after {out.tell():,} bytes; the next run resumes there"
+            ) from error
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            raise SourceError(f"sensor {archive.sensor}: {name}: {error}; the next run resumes the file") from error
+        finally:
+            source.close()
+        out.flush()
+        os.fsync(out.fileno())
+        return out.tell(), digest.hexdigest()
 
 
 def _check_end(path: Path) -> str | None:
-    """Read a compressed file to its end; return what is wrong with it."""
+    """Return what is wrong with a compressed file; None when it can be read to its end."""
     stream = ByteStream(path)
     for _ in stream:
         pass
@@ -166,7 +177,7 @@ def _check_end(path: Path) -> str | None:
 
 def _local_fault(error: OSError, folder: Path) -> SourceError:
     if error.errno == errno.ENOSPC:
-        return SourceError(f"{folder}: the disk is full; free some space or set MLIDS_HOME elsewhere, then run again: it goes on from here")
+        return SourceError(f"{folder}: the disk is full; free some space or set MLIDS_HOME elsewhere, then run again: the pull resumes")
     if error.errno == errno.EDQUOT:
-        return SourceError(f"{folder}: the disk quota is used up; raise it or clean landing, then run again: it goes on from here")
+        return SourceError(f"{folder}: the disk quota is used up; raise it or clean landing, then run again: the pull resumes")
     return SourceError(f"{folder}: {error.strerror or error}")

@@ -1,9 +1,7 @@
-"""A verified SSH connection to a sensor: known host keys only; key, agent or password; tuned for throughput."""
+"""A verified SSH connection to a sensor: known host keys only, authentication by key, agent or password, tuned for throughput."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 import socket
 from collections.abc import Iterator
@@ -14,24 +12,18 @@ import paramiko
 from mlids.errors import AuthError, HostKeyError, SourceError
 from mlids.settings import Sensor
 
-# With TCP_NODELAY and AES-GCM paramiko reaches OpenSSH's own speed; without NODELAY a fiftieth of it.
+# With TCP_NODELAY and AES-GCM paramiko is as fast as OpenSSH's client; without TCP_NODELAY it has a fiftieth of that speed.
 _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
-# paramiko copies what is left of its buffer at every read: a window of 64 MB made a pull fifty times slower.
+# paramiko copies the rest of its buffer at every read: a window of 64 MB made a pull fifty times slower.
 WINDOW_BYTES = 1 << 20
 PACKET_BYTES = 1 << 17
-
-
-def fingerprint(key: paramiko.PKey) -> str:
-    """Return OpenSSH's SHA256 fingerprint of a key."""
-    digest = hashlib.sha256(key.asbytes()).digest()
-    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
 def largest_read(server_version: str) -> int:
     """Return the bytes one SFTP read may ask of a server, from its SSH version line.
 
-    A server may answer with less than was asked for, and reading ahead then falls back to one read per
-    round trip. OpenSSH gives 255 KiB since 8.6 (its limits@openssh.com), 64 KiB before; the protocol's
+    A server may answer with fewer bytes than requested; prefetch then falls back to one read per round trip.
+    OpenSSH gives 255 KiB since 8.6 (its limits@openssh.com), 64 KiB before; the protocol's
     draft (filexfer-02) promises 32 KiB.
     """
     found = re.search(r"OpenSSH_(\d+)\.(\d+)", server_version)
@@ -60,7 +52,7 @@ def _transport(sensor: Sensor, prefer: list[str]) -> paramiko.Transport:
     try:
         raw = socket.create_connection((sensor.host, sensor.port), timeout=sensor.timeout_s)
     except socket.gaierror as error:
-        raise SourceError(f"sensor {sensor.name}: the host name {sensor.host!r} is not known: {error.strerror}") from error
+        raise SourceError(f"sensor {sensor.name}: the host name {sensor.host!r} is not known: {error.strerror}; check `host`") from error
     except TimeoutError as error:
         raise SourceError(
             f"sensor {sensor.name}: no answer from {sensor.host}:{sensor.port} in {sensor.timeout_s:g} s; is a firewall between?"
@@ -71,12 +63,12 @@ def _transport(sensor: Sensor, prefer: list[str]) -> paramiko.Transport:
     transport = paramiko.Transport(raw, default_window_size=WINDOW_BYTES, default_max_packet_size=PACKET_BYTES)
     options = transport.get_security_options()
     options.ciphers = [c for c in _CIPHERS if c in options.ciphers]
-    if prefer:  # ask for the kind of key that is known
+    if prefer:  # request the type of key that is known
         options.key_types = [*(k for k in prefer if k in options.key_types), *(k for k in options.key_types if k not in prefer)]
     transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = sensor.timeout_s  # type: ignore[attr-defined]
     try:
         transport.start_client(timeout=sensor.timeout_s)
-        transport.get_remote_server_key()  # start_client comes back without a word when the time is up
+        transport.get_remote_server_key()  # start_client returns without an error at its time limit
     except (paramiko.SSHException, EOFError, OSError) as error:
         transport.close()
         raise SourceError(f"sensor {sensor.name}: the SSH handshake with {sensor.host}:{sensor.port} failed: {error}") from error
@@ -86,7 +78,7 @@ def _transport(sensor: Sensor, prefer: list[str]) -> paramiko.Transport:
 def connect(sensor: Sensor, known_hosts: Path) -> paramiko.Transport:
     """Return an authenticated transport.
 
-    Raises HostKeyError for an unknown or changed host key, AuthError when every credential was refused,
+    Raises HostKeyError for an unknown or changed host key, AuthError when every credential was rejected,
     SourceError when the sensor cannot be reached.
     """
     known = _known(sensor, known_hosts)
@@ -102,16 +94,16 @@ def connect(sensor: Sensor, known_hosts: Path) -> paramiko.Transport:
 
 
 def open_sftp(sensor: Sensor, known_hosts: Path) -> tuple[paramiko.Transport, paramiko.SFTPClient]:
-    """Return an authenticated transport and an SFTP client on it, whose answers are waited for `timeout_s`.
+    """Return an authenticated transport and an SFTP client on it; each answer may take `timeout_s`.
 
-    Raises what `connect` does, and SourceError when there is no SFTP.
+    Raises what `connect` does, and SourceError when the server offers no SFTP.
     """
     transport = connect(sensor, known_hosts)
     try:
         client = paramiko.SFTPClient.from_transport(transport, window_size=WINDOW_BYTES, max_packet_size=PACKET_BYTES)
     except (paramiko.SSHException, EOFError, OSError) as error:
         transport.close()
-        raise SourceError(f"sensor {sensor.name}: no SFTP there: {error}; is the sftp subsystem switched on in sshd?") from error
+        raise SourceError(f"sensor {sensor.name}: it offers no SFTP: {error}; is the sftp subsystem enabled in sshd?") from error
     assert client is not None
     channel = client.get_channel()
     assert channel is not None
@@ -127,19 +119,19 @@ def _algorithms(known: dict[str, paramiko.PKey]) -> list[str]:
 
 
 def _verify(sensor: Sensor, key: paramiko.PKey, known: dict[str, paramiko.PKey], known_hosts: Path) -> None:
-    mine = fingerprint(key)
+    shown = key.fingerprint
     if not known:
         raise HostKeyError(
-            f"sensor {sensor.name}: the host key of {sensor.host}:{sensor.port} is not known: {key.get_name()} {mine}. "
+            f"sensor {sensor.name}: the host key of {sensor.host}:{sensor.port} is not known: {key.get_name()} {shown}. "
             f"Compare it with the output of `ssh-keygen -lf /etc/ssh/ssh_host_{_kind(key)}_key.pub` "
-            f"on the sensor, then run: mlids trust {sensor.name} --fingerprint {mine}"
+            f"on the sensor, then run: mlids trust {sensor.name} --fingerprint {shown}"
         )
     expected = known.get(key.get_name())
     if expected is None or expected.asbytes() != key.asbytes():
-        held = ", ".join(fingerprint(k) for k in known.values())
+        stored = ", ".join(k.fingerprint for k in known.values())
         raise HostKeyError(
-            f"sensor {sensor.name}: the host key of {sensor.host}:{sensor.port} HAS CHANGED: it shows {mine}, known is {held}. "
-            f"Someone may be in between. If the sensor was reinstalled, remove its line from {known_hosts} and compare anew"
+            f"sensor {sensor.name}: the host key of {sensor.host}:{sensor.port} HAS CHANGED: it shows {shown}, known is {stored}. "
+            f"This may be an attack (man in the middle). If the sensor was reinstalled, remove its line from {known_hosts} and compare the new key"
         )
 
 
@@ -158,12 +150,12 @@ def trust(sensor: Sensor, known_hosts: Path, expected: str) -> str:
         key = transport.get_remote_server_key()
     finally:
         transport.close()
-    if fingerprint(key) != expected.strip():
-        raise HostKeyError(f"sensor {sensor.name} shows {fingerprint(key)}, not {expected}; nothing was added")
+    if key.fingerprint != expected.strip():
+        raise HostKeyError(f"sensor {sensor.name} shows {key.fingerprint}, not {expected}; nothing was added")
     known_hosts.parent.mkdir(parents=True, exist_ok=True)
     with known_hosts.open("a", encoding="utf-8") as out:
         out.write(f"{_host_entry(sensor)} {key.get_name()} {key.get_base64()}\n")
-    return fingerprint(key)
+    return key.fingerprint
 
 
 def _authenticate(sensor: Sensor, transport: paramiko.Transport) -> None:

@@ -1,28 +1,30 @@
-"""What happens to one day of a sensor: pulled, turned into Parquet, held against what was scored live."""
+"""One day of a sensor: pulled, ingested into the lake, and reconciled with what was scored live."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlids.errors import InputError, NoRowsError, SourceError
-from mlids.pipeline.stores import open_archive, open_database, open_delivery, open_lake, open_record, open_registry, sensor_names
+from mlids.pipeline.stores import open_archive, open_delivery, open_lake, open_record, open_registry, open_stores, sensor_names
 from mlids.settings import Settings, load_settings
 from mlids.window import Window, day_window, days_between, parse_day, zone
 
 if TYPE_CHECKING:
-    from mlids.alerts.database import Database
+    from mlids.alerts.aggregation import AlertAggregator
+    from mlids.alerts.stores.ledger import LedgerStore
     from mlids.evidence.base import Evidence
-    from mlids.ingest.lake import DayManifest, Lake
-    from mlids.scoring.late import Hour
+    from mlids.ingest.day_manifest import DayManifest
+    from mlids.ingest.lake import Ingested, Lake
+    from mlids.scoring.late import Hour, Reconciled
 
 log = logging.getLogger(__name__)
 
-# Days that the record of live scored rows is kept: an hour may arrive that late.
+# The record of live scored rows is kept this long: an archived hour may arrive that late.
 KEEP_DAYS = 14
 
 
@@ -36,7 +38,7 @@ def pull(sensor_name: str, day: str, progress: Callable[[str], None] = lambda _:
     try:
         pulled = pull_day(archive, parse_day(day), settings.landing, sensor.types, progress)
     finally:
-        archive.close()  # type: ignore[attr-defined]
+        archive.close()
     return {
         "sensor": sensor_name, "day": day, "files": len(pulled.files), "new": len(pulled.new), "bytes": pulled.bytes,
         "problems": pulled.problems,
@@ -44,9 +46,9 @@ def pull(sensor_name: str, day: str, progress: Callable[[str], None] = lambda _:
 
 
 def trust(sensor_name: str, fingerprint: str) -> dict[str, str]:
-    """Add a sensor's host key to the known hosts when its fingerprint is the one given; return both.
+    """Add a sensor's host key to the known hosts when it has this fingerprint; return both.
 
-    Raises HostKeyError when the sensor shows another key, SourceError when it cannot be reached.
+    Raises HostKeyError when the sensor has another key, SourceError when it cannot be reached.
     """
     from mlids.ingest import ssh
 
@@ -56,9 +58,9 @@ def trust(sensor_name: str, fingerprint: str) -> dict[str, str]:
 
 
 def build_lake(sensor_name: str, day: str, problems: Sequence[str] = ()) -> dict[str, Any]:
-    """Turn a landed day into Parquet, record it in the ledger, and return rows and rejects.
+    """Ingest a landed day into the lake, record it in the ledger, and return its rows and rejected lines.
 
-    `problems` are those of the pull: they go into the ledger too.
+    `problems` are those of the pull, which the ledger records as well. Raises NoRowsError when nothing has landed.
     """
     from mlids.ingest.pull import day_folder, read_manifest
 
@@ -69,29 +71,23 @@ def build_lake(sensor_name: str, day: str, problems: Sequence[str] = ()) -> dict
         raise NoRowsError(f"{folder}: nothing has landed for {sensor_name} {day}; pull it first")
     files = [folder / name for name in sorted(landed) if (folder / name).exists()]
     done = open_lake(settings).ingest(sensor_name, parse_day(day), files, {n: e.sha256 for n, e in landed.items()})
-    database = open_database(settings)
-    database.put_ledger(
-        sensor_name, day, archived=done.logs.get("conn", 0), rejected=done.rejected, files=len(files),
-        problems=[*problems, *done.problems],
-    )  # fmt: skip
+    _ledger_archived(settings, sensor_name, day, done, len(files), problems)
     return asdict(done) | {"conns": done.logs.get("conn", 0), "files": len(files)}
 
 
 def ingest_paths(sensor_name: str, day: str, paths: Sequence[Path]) -> dict[str, Any]:
-    """Put loose log files into the lake as a sensor's day, without a pull."""
+    """Put loose log files into the lake as a sensor's day, without a pull, and record it in the ledger."""
     from mlids.zeek.reader import find_logs
 
     settings = load_settings()
     files = [log for path in paths for log in find_logs(path)]
     done = open_lake(settings).ingest(sensor_name, parse_day(day), files)
-    open_database(settings).put_ledger(
-        sensor_name, day, archived=done.logs.get("conn", 0), rejected=done.rejected, files=len(files), problems=done.problems
-    )
+    _ledger_archived(settings, sensor_name, day, done, len(files))
     return asdict(done)
 
 
 def days_to_pull(sensors: Sequence[str] | None, day: str | None, interval_end: datetime | None) -> list[dict[str, str]]:
-    """Return sensor and day of each pull: the day given, or the last one that has ended in the sensor's zone.
+    """Return sensor and day of each pull: `day`, or the last one that has ended in the sensor's zone.
 
     Raises SettingsError for an unknown sensor, InputError without a day and an interval.
     """
@@ -109,7 +105,7 @@ def days_to_pull(sensors: Sequence[str] | None, day: str | None, interval_end: d
 
 
 def pull_with_late(sensor_name: str, day: str) -> dict[str, Any]:
-    """Pull a day, and what came late for the day before when that is in the lake; return what landed anew."""
+    """Pull a day, and the late hours of the day before when that is in the lake; `late` is the pull of these, or None."""
     pulled = pull(sensor_name, day)
     before = (parse_day(day) - timedelta(days=1)).isoformat()
     pulled["late"] = None
@@ -117,33 +113,33 @@ def pull_with_late(sensor_name: str, day: str) -> dict[str, Any]:
         try:
             late = pull(sensor_name, before)
         except SourceError:
-            late = None  # the sensor keeps no such day any more: what is in the lake stays
+            late = None  # the sensor has removed that day: the lake keeps it
         if late and late["new"]:
             pulled["late"] = late
     return pulled
 
 
 def build_lake_days(pulled: dict[str, Any]) -> dict[str, Any]:
-    """Build the day that was pulled, and the day before when hours of it came late."""
-    some = [pulled, *([pulled["late"]] if pulled.get("late") else [])]
-    built = [build_lake(p["sensor"], p["day"], p["problems"]) for p in some]
+    """Ingest the day that was pulled, and the day before when hours of it came late."""
+    days = [pulled, *([pulled["late"]] if pulled.get("late") else [])]
+    built = [build_lake(p["sensor"], p["day"], p["problems"]) for p in days]
     return {"sensor": pulled["sensor"], "days": [b["day"] for b in built], "built": built}
 
 
 def days_are_there(start: str, end: str) -> bool:
-    """Say whether the lake holds any conns of these days; a new site has none at first, and that is no failure."""
+    """Return whether the lake has any conns of these days; a new site has none at first, which is not an error."""
     lake = open_lake(load_settings())
     days = days_between(parse_day(start), parse_day(end))
     found = any(lake.manifest("conn", sensor, day) for sensor in lake.sensors() for day in days)
     if not found:
-        log.warning("the lake holds no conns of these days yet: nothing to do", extra={"start": start, "end": end})
+        log.warning("the lake has no conns of these days yet: nothing to do", extra={"start": start, "end": end})
     return found
 
 
 def span(start: str | None, end: str | None, interval_end: datetime | None, days: int = 7) -> tuple[str, str]:
-    """Return the days asked for, or the `days` days that end before the interval's last midnight.
+    """Return `start` and `end` as given, or the `days` days that end before the interval's last midnight.
 
-    Raises InputError when only one end was given, or neither and there is no interval.
+    Raises InputError when only one of them was given, or neither and there is no interval.
     """
     if start and end:
         if parse_day(start) >= parse_day(end):
@@ -158,12 +154,12 @@ def span(start: str | None, end: str | None, interval_end: datetime | None, days
 
 
 def training_span(start: str | None, end: str | None, interval_end: datetime | None) -> tuple[str, str]:
-    """Return the days to learn from: those asked for, or the last `MLIDS_TRAIN_DAYS` before the interval's end."""
+    """Return the days to train on: those given, or the last `MLIDS_TRAIN_DAYS` before the interval's end."""
     return span(start, end, interval_end, days=load_settings().train_days)
 
 
 def warm_up(sensor_name: str) -> dict[str, Any]:
-    """Return how many days of a sensor's conns are there to learn from, and of how many; `learning` while there are fewer."""
+    """Return how many days of a sensor's conns the lake has, and how many training uses; `learning` while there are fewer."""
     settings = load_settings()
     have = len(open_lake(settings).days("conn", sensor_name))
     wanted = settings.train_days
@@ -175,53 +171,69 @@ def _zone(settings: Settings, sensor_name: str) -> str:
     return next((s.zone for s in settings.sensors() if s.name == sensor_name), "UTC")
 
 
-def _ledger_scored(database: Database, sensor: str, day: str, scored: int, alerts: int) -> None:
-    for row in database.ledger(parse_day(day), parse_day(day) + timedelta(days=1)):
+def _ledger_archived(settings: Settings, sensor: str, day: str, done: Ingested, files: int, problems: Sequence[str] = ()) -> None:
+    from mlids.alerts.stores.ledger import LedgerDay
+
+    archived = done.logs.get("conn", 0)
+    open_stores(settings).ledger.put_day(LedgerDay(sensor, day, archived, done.rejected, files, [*problems, *done.problems]))
+
+
+def _ledger_scored(ledger: LedgerStore, sensor: str, day: str, scored: int, alerts: int) -> None:
+    from mlids.alerts.stores.ledger import LedgerDay
+
+    for row in ledger.days(parse_day(day), parse_day(day) + timedelta(days=1)):
         if row["sensor"] == sensor:
-            database.put_ledger(
-                sensor, day, archived=row["archived"], rejected=row["rejected"], files=row["files"], problems=row["problems"],
-                scored=scored, alerts=alerts,
-            )  # fmt: skip
+            facts = {name: row[name] for name in ("archived", "rejected", "files", "problems")}
+            ledger.put_day(LedgerDay(sensor, row["day"], **facts, scored=scored, alerts=alerts))
 
 
 def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-    """Hold a lake day against what was scored live, and score what is missing with the production model.
+    """Reconcile a lake day with what was scored live: score missing conns, and close the ledger of the day.
 
-    A second run leaves the same. Without a production model nothing is scored, and the ledger says what is missing.
+    A second run gives the same result. Without a production model no conn is scored, and the ledger counts the missing ones.
     """
     from mlids.alerts.aggregation import AlertAggregator
     from mlids.scoring.evidence_alerts import evidence_alerts
-    from mlids.scoring.late import CONN_COLUMNS
-    from mlids.scoring.late import reconcile as run
 
     settings = load_settings()
-    lake, registry, when = open_lake(settings), open_registry(settings), parse_day(day)
-    model = registry.load("production") if registry.version("production") is not None else None
-    window = day_window(when, _zone(settings, sensor_name))
+    lake, when = open_lake(settings), parse_day(day)
+    zone_name = _zone(settings, sensor_name)
+    window = day_window(when, zone_name)
     part = f"late {day}"
     delivery = open_delivery(settings, part)
     aggregator = AlertAggregator(delivery.rules())
-    done = run(
-        lambda columns: lake.batches("conn", sensor_name, [when], columns=columns), open_record(settings, sensor_name), model,
-        before=lake.last_rows("conn", sensor_name, when - timedelta(days=1), window.start - timedelta(hours=1), columns=CONN_COLUMNS),
-        aggregator=aggregator, networks=settings.networks, threshold=settings.threshold, progress=progress,
-    )  # fmt: skip
+    done = _score_late(settings, sensor_name, window, when, aggregator, progress)
     others = evidence_alerts(_evidence(lake, sensor_name, when), sensor_name, day, threshold=settings.threshold, aggregator=aggregator)
     alerts = [*done.alerts, *others]
     delivery.send(alerts, lambda error, attempt: False)
     delivery.count_suppressed(aggregator)
-    database = open_database(settings)
-    database.drop_part(sensor_name, part, {a.id for a in alerts})
-    hours = _with_rejected(done.hours, lake.manifest("conn", sensor_name, when), window, _zone(settings, sensor_name))
-    database.put_hours(sensor_name, day, hours)
+    stores = open_stores(settings)
+    stores.alerts.drop_part(sensor_name, part, {a.id for a in alerts})
+    hours = _with_rejected(done.hours, lake.manifest("conn", sensor_name, when), window, zone_name)
+    stores.ledger.put_hours(sensor_name, day, hours)
     live, missing = sum(h.live for h in done.hours), sum(h.missing for h in done.hours)
-    if model is not None:
-        _ledger_scored(database, sensor_name, day, live + done.late, len(alerts))
+    if done.model_version is not None:
+        _ledger_scored(stores.ledger, sensor_name, day, live + done.late, len(alerts))
     return {
         "sensor": sensor_name, "day": day, "archived": sum(h.archived for h in done.hours), "live": live, "late": done.late,
         "missing": missing, "rejected": sum(h["rejected"] for h in hours), "alerts": len(alerts), "tunnels": sum(a.key.kind == "dns_tunnel" for a in others),
         "model_version": done.model_version,
     }  # fmt: skip
+
+
+def _score_late(
+    settings: Settings, sensor_name: str, window: Window, day: date, aggregator: AlertAggregator, progress: Callable[[str], None]
+) -> Reconciled:
+    """Score the conns of a lake day that were not scored live, with the production model if there is one."""
+    from mlids.scoring.late import CONN_COLUMNS, LateOptions
+    from mlids.scoring.late import reconcile as reconcile_day
+
+    lake, registry = open_lake(settings), open_registry(settings)
+    model = registry.load("production") if registry.version("production") is not None else None
+    before = lake.last_rows("conn", sensor_name, day - timedelta(days=1), window.start - timedelta(hours=1), columns=CONN_COLUMNS)
+    options = LateOptions(before, aggregator, settings.networks, settings.threshold, progress)
+    record = open_record(settings, sensor_name)
+    return reconcile_day(lambda columns: lake.batches("conn", sensor_name, [day], columns=columns), record, model, options)
 
 
 def _evidence(lake: Lake, sensor_name: str, day: date) -> list[Evidence]:
@@ -237,12 +249,13 @@ def _evidence(lake: Lake, sensor_name: str, day: date) -> list[Evidence]:
         columns = [name for name in make.fields if name in manifest.columns]
         for rows in lake.batches(make.log, sensor_name, [day], columns=columns):
             collector.add(rows)
-        found += collector.evidence(lake.batches("conn", sensor_name, [day], columns=["id.resp_h"]))
+        evidence = collector.evidence(lake.batches("conn", sensor_name, [day], columns=["id.resp_h"]))
+        found += [replace(e, log=make.log) for e in evidence]
     return found
 
 
 def _with_rejected(hours: Sequence[Hour], manifest: DayManifest | None, window: Window, zone_name: str) -> list[dict[str, Any]]:
-    """Return the ledger's hours; refused lines count in the hour that their file's name begins with."""
+    """Return the ledger's hours; rejected lines are counted in the first hour of their file."""
     from mlids.ingest.archive import hour_of
     from mlids.scoring.late import Hour
 
@@ -258,17 +271,15 @@ def _with_rejected(hours: Sequence[Hour], manifest: DayManifest | None, window: 
 
 
 def reconcile_days(sensor_name: str, days: Sequence[str]) -> dict[str, Any]:
-    """Reconcile lake days of a sensor, and forget the live record of days long past.
+    """Reconcile lake days of a sensor, and remove the record of live scored rows of days long past.
 
-    A day before them that had late or missing conns is counted again: a scorer that was behind at night has
-    scored them live since, and then they are not late any more.
+    The day before them is reconciled again when it had late or missing conns: a scorer that was behind at night may
+    have scored them live since.
     """
     settings = load_settings()
-    database = open_database(settings)
+    ledger = open_stores(settings).ledger
     first = min(parse_day(d) for d in days)
-    before = [
-        r["day"] for r in database.ledger(first - timedelta(days=1), first) if r["sensor"] == sensor_name and (r["late"] or r["missing"])
-    ]
+    before = [r["day"] for r in ledger.days(first - timedelta(days=1), first) if r["sensor"] == sensor_name and (r["late"] or r["missing"])]
     live = open_record(settings, sensor_name)
     done = [reconcile(sensor_name, day) for day in [*(before if live.any() else []), *days]]
     live.prune(day_window(first, "UTC").start - timedelta(days=KEEP_DAYS))
@@ -276,7 +287,7 @@ def reconcile_days(sensor_name: str, days: Sequence[str]) -> dict[str, Any]:
 
 
 def reconcile_unscored(limit: int = 60) -> list[dict[str, Any]]:
-    """Score the days in the lake that no model has scored yet, oldest first."""
-    database = open_database(load_settings())
-    waiting = [r for r in database.ledger() if r["scored"] is None][:limit]
+    """Reconcile the lake days that no model has scored yet, at most the `limit` newest, oldest first."""
+    ledger = open_stores(load_settings()).ledger
+    waiting = [r for r in ledger.days() if r["scored"] is None][:limit]
     return [reconcile(r["sensor"], r["day"]) for r in reversed(waiting)]

@@ -1,4 +1,4 @@
-"""`mlids doctor`: looks at every part that the line needs, and says what to do about each that is not well."""
+"""`mlids doctor`: checks every part that the pipeline needs, and says what to do about each that is faulty."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mlids.errors import MlidsError, ModelError, StoreError
 from mlids.pipeline.live import watch_live
-from mlids.pipeline.stores import open_archive, open_database, open_registry, sensor_names
+from mlids.pipeline.stores import open_archive, open_registry, open_sinks, open_stores, sensor_names
 from mlids.settings import Sensor, Settings, load_settings
 
 _LOW_BYTES = 5 << 30
@@ -16,7 +16,7 @@ _LOW_BYTES = 5 << 30
 
 @dataclass(frozen=True)
 class Finding:
-    """One part: whether it is well, and what was seen."""
+    """The check of one part: its name, whether it is well, and details or the error."""
 
     part: str
     well: bool
@@ -24,22 +24,23 @@ class Finding:
 
 
 def doctor() -> Iterator[Finding]:
-    """Yield one finding a part. Raises SettingsError when the settings themselves are wrong."""
+    """Yield one finding per part. Raises SettingsError when the settings are invalid."""
     settings = load_settings()
     sensors = settings.sensors()
-    yield _look("home", lambda: _home(settings))
-    yield _look("database", lambda: f"{len(open_database(settings).ledger())} sensor days in the ledger")
-    yield _look("model", lambda: _model(settings))
-    yield _look("sensors", lambda: ", ".join(sensor_names(settings)))
+    yield _check("home", lambda: _home(settings))
+    yield _check("database", lambda: f"{len(open_stores(settings).ledger.days())} sensor days in the ledger")
+    yield _check("sinks", lambda: ", ".join(["the database", *(sink.name for sink in open_sinks(settings))]))
+    yield _check("model", lambda: _model(settings))
+    yield _check("sensors", lambda: ", ".join(sensor_names(settings)))
     for sensor in sensors:
-        yield _look(f"sensor {sensor.name}", lambda sensor=sensor: _sensor(settings, sensor))  # type: ignore[misc]
+        yield _check(f"sensor {sensor.name}", lambda sensor=sensor: _sensor(settings, sensor))  # type: ignore[misc]
     if sensors:
-        yield _look("live scoring", lambda: ", ".join(f"{s['sensor']}: {s['state']}, {s['rows']:,} conns" for s in watch_live()))
+        yield _check("live scoring", lambda: ", ".join(f"{s['sensor']}: {s['state']}, {s['rows']:,} conns" for s in watch_live()))
 
 
-def _look(part: str, see: Callable[[], str]) -> Finding:
+def _check(part: str, check: Callable[[], str]) -> Finding:
     try:
-        return Finding(part, True, see())
+        return Finding(part, True, check())
     except MlidsError as error:
         return Finding(part, False, str(error))
 
@@ -69,5 +70,5 @@ def _sensor(settings: Settings, sensor: Sensor) -> str:
     try:
         days = archive.days()
     finally:
-        archive.close()  # type: ignore[attr-defined]
+        archive.close()
     return f"reachable; days {days[0]} to {days[-1]}" if days else f"reachable; no day folder in {sensor.logs} yet"

@@ -1,4 +1,4 @@
-"""What a running scorer tells of itself: Prometheus' text, a health check, and systemd's notifications."""
+"""How live scoring is monitored: Prometheus metrics, a health check, and systemd's notifications."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -15,22 +14,24 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
 from mlids.errors import StackError
-from mlids.scoring.live import Status
+from mlids.scoring.status import Status
 
-# A status older than this comes from a scorer that hangs.
+# A scorer whose status is older than this hangs.
 STALE_S = 30.0
 _COUNTERS = {
-    "rows": "conns scored", "rejected": "lines that did not parse", "alerts": "alerts begun", "errors": "errors met and lived through",
-    "dead_letters": "alerts that a sink refused for good", "left_to_ledger": "rotated logs left to the nightly ledger",
+    "rows": "conns scored", "rejected": "lines that did not parse", "alerts": "new alerts", "errors": "errors that scoring recovered from",
+    "dead_letters": "alerts that a sink rejected for good", "left_to_ledger": "rotated logs left to late scoring",
 }  # fmt: skip
 Statuses = Callable[[], Sequence[Status]]
 
 
 def is_well(status: Status) -> bool:
-    """Say whether a scorer works, or waits for something that may come."""
-    if status.state in {"refused", "failed"}:
-        return False
-    return bool(status.updated_at) and (datetime.now(UTC) - datetime.fromisoformat(status.updated_at)).total_seconds() < STALE_S
+    """Return whether a scorer works, or waits for something that may come by itself."""
+    return (
+        status.state.is_good
+        and bool(status.updated_at)
+        and (datetime.now(UTC) - datetime.fromisoformat(status.updated_at)).total_seconds() < STALE_S
+    )
 
 
 class _Collector:
@@ -44,8 +45,8 @@ class _Collector:
             for s in statuses:
                 counter.add_metric([s.sensor], getattr(s, name))
             yield counter
-        lag = GaugeMetricFamily("mlids_lag_seconds", "how far scoring is behind the sensor's log", labels=["sensor"])
-        rate = GaugeMetricFamily("mlids_rows_per_second", "conns scored a second, lately", labels=["sensor"])
+        lag = GaugeMetricFamily("mlids_lag_seconds", "seconds that scoring is behind the sensor's log", labels=["sensor"])
+        rate = GaugeMetricFamily("mlids_rows_per_second", "conns scored per second, over the last seconds", labels=["sensor"])
         last = GaugeMetricFamily("mlids_last_row_timestamp_seconds", "when the newest scored conn ended", labels=["sensor"])
         up = GaugeMetricFamily("mlids_up", "1 while the sensor is followed", labels=["sensor"])
         info = InfoMetricFamily("mlids_scorer", "state and model version", labels=["sensor"])
@@ -54,13 +55,13 @@ class _Collector:
             rate.add_metric([s.sensor], s.rows_per_s)
             if s.last_row_ts:
                 last.add_metric([s.sensor], datetime.fromisoformat(s.last_row_ts).timestamp())
-            up.add_metric([s.sensor], float(s.state == "following" and is_well(s)))
-            info.add_metric([s.sensor], {"state": s.state, "model_version": s.model_version or ""})
+            up.add_metric([s.sensor], float(s.state.is_following and is_well(s)))
+            info.add_metric([s.sensor], {"state": str(s.state), "model_version": s.model_version or ""})
         yield from (lag, rate, last, up, info)
 
 
 class MetricsServer:
-    """`/metrics` and `/healthz` on one address; loopback unless told otherwise."""
+    """Serves `/metrics` and `/healthz` on one address, while it is entered. Raises StackError when the port is taken."""
 
     def __init__(self, statuses: Statuses, host: str, port: int) -> None:
         registry = CollectorRegistry()
@@ -75,9 +76,9 @@ class MetricsServer:
                 elif self.path == "/healthz":
                     found = list(statuses())
                     well = all(is_well(s) for s in found)
-                    self._answer(200 if well else 503, "application/json", json.dumps([asdict(s) for s in found]).encode())
+                    self._answer(200 if well else 503, "application/json", json.dumps([s.as_dict() for s in found]).encode())
                 else:
-                    self._answer(404, "text/plain", b"only /metrics and /healthz are here\n")
+                    self._answer(404, "text/plain", b"only /metrics and /healthz exist\n")
 
             def _answer(self, code: int, kind: str, body: bytes) -> None:
                 self.send_response(code)
@@ -87,7 +88,7 @@ class MetricsServer:
                 self.wfile.write(body)
 
             def log_message(self, *args: object) -> None:
-                """Requests are not logged: a probe comes every few seconds."""
+                """Do nothing: a probe comes every few seconds."""
 
         try:
             self._server = ThreadingHTTPServer((host, port), Handler)
@@ -98,19 +99,19 @@ class MetricsServer:
         self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
 
     def __enter__(self) -> MetricsServer:
-        """Begin to answer."""
+        """Start serving."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop answering."""
+        """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(timeout=5)
 
 
 def notify(message: str) -> None:
-    """Tell systemd (sd_notify(3)), where it started us with Type=notify; else nothing happens."""
+    """Send a message to systemd (sd_notify(3)) when it started this process with Type=notify; else do nothing."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return

@@ -1,4 +1,4 @@
-"""The live scorers, composed: one thread a sensor, one model, one way out for alerts."""
+"""Live scoring of all sensors: one thread per sensor, one model for all of them."""
 
 from __future__ import annotations
 
@@ -10,45 +10,47 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mlids.errors import InputError, MlidsError, SourceError
-from mlids.pipeline.stores import open_delivery, sensor_names
+from mlids.pipeline.stores import open_delivery, open_storage, sensor_names
 from mlids.pipeline.views import statuses
 from mlids.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from mlids.scoring.live import Scorer, Status
+    from mlids.ingest.follow import FollowOptions
+    from mlids.scoring.live import Scorer
     from mlids.scoring.live_model import ProductionModel
+    from mlids.scoring.status import Status
 
 log = logging.getLogger(__name__)
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of malloc.h
-# A sensor or sink that is away for a moment is no fault yet.
+# A sensor or sink that is down for less than this is not reported as a fault.
 GRACE_S = 60.0
-# After this long a stop does not wait for a sink that hangs: whatever happens is safe, as after a kill.
+# A stop does not wait longer than this for a sink that hangs: ending is as safe as a kill.
 STOP_S = 4.0
-AGAIN_S = 5.0
+# After an unexpected error a scorer starts again after this long.
+RESTART_S = 5.0
 
 
 def score_live(sensor_name: str, seconds: float | None = None) -> dict[str, Any]:
-    """Follow a sensor's growing log and score it, for `seconds` or until told to stop (SIGTERM, Ctrl-C)."""
+    """Follow a sensor's growing log and score it, for `seconds` or until SIGTERM or Ctrl-C; return the last status."""
     return serve([sensor_name], seconds)[0]
 
 
 def serve(sensors: Sequence[str] = (), seconds: float | None = None, *, metrics_port: int | None = None) -> list[dict[str, Any]]:
-    """Follow sensors (all of them by default) until told to stop; return their last statuses.
+    """Follow sensors (all of them by default) for `seconds` or until SIGTERM or Ctrl-C; return their last statuses.
 
-    One sensor that is down, stuck or refused does not hold up another. Raises the error of a sensor that could
-    not be followed at all (its host key changed, another scorer has it) once the others have ended.
+    A sensor that is down does not delay another one. The error of a sensor that cannot be followed at all (its host
+    key changed, another scorer follows it) is raised once the others have ended.
     """
     from mlids.pipeline.health import MetricsServer, notify
     from mlids.pipeline.registry_watch import watch_command
     from mlids.scoring.live_model import ProductionModel
 
-    _spare_memory()
+    _limit_memory()
     settings = load_settings()
     names = list(sensors) or sensor_names(settings)
     port = settings.metrics_port if metrics_port is None else metrics_port
@@ -63,11 +65,11 @@ def serve(sensors: Sequence[str] = (), seconds: float | None = None, *, metrics_
         failures = _run_all(scorers, seconds, notify)
     if failures:
         raise failures[0]
-    return [asdict(s.status) for s in scorers]
+    return [s.status.as_dict() for s in scorers]
 
 
-def _spare_memory() -> None:
-    """Let all threads share two of glibc's heaps, and give freed arrays back at once: 50 MB less in a flood."""
+def _limit_memory() -> None:
+    """Let all threads share two of glibc's heaps, and return freed arrays to the system at once: 50 MB less in a flood."""
     with suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_ARENA_MAX, 2)
@@ -75,18 +77,22 @@ def _spare_memory() -> None:
             libc.mallopt(option, 1 << 20)
 
 
-def make_scorer(settings: Settings, sensor_name: str, model: ProductionModel) -> Scorer:
-    """Return the scorer of one sensor, with its own way out for alerts and its own state."""
-    from mlids.ingest.place import open_place
+def make_scorer(settings: Settings, sensor_name: str, model: ProductionModel, follow: FollowOptions | None = None) -> Scorer:
+    """Return the scorer of one sensor, with its own delivery and its own state folder."""
+    from mlids.ingest.follow import FollowOptions
     from mlids.scoring.checkpoint import Checkpoint
-    from mlids.scoring.live import Scorer
+    from mlids.scoring.live import Scorer, ScorerOptions
 
     sensor = settings.sensor(sensor_name)
+    options = ScorerOptions(settings.networks, settings.threshold, settings.poll_interval_s, follow or FollowOptions())
     return Scorer(
-        sensor, open_place=lambda: open_place(sensor, settings.known_hosts), model=model, delivery=open_delivery(settings, "live"),
-        checkpoint=Checkpoint(settings.state / sensor_name), networks=settings.networks, threshold=settings.threshold,
-        poll_s=settings.poll_interval_s,
-    )  # fmt: skip
+        sensor,
+        lambda: open_storage(settings, sensor),
+        model,
+        open_delivery(settings, "live"),
+        Checkpoint(settings.state / sensor_name),
+        options,
+    )
 
 
 def _run_all(scorers: Sequence[Scorer], seconds: float | None, notify: Any) -> list[MlidsError]:
@@ -100,12 +106,12 @@ def _run_all(scorers: Sequence[Scorer], seconds: float | None, notify: Any) -> l
                 return
             except MlidsError as error:
                 log.error("sensor %s is not followed: %s", scorer.status.sensor, error)
-                scorer.status.state, scorer.status.last_error = "refused", str(error)
+                scorer.refused(error)
                 failures.append(error)
                 return
-            except Exception as error:  # a fault of ours must not end the watch over a sensor: once more, from the checkpoint
+            except Exception as error:  # a defect must not end the scoring of a sensor: it starts again from the checkpoint
                 log.exception("the scorer of sensor %s failed; it starts again", scorer.status.sensor)
-                if scorer.failed(error, AGAIN_S) or (until is not None and time.monotonic() > until):
+                if scorer.failed(error, RESTART_S) or (until is not None and time.monotonic() > until):
                     return
 
     threads = [threading.Thread(target=run, args=(s,), name=f"scorer-{s.status.sensor}", daemon=True) for s in scorers]
@@ -126,7 +132,7 @@ def _one_line(found: Sequence[Status]) -> str:
 
 @contextmanager
 def _stopped_by_signals(scorers: Sequence[Scorer]) -> Iterator[None]:
-    """End the loops on SIGTERM and SIGINT, and the process where one of them does not end in time."""
+    """End the scorers on SIGTERM and SIGINT, and the process when one of them does not end in time."""
 
     def stop(*_: object) -> None:
         for scorer in scorers:
@@ -141,7 +147,7 @@ def _stopped_by_signals(scorers: Sequence[Scorer]) -> Iterator[None]:
     for number in (signal.SIGTERM, signal.SIGINT):
         try:
             before[number] = signal.signal(number, stop)
-        except ValueError:  # not the main thread: the caller stops it otherwise
+        except ValueError:  # not the main thread: the caller stops the scorers
             break
     try:
         yield
@@ -153,10 +159,10 @@ def _stopped_by_signals(scorers: Sequence[Scorer]) -> Iterator[None]:
 
 
 def watch_live(max_lag_s: float | None = None) -> list[dict[str, Any]]:
-    """Return the scorers' statuses when all is well with live scoring.
+    """Return the scorers' statuses when live scoring of every sensor is well.
 
     Raises SourceError naming every sensor that is not followed, is behind by more than `max_lag_s` (default:
-    the setting), or whose model was refused.
+    the setting), or whose newest model was refused.
     """
     settings = load_settings()
     bound = settings.lag_bound_s if max_lag_s is None else max_lag_s
@@ -180,13 +186,16 @@ def _age(stamp: str) -> float:
 
 
 def _fault(status: dict[str, Any] | None, bound: float) -> str | None:
+    """Return what is wrong with a scorer, by its status file; None when it is well."""
+    from mlids.scoring.status import ScorerState
+
     if status is None:
         return "no scorer has ever followed it; start `mlids serve` or unpause score_live"
-    age = _age(status["updated_at"])
+    state, age = ScorerState(status["state"]), _age(status["updated_at"])
     if age > bound:
-        return f"its scorer has said nothing for {age:,.0f} s (state {status['state']})"
-    waits = status["state"] in {"waiting", "waiting for a sink"} and _age(status["state_since"]) > min(GRACE_S, bound)
-    if waits or status["state"] == "refused":
+        return f"its scorer has not reported for {age:,.0f} s (state {status['state']}); is it still running?"
+    lasting = state.is_blocked and _age(status["state_since"]) > min(GRACE_S, bound)
+    if lasting or not state.is_good:
         return f"{status['state']}: {status['last_error']}"
     if status["lag_s"] > bound:
         return f"{status['lag_s']:,.0f} s behind (bound {bound:,.0f} s)"

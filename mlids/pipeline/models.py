@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from mlids.errors import ModelError
 from mlids.pipeline.days import warm_up
-from mlids.pipeline.stores import open_database, open_lake, open_registry
+from mlids.pipeline.stores import open_lake, open_registry, open_stores
 from mlids.settings import Settings, load_settings
 from mlids.window import days_between, parse_day
 
 if TYPE_CHECKING:
     from datetime import date
 
-    from mlids.alerts.database import Database
     from mlids.ingest.lake import Lake
+    from mlids.training.gate import Gate
     from mlids.training.registry import Registry, Version
 
 
@@ -29,7 +29,7 @@ def snapshot(start: str, end: str, progress: Callable[[str], None] = lambda _: N
     lake = open_lake(settings)
     days = days_between(parse_day(start), parse_day(end))
     options = SnapshotOptions(settings.networks, max_rows=settings.train_rows, read_rows=settings.train_read_rows)
-    alerts = open_database(settings).judged_alerts()
+    alerts = open_stores(settings).alerts.judged()
     info = take_snapshot(lake, settings.home / "snapshots", lake.sensors(), days, options, alerts=alerts, progress=progress)
     return asdict(info)
 
@@ -80,17 +80,36 @@ def _latest(lake: Lake, sensors: Sequence[str], days: Sequence[str], most_rows: 
 
 
 def evaluate_and_promote(version: str, snapshot_id: str, *, who: str = "airflow", force: bool = False) -> dict[str, Any]:
-    """Judge challenger and production on the same held-out rows; promote only what is not worse. Returns the gate."""
+    """Evaluate challenger and production on the same held-out rows, promote the challenger when it is not worse, return the decision.
+
+    `force` promotes it in any case, and the audit says so. Raises ModelError when the challenger cannot be loaded.
+    """
+    from mlids.alerts.stores.audit import Move
+    from mlids.pipeline.promotion import heal_promotions, move_production
+
+    settings = load_settings()
+    registry, audit = open_registry(settings), open_stores(settings).audit
+    heal_promotions(registry, audit)
+    current = registry.version("production")
+    decision = _decide(registry, current, version, settings, snapshot_id)
+    why = decision.why if decision.passed or not force else f"forced by {who}: {decision.why}"
+    before, gate = current.version if current else None, json.dumps(asdict(decision))
+    if decision.passed or force:
+        move_production(registry, audit, Move(who, "promote", before, version, why, gate))
+    else:
+        audit.record(Move(who, "refuse", before, version, why, gate))
+    return {"version": version, "promoted": decision.passed or force} | asdict(decision)
+
+
+def _decide(registry: Registry, current: Version | None, version: str, settings: Settings, snapshot_id: str) -> Gate:
+    """Return the gate's decision on a version, held against the current one."""
     from mlids.training.gate import gate
     from mlids.training.snapshot import load_snapshot
     from mlids.training.train import judge_held_out
 
-    settings = load_settings()
-    registry, database = open_registry(settings), open_database(settings)
     frozen = load_snapshot(settings.home / "snapshots", snapshot_id)
     challenger = registry.load(version)
     mine = judge_held_out(challenger, frozen)["hybrid"]
-    current = registry.version("production")
     theirs = conns_a_day = None
     if current is not None and current.version != version:
         try:
@@ -98,47 +117,30 @@ def evaluate_and_promote(version: str, snapshot_id: str, *, who: str = "airflow"
             theirs = judge_held_out(production, frozen)["hybrid"]
             conns_a_day = (challenger.spec.conns_a_day, production.spec.conns_a_day)
         except ModelError:
-            theirs = None  # of another feature version, or damaged: it cannot defend its place
-    decision = gate(mine, theirs, conns_a_day=conns_a_day)
-    if decision.passed or force:
-        why = decision.why if decision.passed else f"forced by {who}: {decision.why}"
-        _move_production(registry, database, current, version, who=who, action="promote", why=why, gate=json.dumps(asdict(decision)))
-    else:
-        database.audit(who, "refuse", current.version if current else None, version, decision.why, json.dumps(asdict(decision)))
-    return {"version": version, "promoted": decision.passed or force} | asdict(decision)
-
-
-def _move_production(
-    registry: Registry,
-    database: Database,
-    current: Version | None,
-    version: str,
-    *,
-    who: str,
-    action: str,
-    why: str,
-    gate: str | None = None,
-) -> None:
-    registry.load(version)  # a version that cannot be loaded is never put in production
-    if current is not None and current.version != version:
-        registry.set_alias("previous", current.version)
-    registry.set_alias("production", version)
-    database.audit(who, action, current.version if current else None, version, why, gate)
+            theirs = None  # damaged, or of another feature version: there is nothing to compare with
+    return gate(mine, theirs, conns_a_day=conns_a_day)
 
 
 def rollback(*, to: str | None = None, why: str, who: str = "airflow") -> dict[str, Any]:
-    """Put `previous` (or the version named) back into production. Raises ModelError when there is none."""
+    """Put `previous`, or the version `to`, back into production; return the versions `from` and `to`.
+
+    Raises ModelError when there is no such version, or it is in production already.
+    """
+    from mlids.alerts.stores.audit import Move
+    from mlids.pipeline.promotion import heal_promotions, move_production
+
     settings = load_settings()
-    registry, database = open_registry(settings), open_database(settings)
-    current = registry.version("production")
-    previous = registry.version("previous")
+    registry, audit = open_registry(settings), open_stores(settings).audit
+    heal_promotions(registry, audit)
+    current, previous = registry.version("production"), registry.version("previous")
     target = to or (previous.version if previous else None)
     if target is None:
         raise ModelError("there is no previous version to go back to; name one with --to")
-    if current is not None and current.version == target:
+    before = current.version if current else None
+    if before == target:
         raise ModelError(f"version {target} is in production already")
-    _move_production(registry, database, current, target, who=who, action="rollback", why=why)
-    return {"from": current.version if current else None, "to": target}
+    move_production(registry, audit, Move(who, "rollback", before, target, why))
+    return {"from": before, "to": target}
 
 
 def evaluation(settings: Settings) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
-"""`python -m mlids.pipeline.registry_watch URI NAME FOLDER SECONDS`: asks the registry again and again, and fetches what is new.
+"""`python -m mlids.pipeline.registry_watch URI NAME FOLDER SECONDS`: polls the registry and downloads new versions.
 
-Started by `mlids.scoring.live_model`, whose end it does not outlive.
+`mlids.scoring.live_model` starts it; it ends with the process that started it.
 """
 
 from __future__ import annotations
@@ -15,39 +15,40 @@ from pathlib import Path
 
 from mlids.errors import MlidsError
 from mlids.files import write_atomic
-from mlids.scoring.live_model import ALIAS, ModelPointer, keep
+from mlids.scoring.live_model import ALIAS, ModelPointer, store_model
 from mlids.training.registry import Registry
 
 
 def watch_command(uri: str, name: str) -> tuple[str, ...]:
-    """Return the command of the process that watches a registry; the folder and the seconds between two looks follow it."""
+    """Return the command that watches a registry; the caller appends the folder and the poll interval in seconds."""
     return (sys.executable, "-m", "mlids.pipeline.registry_watch", uri, name)
 
 
 def watch(uri: str, name: str, folder: Path, seconds: float) -> None:
-    """Write `production.json` whenever what the registry says has changed, and once at the start."""
+    """Write `production.json` at the start, and whenever the registry's answer changes. Does not return."""
     registry: Registry | None = None
-    fetched = told = None
+    downloaded: ModelPointer | None = None
+    written: ModelPointer | None = None
     while True:
         try:
             registry = registry or Registry(uri, name)
             found = registry.version(ALIAS)
             version = found.version if found is not None else None
             if version is None:
-                fetched = ModelPointer()
-            elif fetched is None or fetched.version != version:
-                fetched = keep(folder, version, registry.download(version))
-            answer = fetched
+                downloaded = ModelPointer()
+            elif downloaded is None or downloaded.version != version:
+                downloaded = store_model(folder, version, registry.download(version))
+            pointer = downloaded
         except MlidsError as error:
-            answer = ModelPointer(error=str(error))
-        except Exception as error:  # noqa: BLE001  the watch must outlive whatever a registry answers
-            answer = ModelPointer(error=f"MLflow at {uri}: {type(error).__name__}: {str(error)[:200]}")
-        if answer != told:
+            pointer = ModelPointer(error=str(error))
+        except Exception as error:  # noqa: BLE001  the watch must survive any answer of a registry
+            pointer = ModelPointer(error=f"MLflow at {uri}: {type(error).__name__}: {str(error)[:200]}")
+        if pointer != written:
             try:
-                write_atomic(folder / "production.json", json.dumps(asdict(answer)))
-                told = answer
+                write_atomic(folder / "production.json", json.dumps(asdict(pointer)))
+                written = pointer
             except OSError:
-                pass  # a full disk: the next look tries again
+                pass  # a full disk: the next poll tries again
         time.sleep(seconds)
 
 
@@ -59,7 +60,7 @@ def _end_with_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # A server that is down must be known to be so within seconds.
+    # A server that is down must be detected within seconds.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

@@ -1,8 +1,8 @@
-"""What a scorer keeps on disk between two batches: position, past, open alerts, and which rows it has scored.
+"""The checkpoint of a live scorer: log position, context, open alerts, and the record of the rows it has scored.
 
-Position, past and alerts belong together and change together: the past lies in a file of its own, and one
-rename of `checkpoint.json` makes it current. A killed scorer goes on from the last one; what it had scored
-since is scored again, under the same ids.
+Position, context and alerts belong together and change together: the context has a file of its own, and the rename
+of `checkpoint.json` makes it current. A killed scorer continues from the last checkpoint; the rows since then are
+scored again, under the same alert ids.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from mlids.alerts.grouping import GroupKey
 from mlids.errors import ModelError, StoreError
 from mlids.features.context import Context
 from mlids.files import write_atomic
-from mlids.ingest.follow import Position
-from mlids.scoring.late import ScoredRecord
+from mlids.ingest.cursor import Position
+from mlids.scoring.scored_record import ScoredRecord
 
 log = logging.getLogger(__name__)
 
-SCORED = "scored"  # folder of the record, below the sensor's
+SCORED = "scored"  # folder of the record, in the sensor's state folder
 EVERY_S = 5.0
-# A past of a million hosts takes long to write: checkpoints may take this share of the time.
+# A context of a million hosts takes long to write: checkpoints take at most this share of the time.
 SHARE = 0.02
 
 
-@dataclass
-class Held:
-    """A checkpoint that was read. `context` is None where it was made by another version, or is damaged."""
+@dataclass(frozen=True)
+class StoredState:
+    """A checkpoint as it was loaded. `context` is None where another version wrote it, or it is damaged."""
 
     position: Position
     context: Context | None
@@ -48,7 +48,7 @@ class Held:
 
 
 class Checkpoint:
-    """The state folder of one sensor's scorer; one scorer at a time."""
+    """The state folder of one sensor's scorer. Only one scorer may use it at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -58,51 +58,52 @@ class Checkpoint:
         self._next = time.monotonic() + EVERY_S
 
     def lock(self, sensor: str) -> None:
-        """Take the sensor. Raises StoreError when another scorer has it."""
-        self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        """Lock the folder. Raises StoreError when another scorer has the lock."""
+        path = self.folder / "lock"
+        self._lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self.unlock()
-            raise StoreError(f"another scorer follows sensor {sensor} already (lock {self.folder / 'lock'})") from error
+            raise StoreError(f"another scorer follows sensor {sensor} already (lock {path}); stop it first") from error
 
     def unlock(self) -> None:
-        """Let go of the sensor."""
+        """Release the lock."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     @property
     def due(self) -> bool:
-        """Whether it is time for the next one."""
+        """Whether it is time to save."""
         return time.monotonic() >= self._next
 
     def save(self, position: Position, context: Context, aggregator: AlertAggregator, rows: int, rejected: int) -> None:
-        """Store the state. Raises StoreError when the disk refuses: the one before stays in force."""
+        """Store the state. Raises StoreError when the disk does not take it: the last checkpoint stays current."""
         began = time.monotonic()
         self._next = began + EVERY_S
         self.scored.store()
-        past = self.folder / f"context-{position.identity}-{position.offset}.npz"
-        _write(past, context.dump)
-        held = {
-            "position": asdict(position), "context": past.name, "rows": rows, "rejected": rejected,
+        context_file = self.folder / f"context-{position.identity}-{position.offset}.npz"
+        _write(context_file, context.dump)
+        state = {
+            "position": asdict(position), "context": context_file.name, "rows": rows, "rejected": rejected,
             "alerts": [asdict(a) | {"ts": a.ts.isoformat(), "last_ts": a.last_ts.isoformat()} for a in aggregator.open.values()],
         }  # fmt: skip
-        _write(self.folder / "checkpoint.json", json.dumps(held).encode())
+        _write(self.folder / "checkpoint.json", json.dumps(state).encode())
         for old in self.folder.glob("context-*.npz"):
-            if old != past:
+            if old != context_file:
                 old.unlink(missing_ok=True)
         now = time.monotonic()
         self._next = now + max(EVERY_S, (now - began) / SHARE)
 
-    def load(self) -> Held | None:
-        """Return the last checkpoint; None when there is none, or it is not one."""
+    def load(self) -> StoredState | None:
+        """Return the last checkpoint; None when there is none, or it cannot be read (which is logged)."""
         self.scored.forget()
         path = self.folder / "checkpoint.json"
         try:
-            held = json.loads(path.read_text(encoding="utf-8"))
-            position = Position(**held["position"])
-            rows, rejected = int(held["rows"]), int(held["rejected"])
+            state = json.loads(path.read_text(encoding="utf-8"))
+            position = Position(**state["position"])
+            rows, rejected = int(state["rows"]), int(state["rejected"])
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
@@ -110,18 +111,18 @@ class Checkpoint:
             return None
         alerts: dict[str, Alert] = {}
         try:
-            alerts = _alerts(held["alerts"])
-            with (self.folder / held["context"]).open("rb") as past:
-                context = Context.load(past)
+            alerts = _alerts(state["alerts"])
+            with (self.folder / state["context"]).open("rb") as file:
+                context = Context.load(file)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, ModelError) as error:
-            log.warning("%s: what it holds of the past cannot be used: %s; it is read again from the log", path, error)
+            log.warning("%s: its context cannot be used: %s; it is computed again from the log", path, error)
             context = None
-        return Held(position, context, alerts, rows, rejected)
+        return StoredState(position, context, alerts, rows, rejected)
 
 
-def _alerts(held: list[dict[str, Any]]) -> dict[str, Alert]:
+def _alerts(stored: list[dict[str, Any]]) -> dict[str, Alert]:
     out = {}
-    for entry in held:
+    for entry in stored:
         times = {name: datetime.fromisoformat(str(entry[name])) for name in ("ts", "last_ts")}
         alert = Alert(**(entry | times | {"key": GroupKey(**entry["key"])}))
         out[alert.id] = alert
@@ -132,4 +133,4 @@ def _write(path: Path, data: bytes | Callable[[BinaryIO], None]) -> None:
     try:
         write_atomic(path, data)
     except OSError as error:
-        raise StoreError(f"{path}: {error.strerror or error}") from error
+        raise StoreError(f"{path}: {error.strerror or error}; free some space or check its permissions") from error

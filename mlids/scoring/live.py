@@ -1,283 +1,238 @@
-"""The live loop of one sensor: follow, features, model, alerts, sinks, then checkpoint.
+"""Live scoring of one sensor: follow the log, compute features, judge, deliver alerts, store a checkpoint.
 
-Nothing is acknowledged before it is kept. The sensor's log is the queue: while a sink is down nothing is
-read, and what was written meanwhile is read afterwards.
+No row is acknowledged before its alerts are delivered. The sensor's log is the queue: while a sink is down nothing
+is read, and the rows written meanwhile are read afterwards.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import random
-import threading
-import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
 import polars as pl
 
-from mlids.alerts.aggregation import STRONGER, AlertAggregator
+from mlids.alerts.aggregation import AlertAggregator
 from mlids.alerts.delivery import Delivery
-from mlids.alerts.document import Alert
-from mlids.alerts.suppression import Rule
 from mlids.detectors.bundle import Bundle
 from mlids.detectors.verdict import judge
 from mlids.errors import HostKeyError, MlidsError, ModelError, SourceError, StoreError
 from mlids.features.context import live_context
 from mlids.features.extract import Extractor
-from mlids.files import write_atomic
-from mlids.ingest.follow import Follower, Position
-from mlids.ingest.place import Place
+from mlids.ingest.cursor import Position
+from mlids.ingest.follow import Follower, FollowOptions
+from mlids.ingest.storage import LogStorage
 from mlids.scoring.checkpoint import Checkpoint
 from mlids.scoring.live_model import NONE_YET
+from mlids.scoring.outbox import Outbox, RuleCache
+from mlids.scoring.pauses import Pauses, backoff_s
+from mlids.scoring.status import ScorerState, Status, StatusFile
 from mlids.settings import Sensor
 from mlids.zeek.types import conn_columns, ended
 
 log = logging.getLogger(__name__)
 
 BATCH_ROWS = 2_048
-# A look costs the same for one row as for a thousand: where a look brings few, the next comes after CALM times the poll interval.
-FEW_ROWS, CALM = 64, 3
-PUBLISH_S = 1.0
-FLUSH_S = 2.0
-RULES_S = 5.0
-BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-# Rows scored and not recorded as such, because the disk refuses: then it goes back to the last checkpoint and waits.
+# A poll costs the same for one row as for a thousand: after one that gave few rows, idle logs are polled three times less often.
+FEW_ROWS, IDLE_FACTOR = 64, 3
+# Scored rows that the disk does not take: beyond this many, the scorer returns to the last checkpoint and waits.
 UNRECORDED_ROWS = 2_000_000
 
 
 class ModelSource(Protocol):
     """Where the model in production comes from; it may change between two batches."""
 
-    error: str | None  # why the newest one is not in use
+    error: str | None  # why the newest version is not in use
 
     def current(self) -> Bundle | None:
         """Return the model to score with; None while there is none."""
 
 
-@dataclass
-class Status:
-    """What people and probes read about a running scorer; times are ISO 8601, UTC."""
+@dataclass(frozen=True)
+class ScorerOptions:
+    """How a scorer scores: the site's own networks (CIDR), the alert threshold (None: the model's), the poll interval."""
 
-    sensor: str
-    state: str = "starting"
-    state_since: str = ""
-    model_version: str | None = None
-    model_error: str | None = None
-    rows: int = 0
-    rejected: int = 0
-    alerts: int = 0
-    errors: int = 0
-    dead_letters: int = 0
-    left_to_ledger: int = 0  # rotated logs that could not be read to their end
-    last_error: str | None = None
-    last_row_ts: str | None = None  # when the newest scored conn ended
-    lag_s: float = 0.0  # seconds that the scoring is behind what the sensor has written; 0 when it has caught up
-    rows_per_s: float = 0.0
-    updated_at: str = ""
-    pid: int = 0
+    networks: tuple[str, ...] = ()
+    threshold: float | None = None
+    poll_s: float = 0.25
+    follow: FollowOptions = field(default_factory=FollowOptions)
 
 
 class Scorer:
-    """Scores one sensor's growing conn.log until told to stop."""
+    """Scores one sensor's growing conn.log until it is stopped. `status` is updated as it works."""
 
     def __init__(
-        self, sensor: Sensor, *, open_place: Callable[[], Place], model: ModelSource, delivery: Delivery, checkpoint: Checkpoint,
-        networks: Sequence[str] = (), threshold: float | None = None, poll_s: float = 0.25,
-    ) -> None:  # fmt: skip
-        self._sensor, self._poll_s, self._threshold, self._networks = sensor, poll_s, threshold, networks
-        self._open_place, self._models, self._delivery, self._checkpoint = open_place, model, delivery, checkpoint
+        self,
+        sensor: Sensor,
+        open_storage: Callable[[], LogStorage],
+        model: ModelSource,
+        delivery: Delivery,
+        checkpoint: Checkpoint,
+        options: ScorerOptions | None = None,
+    ) -> None:
+        self._sensor, self._options = sensor, options or ScorerOptions()
+        self._open_storage, self._models, self._checkpoint = open_storage, model, checkpoint
+        self.status = Status(sensor.name)
+        self._status_file = StatusFile(checkpoint.folder / "status.json", self.status)
+        self._pauses = Pauses(lambda: self._publish(self.status.state))
+        self._outbox, self._rules = Outbox(delivery, self._retry), RuleCache(delivery)
         self._follower: Follower | None = None
         self._start: Position | None = None
-        self._rebuild = False
-        self._rules: list[Rule] | None = None  # None: not read yet
-        self._rules_read = 0.0
-        self._extractor, self._aggregator = self._fresh()
-        self._rejected = 0  # before this follower
-        self._grown: dict[str, Alert] = {}  # alerts whose count the sinks do not know yet
-        self._flushed = 0.0
-        self._published = 0.0
-        self._counted = (time.monotonic(), 0)
-        self._stop = threading.Event()
-        self.status = Status(sensor.name, pid=os.getpid())
-
-    def _fresh(self) -> tuple[Extractor, AlertAggregator]:
-        return Extractor(self._networks, live_context()), AlertAggregator(self._rules or ())
+        self._rebuild = False  # the context is lost and is made anew from the log
+        self._reset_state()
 
     def stop(self) -> None:
-        """Ask the loop to end after the batch at hand."""
-        self._stop.set()
+        """Ask the loop to end after the current batch."""
+        self._pauses.stop()
 
     def failed(self, error: Exception, seconds: float) -> bool:
-        """Note a fault of our own that ended `run`, and wait a while; return True when asked to stop meanwhile.
+        """Record an unexpected error that ended `run`, and wait; return whether `stop` was called meanwhile.
 
-        `run` may be called again then: it goes on from the last checkpoint.
+        `run` may then be called again: it continues from the last checkpoint.
         """
         self.status.errors += 1
         self.status.last_error = f"{type(error).__name__}: {error}"
-        self._publish("failed; starts again", force=True)
-        return self._stop.wait(seconds)
+        self._publish(ScorerState.FAILED, force=True)
+        self._pauses.wait(seconds, past_limit=True)
+        return self._pauses.stopped
+
+    def refused(self, error: MlidsError) -> None:
+        """Record an error that keeps the sensor from being followed until someone acts."""
+        self.status.last_error = str(error)
+        self.status.state = ScorerState.REFUSED  # not written: the status file may be that of another scorer
 
     def run(self, seconds: float | None = None) -> Status:
-        """Follow and score for `seconds`, or until `stop`.
+        """Follow and score for `seconds`, or until `stop`; return the status.
 
-        While there is no model yet, or the sensor or a sink is down, it waits and says so in its status.
-        Raises StoreError when another scorer has this sensor, HostKeyError when its key is unknown or changed.
+        While there is no model, or the sensor or a sink is down, it waits and its status says so.
+        Raises StoreError when another scorer follows this sensor, HostKeyError when its host key is unknown or changed.
         """
         self._checkpoint.lock(self._sensor.name)
         try:
+            self._pauses.limit(seconds)
             self._restore()
-            self._follow(None if seconds is None else time.monotonic() + seconds)
+            self._score_until_over()
             self._finish()
         except HostKeyError as error:
             self._note(error)
-            self._publish("refused", force=True)
+            self._publish(ScorerState.REFUSED, force=True)
             raise
         finally:
-            self._close()
+            self._close_follower()
             self._checkpoint.unlock()
         return self.status
 
     def _finish(self) -> None:
         try:
             self._save(force=True)
-        except StoreError as error:  # a sink is down: the checkpoint before stays, and its rows are read again
+        except StoreError as error:  # a sink is down: the last checkpoint stays, and the rows since then are read again
             self._note(error)
             self._restore()
-        self._publish("stopped")
+        self._publish(ScorerState.STOPPED)
 
-    def _follow(self, until: float | None) -> None:
+    def _score_until_over(self) -> None:
         failures = 0
-        while not self._stop.is_set() and (until is None or time.monotonic() < until):
+        while not self._pauses.over:
             try:
-                took = self._round()
+                rows = self._score_new_rows()
                 self._save(force=False)
                 failures = 0
             except HostKeyError:
                 raise
             except (SourceError, StoreError) as error:
-                self._note(error)
-                # Where the log broke, every row that it gave was scored: state and position fit each other.
-                broke = isinstance(error, SourceError)
-                if broke and self._follower is not None:
-                    self._start = self._follower.position
-                self._close()
-                if not broke:
-                    self._restore()
-                self._wait(self._backoff(failures), until)
+                self._recover(error)
+                self._pauses.wait(backoff_s(failures))
                 failures += 1
                 continue
-            if took < BATCH_ROWS:  # caught up
-                self._wait(self._poll_s * (CALM if took < FEW_ROWS else 1), until)
+            if rows < BATCH_ROWS:  # all written rows are scored
+                self._pauses.wait(self._options.poll_s * (IDLE_FACTOR if rows < FEW_ROWS else 1))
 
-    def _round(self) -> int:
-        """Take what is there, score it, and return how many conns it was."""
+    def _recover(self, error: MlidsError) -> None:
+        """Close the follower after an error, and return to a position that fits the state."""
+        self._note(error)
+        storage_failed = isinstance(error, SourceError)
+        if storage_failed and self._follower is not None:  # every row that it gave was scored: position and state fit
+            self._start = self._follower.position
+        self._close_follower()
+        if not storage_failed:
+            self._restore()
+
+    def _score_new_rows(self) -> int:
+        """Poll the log once and score its rows; return how many conns there were."""
         if self._models.current() is None:
             raise ModelError(self._models.error or NONE_YET)
-        self._refresh_rules()
-        if self._follower is None:
-            self._follower = Follower(self._open_place(), self._sensor, start=self._start, rebuild=self._rebuild)
-            self._rejected = self.status.rejected
-        follower = self._follower
-        took = 0
+        if self._rules.refresh():
+            self._aggregator.rules = self._rules.rules
+        follower = self._follower or self._open_follower()
+        rows = 0
         for batch in follower.poll():
             if batch.is_type("conn"):
                 conns = conn_columns(batch.frame).with_columns(sensor=pl.lit(self._sensor.name))
                 for start in range(0, conns.height, BATCH_ROWS):
                     self._score(conns.slice(start, BATCH_ROWS), follower.warming)
-                took += conns.height
+                rows += conns.height
         self._rebuild = False
-        self.status.rejected = self._rejected + follower.rejected
-        self.status.left_to_ledger = follower.given_up
-        if not took and not follower.behind:
+        self.status.rejected = self._rejected_before + follower.rejected
+        self.status.left_to_ledger = follower.left_to_ledger
+        if not rows and not follower.behind_bytes:
             self.status.lag_s = 0.0
-        self._publish(follower.state)
-        return took
+        self._publish(ScorerState(follower.state.value))
+        return rows
+
+    def _open_follower(self) -> Follower:
+        self._follower = Follower(self._open_storage(), self._sensor, self._start, self._options.follow, rebuild=self._rebuild)
+        self._rejected_before = self.status.rejected
+        return self._follower
 
     def _score(self, conns: pl.DataFrame, warming: bool) -> None:
-        """Take a batch: its features in any case; verdicts and alerts save where it was scored before."""
+        """Add a batch to the context; judge it and deliver its alerts unless it was scored before (`warming`)."""
         x = self._extractor.features(conns)
         model = self._models.current()
         if warming or model is None:
             return
-        self.status.model_version, self.status.model_error = model.version, self._models.error
-        known = {i: a.score for i, a in self._aggregator.open.items()}
-        alerts = self._aggregator.add(model, conns, x, judge(model, x, self._threshold))
-        # What is new or stronger goes out at once; a count that only grows, every few seconds.
-        urgent = [a for a in alerts if a.score > known.get(a.id, -STRONGER) + STRONGER]
-        self._delivery.send(urgent, self._again)
-        self._grown |= {a.id: a for a in alerts}
-        for alert in urgent:
-            del self._grown[alert.id]
+        status = self.status
+        status.model_version, status.model_error = model.version, self._models.error
+        sent_scores = {i: a.score for i, a in self._aggregator.open.items()}
+        alerts = self._aggregator.add(model, conns, x, judge(model, x, self._options.threshold))
+        status.alerts += self._outbox.send(alerts, sent_scores)
         self._checkpoint.scored.add(conns)
-        self.status.rows += conns.height
-        self.status.alerts += sum(a.id not in known for a in urgent)
-        self.status.dead_letters = self._delivery.dead_letters
+        status.rows += conns.height
+        status.dead_letters = self._outbox.dead_letters
         newest = conns.select(ended()).to_series().max()
         if isinstance(newest, datetime):
-            self.status.last_row_ts = newest.isoformat(timespec="milliseconds")
-            self.status.lag_s = round(max((datetime.now(UTC) - newest).total_seconds(), 0.0), 3)
-        self._publish("following")
+            status.last_row_ts = newest.isoformat(timespec="milliseconds")
+            status.lag_s = round(max((datetime.now(UTC) - newest).total_seconds(), 0.0), 3)
+        self._publish(ScorerState.FOLLOWING)
 
-    def _refresh_rules(self) -> None:
-        """Take up the rules that hold alerts back; while the database is away, those at hand stay."""
-        if self._rules is not None and time.monotonic() - self._rules_read < RULES_S:
-            return
-        try:
-            self._rules = self._aggregator.rules = self._delivery.rules()
-        except StoreError:
-            if self._rules is None:
-                raise
-        self._rules_read = time.monotonic()
-
-    def _flush(self) -> None:
-        """Bring the sinks up to date with counts that have grown."""
-        self._delivery.send(list(self._grown.values()), self._again)
-        self._grown.clear()
-        with suppress(StoreError):  # they are counted the next time
-            self._delivery.count_suppressed(self._aggregator)
-        self._flushed = time.monotonic()
-        self.status.dead_letters = self._delivery.dead_letters
-
-    def _again(self, error: StoreError, attempt: int) -> bool:
-        """Wait for a sink that is down; the sensor's log is the queue meanwhile."""
+    def _retry(self, error: StoreError, attempt: int) -> bool:
+        """Wait for a sink that is down; return whether to try again."""
         self._note(error)
-        self._publish("waiting for a sink", force=True)
-        self._wait(self._backoff(attempt), None)
-        return not self._stop.is_set()
-
-    @staticmethod
-    def _backoff(failures: int) -> float:
-        """Return seconds to wait, with jitter: fifty scorers must not come back at one moment."""
-        return BACKOFF_S[min(failures, len(BACKOFF_S) - 1)] * random.uniform(0.75, 1.25)
+        self._publish(ScorerState.WAITING_FOR_SINK, force=True)
+        self._pauses.wait(backoff_s(attempt), past_limit=True)
+        return not self._pauses.stopped
 
     def _note(self, error: MlidsError) -> None:
         self.status.errors += 1
         self.status.last_error = str(error)
-        log.warning("scorer: %s", error, extra={"sensor": self._sensor.name})
-        self._publish("waiting", force=True)
+        log.warning("live scoring: %s", error, extra={"sensor": self._sensor.name})
+        self._publish(ScorerState.WAITING, force=True)
 
-    def _wait(self, seconds: float, until: float | None) -> None:
-        end = time.monotonic() + seconds
-        if until is not None:
-            end = min(end, until)
-        while (left := end - time.monotonic()) > 0 and not self._stop.wait(min(left, PUBLISH_S)):
-            self._publish(self.status.state)  # a long wait is no silence
-
-    def _close(self) -> None:
+    def _close_follower(self) -> None:
         if self._follower is not None:
             self._follower.close()
             self._follower = None
 
     def _save(self, *, force: bool) -> None:
-        """Store position and state where it is time. A disk that refuses is noted: the checkpoint before stays good."""
+        """Flush the alert counts and store a checkpoint, each when it is due.
+
+        A checkpoint that the disk does not take is recorded as an error, and the one before stays in force.
+        """
         position = self._follower.position if self._follower is not None else None
-        if time.monotonic() - self._flushed > FLUSH_S or force or self._checkpoint.due:
-            self._flush()
+        if force or self._outbox.due or self._checkpoint.due:
+            self._outbox.flush(self._aggregator)
+            self.status.dead_letters = self._outbox.dead_letters
         if position is None or self._rebuild or not (force or self._checkpoint.due):
             return
         try:
@@ -288,36 +243,25 @@ class Scorer:
                 raise
             self._note(error)
 
-    def _restore(self) -> None:
-        """Take position, past and open alerts from the last checkpoint, which belong together."""
-        self._extractor, self._aggregator = self._fresh()
+    def _reset_state(self) -> None:
+        self._extractor = Extractor(self._options.networks, live_context())
+        self._aggregator = AlertAggregator(self._rules.rules)
+        self._rejected_before = 0  # by the followers before this one
         self._start, self._rebuild = None, False
-        self._grown.clear()
-        held = self._checkpoint.load()
-        self.status.rows, self.status.rejected = (held.rows, held.rejected) if held is not None else (0, 0)
-        if held is None:
-            return
-        self._start, self._aggregator.open = held.position, held.alerts
-        if held.context is not None:
-            self._extractor.context = held.context
-        self._rebuild = held.context is None
+        self._outbox.clear()
 
-    def _publish(self, state: str, *, force: bool = False) -> None:
-        """Write the status file: at once when the state changes, else every second."""
-        now = time.monotonic()
-        if state == self.status.state and not force and now - self._published < PUBLISH_S:
+    def _restore(self) -> None:
+        """Load position, context and open alerts from the last checkpoint; they belong together."""
+        self._reset_state()
+        stored = self._checkpoint.load()
+        self.status.rows, self.status.rejected = (stored.rows, stored.rejected) if stored is not None else (0, 0)
+        if stored is None:
             return
-        before, rows = self._counted
-        if now - before >= 5 * PUBLISH_S:
-            self.status.rows_per_s = round(max(self.status.rows - rows, 0) / (now - before), 1)
-            self._counted = (now, self.status.rows)
-        self._published = now
-        if state != self.status.state or not self.status.state_since:
-            self.status.state_since = datetime.now(UTC).isoformat(timespec="seconds")
-        self.status.state = state
+        self._start, self._aggregator.open = stored.position, stored.alerts
+        if stored.context is not None:
+            self._extractor.context = stored.context
+        self._rebuild = stored.context is None
+
+    def _publish(self, state: ScorerState, *, force: bool = False) -> None:
         self.status.model_error = self._models.error
-        self.status.updated_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        try:
-            write_atomic(self._checkpoint.folder / "status.json", json.dumps(asdict(self.status)).encode(), sync=False)
-        except OSError as error:  # a full disk must not end the scoring
-            log.warning("the status file could not be written: %s", error, extra={"sensor": self._sensor.name})
+        self._status_file.publish(state, force=force)

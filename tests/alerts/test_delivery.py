@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 
 from mlids.alerts.aggregation import AlertAggregator
-from mlids.alerts.database import Database
 from mlids.alerts.delivery import Delivery
 from mlids.alerts.grouping import STORM_FROM
 from mlids.alerts.sinks.base import Refused
 from mlids.alerts.sinks.jsonl import JsonLinesSink
+from mlids.alerts.stores import open_stores
 from mlids.detectors.bundle import Scores, Spec
 from mlids.detectors.verdict import Verdicts
 from mlids.errors import StoreError
@@ -39,7 +39,7 @@ class Counting:
 
 def test_a_sink_that_has_taken_alerts_is_not_asked_again(tmp_path: Path) -> None:
     good, bad = Counting("good", refuses="10.0.0.2"), Counting("bad", failures=3)
-    delivery = Delivery(Database(f"sqlite:///{tmp_path}/mlids.db"), [good, bad, JsonLinesSink(tmp_path)], tmp_path / "dead.jsonl")
+    delivery = Delivery(open_stores(f"sqlite:///{tmp_path}/mlids.db"), [good, bad, JsonLinesSink(tmp_path)], tmp_path / "dead.jsonl")
     seen: list[str] = []
     delivery.send([alert(1), alert(2)], lambda error, attempt: seen.append(f"{attempt} {error}") is None)
     assert (good.writes, bad.writes) == (1, 4) and seen == ["0 bad is down", "1 bad is down", "2 bad is down"]
@@ -52,18 +52,18 @@ def test_a_sink_that_has_taken_alerts_is_not_asked_again(tmp_path: Path) -> None
 
 
 def test_parts_of_an_alert_add_up_and_replace_themselves(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path}/mlids.db")
-    database.put_alerts([alert(1, count=5, uids=["C1", "C2"])], "live")
-    (merged,) = database.put_alerts([alert(1, count=3, score=95.0, uids=["C9"], reasons="stronger")], "late 2026-11-20")
+    stores = open_stores(f"sqlite:///{tmp_path}/mlids.db")
+    stores.alerts.put([alert(1, count=5, uids=["C1", "C2"])], "live")
+    (merged,) = stores.alerts.put([alert(1, count=3, score=95.0, uids=["C9"], reasons="stronger")], "late 2026-11-20")
     assert merged["mlids"]["count"] == 8 and merged["score"] == 95.0 and merged["mlids"]["uids"] == ["C1", "C2", "C9"]
     assert "stronger" in merged["message"]
-    database.put_alerts([alert(1, count=2)], "late 2026-11-20")  # the night once more
-    database.put_alerts([alert(1, count=4)], "live")  # a scorer that lost its state: a live count never falls
-    (found,) = database.alerts()
+    stores.alerts.put([alert(1, count=2)], "late 2026-11-20")  # the night once more
+    stores.alerts.put([alert(1, count=4)], "live")  # a scorer that lost its state: a live count never falls
+    (found,) = stores.alerts.latest()
     assert found["mlids"]["count"] == 7 and found["score"] == 80.0 and found["origin"] == "live"
-    database.put_alerts([alert(2)], "late 2026-11-20")
-    database.drop_part("hq", "late 2026-11-20", keep=set())
-    (found,) = database.alerts()
+    stores.alerts.put([alert(2)], "late 2026-11-20")
+    stores.alerts.drop_part("hq", "late 2026-11-20", keep=set())
+    (found,) = stores.alerts.latest()
     assert found["mlids"]["count"] == 5 and found["src"] == "10.0.0.1"
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from mlids.alerts.database import Database
 from mlids.alerts.document import Alert
 from mlids.alerts.grouping import GroupKey
 from mlids.alerts.sinks.elasticsearch import ElasticSink
 from mlids.alerts.sinks.jsonl import JsonLinesSink
+from mlids.alerts.stores import open_stores
 from mlids.errors import StoreError
 from tests.conftest import free_port
 from tests.support.es_node import ElasticsearchNode
@@ -42,23 +42,23 @@ def test_document_is_ecs_with_the_three_fields_on_top() -> None:
 
 
 def test_database_keeps_an_alert_once_and_brings_it_up_to_date(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path}/a/mlids.db")
-    database.put_alerts([alert(1), alert(2)], "live")
-    database.put_alerts([alert(1, count=9, score=95.0)], "live")
-    assert database.put_alerts([], "live") == []
-    found = {a["src"]: a for a in database.alerts()}
+    stores = open_stores(f"sqlite:///{tmp_path}/a/mlids.db")
+    stores.alerts.put([alert(1), alert(2)], "live")
+    stores.alerts.put([alert(1, count=9, score=95.0)], "live")
+    assert stores.alerts.put([], "live") == []
+    found = {a["src"]: a for a in stores.alerts.latest()}
     assert len(found) == 2 and found["10.0.0.1"]["mlids"]["count"] == 9 and found["10.0.0.1"]["score"] == 95.0
-    assert database.alerts(since=NOON + timedelta(seconds=1)) == []
-    database.put_verdict(alert(1).id, "false positive", "ana", "backup job")
-    assert {a["src"]: a["verdict"] for a in database.alerts()} == {"10.0.0.1": "false positive", "10.0.0.2": None}
+    assert stores.alerts.latest(since=NOON + timedelta(seconds=1)) == []
+    stores.rules.put_verdict(alert(1).id, "false positive", "ana", "backup job")
+    assert {a["src"]: a["verdict"] for a in stores.alerts.latest()} == {"10.0.0.1": "false positive", "10.0.0.2": None}
     with pytest.raises(StoreError, match="no alert"):
-        database.put_verdict("nothing", "true positive", "ana")
-    database.close()
+        stores.rules.put_verdict("nothing", "true positive", "ana")
+    stores.close()
 
 
 def test_database_that_cannot_be_reached_does_not_show_its_password() -> None:
     with pytest.raises(StoreError) as refused:
-        Database(f"postgresql+psycopg2://u:hunter2@127.0.0.1:{free_port()}/x")
+        open_stores(f"postgresql+psycopg2://u:hunter2@127.0.0.1:{free_port()}/x")
     assert "hunter2" not in str(refused.value)
 
 
@@ -66,20 +66,20 @@ def test_concurrent_writers_do_not_lock_each_other_out(tmp_path: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     url = f"sqlite:///{tmp_path}/mlids.db"
-    Database(url).close()
+    open_stores(url).close()
 
     def write(worker: int) -> None:
-        database = Database(url)
+        stores = open_stores(url)
         for n in range(20):
-            database.put_alerts([alert(worker * 100 + n)], "live")
-        database.close()
+            stores.alerts.put([alert(worker * 100 + n)], "live")
+        stores.close()
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(write, range(4)))
-    database = Database(url)
-    with database._engine.connect() as db:
+    stores = open_stores(url)
+    with stores.engine.reading("alerts") as db:
         assert db.execute(sa.text("select count(*) from alerts")).scalar() == 80
-    database.close()
+    stores.close()
 
 
 def test_json_lines_hold_each_alert_once_also_after_a_restart(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from mlids.alerts.aggregation import AlertAggregator
-from mlids.alerts.database import Database
 from mlids.alerts.grouping import STORM, GroupKey, in_common
+from mlids.alerts.stores import open_stores
 from mlids.alerts.suppression import Rule, checked, like, suppressing_rules
 from mlids.errors import InputError, StoreError
 from tests.alerts.test_delivery import Silent, _flood
@@ -57,9 +57,9 @@ def test_a_stored_alert_is_covered_only_when_all_its_conns_are(key: tuple[str, s
 
 
 def test_a_rule_that_silences_everything_or_cannot_match_is_refused() -> None:
-    with pytest.raises(InputError, match="silence everything"):
+    with pytest.raises(InputError, match="suppress every alert"):
         checked(None, None, None, None, None)
-    with pytest.raises(InputError, match=r"'10\.0\.0\.300' is no address and no network"):
+    with pytest.raises(InputError, match=r"'10\.0\.0\.300' is neither an address nor a network"):
         checked(None, "10.0.0.300", None, None, None)
     with pytest.raises(InputError, match="no alert is of kind 'becon'"):
         checked("becon", None, None, None, None)
@@ -75,25 +75,25 @@ def test_held_back_conns_take_no_part_in_any_alert_and_are_counted() -> None:
 
 
 def test_rules_hide_what_was_stored_and_show_it_again(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path}/mlids.db")
-    database.put_alerts([alert(1), alert(2)], "live")
-    first = database.add_rule(Rule(0, **like(alert(1).document())), "the backup server", "ann")
-    assert [a["src"] for a in database.alerts()] == ["10.0.0.2"]
-    assert {a["src"]: a["suppressed_by"] for a in database.alerts(suppressed=True)} == {"10.0.0.1": first, "10.0.0.2": None}
-    database.put_alerts([alert(1, count=9)], "live")  # a scorer that had it open brings its count up to date
-    assert [a["src"] for a in database.alerts()] == ["10.0.0.2"]
-    (one,) = database.alerts(starting_with=alert(1).id)
+    stores = open_stores(f"sqlite:///{tmp_path}/mlids.db")
+    stores.alerts.put([alert(1), alert(2)], "live")
+    first = stores.rules.add(Rule(0, **like(alert(1).document())), "the backup server", "ann")
+    assert [a["src"] for a in stores.alerts.latest()] == ["10.0.0.2"]
+    assert {a["src"]: a["suppressed_by"] for a in stores.alerts.latest(suppressed=True)} == {"10.0.0.1": first, "10.0.0.2": None}
+    stores.alerts.put([alert(1, count=9)], "live")  # a scorer that had it open brings its count up to date
+    assert [a["src"] for a in stores.alerts.latest()] == ["10.0.0.2"]
+    (one,) = stores.alerts.latest(starting_with=alert(1).id)
     assert one["mlids"]["count"] == 9, "hidden is not lost"
-    database.count_suppressed({first: 5})
-    database.count_suppressed({first: 2})
-    (row,) = database.rule_rows()
+    stores.rules.count_suppressed({first: 5})
+    stores.rules.count_suppressed({first: 2})
+    (row,) = stores.rules.rows()
     assert (row["conns"], row["why"], row["who"]) == (7, "the backup server", "ann") and row["last_at"]
-    database.end_rule(first)
-    assert len(database.alerts()) == 2 and database.rules() == []
+    stores.rules.end(first)
+    assert len(stores.alerts.latest()) == 2 and stores.rules.in_force() == []
     with pytest.raises(StoreError, match=f"no rule {first} is in force"):
-        database.end_rule(first)
-    second = database.add_rule(Rule(0, kind="brute_force", expires_at=datetime.now(UTC) - timedelta(seconds=1)), "over", "ann")
-    assert second > first and database.rules() == [], "a number is never used again, and an old rule does not act"
+        stores.rules.end(first)
+    second = stores.rules.add(Rule(0, kind="brute_force", expires_at=datetime.now(UTC) - timedelta(seconds=1)), "over", "ann")
+    assert second > first and stores.rules.in_force() == [], "a number is never used again, and an old rule does not act"
 
 
 def test_a_gatherer_that_learns_a_rule_later_keeps_other_alerts_of_the_same_source() -> None:

@@ -60,7 +60,7 @@ def _write(document: Path, outcomes: list[Outcome]) -> None:
         line = f"| {o.fault} | {o.written:,} | {o.live:,} | {o.late:,} | {o.rejected:,} | {o.lost} | {o.doubled} |"
         rows[_name(line)] = line
     lines = [
-        "| fault | rows written | scored live | scored late | refused | alerts lost | documents twice |",
+        "| fault | rows written | scored live | scored late | rejected | alerts lost | documents twice |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [*rows.values(), f"\n{len(rows)} faults, {'long' if LONG else 'short'} form, Python {platform.python_version()}."]

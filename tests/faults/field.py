@@ -25,6 +25,7 @@ from mlids.alerts.aggregation import AlertAggregator
 from mlids.demo.simulated_sensor import SimulatedSensor
 from mlids.detectors.verdict import judge
 from mlids.features.extract import Extractor, conn_columns
+from mlids.ingest.follow import FollowOptions
 from mlids.pipeline.live import make_scorer
 from mlids.pipeline.registry_watch import watch_command
 from mlids.scoring import checkpoint
@@ -86,6 +87,7 @@ class Field:
     thread: threading.Thread | None = None
     model: ProductionModel | None = None
     failure: list[BaseException] = field(default_factory=list)
+    follow: FollowOptions | None = None
     at: int = 0
     children: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -109,7 +111,7 @@ class Field:
         self.model = ProductionModel(
             watch_command(self.settings.tracking_uri, self.settings.model_name), self.settings.state / "model", poll_s=0.2
         ).__enter__()
-        self.scorer = make_scorer(self.settings, SENSOR, self.model)
+        self.scorer = make_scorer(self.settings, SENSOR, self.model, self.follow)
         scorer = self.scorer
 
         def run() -> None:
@@ -208,7 +210,7 @@ class Field:
 
     def found(self) -> dict[str, int]:
         """Return the alerts (id and count) that were kept."""
-        return {a["id"]: a["mlids"]["count"] for a in pipeline.open_database(self.settings).alerts(limit=100_000)}
+        return {a["id"]: a["mlids"]["count"] for a in pipeline.open_stores(self.settings).alerts.latest(limit=100_000)}
 
     def doubled(self) -> int:
         """Return how many documents a log shipper would see twice."""

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mlids.features.extract import Extractor, conn_columns
-from mlids.ingest.follow import Follower
-from mlids.ingest.place import LocalPlace
+from mlids.ingest.follow import Follower, FollowOptions
+from mlids.ingest.local import LocalStorage
 from mlids.settings import Sensor
 from mlids.zeek.bytestream import ByteStream
 from tests.faults.conftest import LONG
@@ -86,7 +86,7 @@ def test_every_mutated_line_is_accounted_for(real_data: Path, tmp_path: Path, ki
     (tmp_path / "current").mkdir()
     path = tmp_path / "current" / "conn.log"
     path.write_bytes(header if kind == "tsv" else lines[0] + b"\n")
-    follower = Follower(LocalPlace(), Sensor(name="hq", kind="folder", logs=str(tmp_path)), check_s=0)
+    follower = Follower(LocalStorage(), Sensor(name="hq", kind="folder", logs=str(tmp_path)), options=FollowOptions(check_s=0))
     extractor = Extractor()
     rows = scored = 0
     written = int(kind == "json")

@@ -13,7 +13,8 @@ import pytest
 
 from mlids import pipeline
 from mlids.errors import HostKeyError
-from mlids.ingest import follow
+from mlids.ingest.follow import FollowOptions
+from mlids.scoring.status import ScorerState
 from mlids.synth.live_log import LiveLog
 from mlids.zeek.types import Column
 from tests.faults.conftest import LONG
@@ -98,13 +99,13 @@ def test_copy_truncate(place: Field, tell: Tell) -> None:
     place.write_rest()
     assert place.caught_up()
     first = place.night()
-    ledger = pipeline.open_database(place.settings).ledger()
+    ledger = pipeline.open_stores(place.settings).ledger.days()
     assert sum(d["archived"] for d in first) < place.log.rows and "not a Zeek log" in str(ledger[0]["problems"])
     rest = next(p for p in place.logs.glob("2*/conn.*.gz") if not gzip.decompress(p.read_bytes()).startswith(b"#"))
     whole = next(p for p in place.logs.glob("2*/conn.*.gz") if p != rest)
     header = b"".join(gzip.decompress(whole.read_bytes()).splitlines(keepends=True)[:8])
     rest.write_bytes(gzip.compress(header + gzip.decompress(rest.read_bytes())))  # as the problem says
-    outcome = place.settle("copy-truncate (the archived rest has no header: it is named, and given one)")
+    outcome = place.settle("copy-truncate (the archived rest has no header: it is reported, and given one)")
     assert outcome.late == 0
     tell(outcome)
 
@@ -128,15 +129,16 @@ def _archive(place: Field, name: str) -> Path:
     return place.logs / f"{datetime.now(UTC):%Y-%m-%d}" / name
 
 
-def test_incomplete_gzip(place: Field, tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_incomplete_gzip(place: Field, tell: Tell) -> None:
     place.begin(0.3)
     place.stop()
     place.write(0.3)
     place.log.rotate(archive="half")
     place.write(0.2)
     scorer = place.start()
-    time.sleep(1.5)
-    assert scorer.status.state == "waiting for the archive", "what comes later waits until what came before is whole"
+    assert place.until(lambda: scorer.status.state is ScorerState.WAITING_FOR_ARCHIVE), (
+        "what comes later waits until what came before is whole"
+    )
     place.log.archive_waiting()
     place.write_rest()
     assert place.caught_up()
@@ -145,8 +147,8 @@ def test_incomplete_gzip(place: Field, tell: Tell, monkeypatch: pytest.MonkeyPat
     tell(outcome)
 
 
-def test_gzip_that_stays_incomplete_is_left_to_the_ledger(place: Field, tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow.Follower.__init__, "__kwdefaults__", follow.Follower.__init__.__kwdefaults__ | {"archive_wait_s": 1.0})
+def test_gzip_that_stays_incomplete_is_left_to_the_ledger(place: Field, tell: Tell) -> None:
+    place.follow = FollowOptions(archive_wait_s=1.0)
     place.begin(0.3)
     place.stop()
     place.write(0.3)
@@ -154,13 +156,13 @@ def test_gzip_that_stays_incomplete_is_left_to_the_ledger(place: Field, tell: Te
     place.write_rest()
     scorer = place.start()
     assert place.until(lambda: scorer.status.left_to_ledger == 1 and scorer.status.lag_s == 0.0)
-    outcome = place.settle("`.gz` present but incomplete for ever, mended before the night")
+    outcome = place.settle("`.gz` present but incomplete permanently, repaired before the night")
     assert outcome.late > 0
     tell(outcome)
 
 
-def test_an_hour_that_arrives_a_day_late(place: Field, tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow.Follower.__init__, "__kwdefaults__", follow.Follower.__init__.__kwdefaults__ | {"archive_wait_s": 0.5})
+def test_an_hour_that_arrives_a_day_late(place: Field, tell: Tell) -> None:
+    place.follow = FollowOptions(archive_wait_s=0.5)
     place.begin(0.3)
     place.stop()
     place.write(0.4)
@@ -220,7 +222,7 @@ def test_tsv_turns_json(place: Field, tell: Tell) -> None:
     place.log.rotate()
     place.write_rest()
     assert place.caught_up()
-    outcome = place.settle("TSV turns JSON")
+    outcome = place.settle("TSV changes to JSON")
     assert outcome.late == 0 and place.found() == place.expected()
     tell(outcome)
 
@@ -262,7 +264,7 @@ def test_permission_taken_away_for_a_while(place: Field, tell: Tell) -> None:
     place.sensor.faults.denied.clear()
     place.write_rest()
     assert place.caught_up(30.0)
-    outcome = place.settle("read permission taken away for a while")
+    outcome = place.settle("read permission removed for a while")
     assert outcome.late == 0 and place.found() == place.expected()
     tell(outcome)
 
@@ -290,7 +292,7 @@ def test_clock_steps_back(trained_home: Path, tmp_path: Path, home: Path, monkey
 def test_log_that_comes_late_and_says_nothing(place: Field, tell: Tell) -> None:
     place.log.path.unlink()
     scorer = place.start()
-    assert place.until(lambda: scorer.status.state == "waiting for the log")
+    assert place.until(lambda: scorer.status.state is ScorerState.WAITING_FOR_LOG)
     place.log.open()
     time.sleep(1.0)
     assert scorer.status.rows == 0 and scorer.status.errors == 0
@@ -306,7 +308,7 @@ def test_changed_host_key_stops_with_a_clear_error(place: Field, tmp_path: Path)
     place.sensor.reboot(0.5, host_key=tmp_path / "another-host-key")
     assert place.until(lambda: bool(place.failure), 30.0)
     assert isinstance(place.failure[0], HostKeyError) and "HAS CHANGED" in str(place.failure[0])
-    assert scorer.status.state == "refused"
+    assert scorer.status.state is ScorerState.REFUSED
 
 
 def test_malformed_lines_are_refused_one_by_one(place: Field, tell: Tell) -> None:

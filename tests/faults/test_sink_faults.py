@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mlids.scoring.status import ScorerState
 from tests.conftest import free_port
 from tests.faults.conftest import LONG
 from tests.faults.field import Field, Outcome
@@ -28,7 +29,7 @@ def test_sink_down(place: Field, tell: Tell) -> None:
             shutil.move(f"{home}{suffix}", f"{hidden}{suffix}")
     home.mkdir()  # a folder where the file was
     place.write(0.3)
-    assert place.until(lambda: scorer.status.state == "waiting for a sink")
+    assert place.until(lambda: scorer.status.state is ScorerState.WAITING_FOR_SINK)
     seconds = 600.0 if LONG else 4.0
     parts = 10
     for part in range(parts):
@@ -107,7 +108,7 @@ def test_poisoned_alert_goes_to_the_dead_letters(
     scorer = place.start()
     place.write_rest()
     assert place.caught_up()
-    outcome = place.settle("a sink refuses some alerts for good (mapping)")
+    outcome = place.settle("a sink rejects some alerts permanently (mapping)")
     dead = [json.loads(line) for line in (place.home / "alerts" / "dead-letters.jsonl").read_text().splitlines()]
     assert scorer.status.dead_letters == len(dead) > 0 and all("byte" in d["reason"] and d["sink"] == "elasticsearch" for d in dead)
     client.indices.refresh(index=f"{prefix}-*")

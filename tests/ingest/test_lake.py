@@ -58,7 +58,7 @@ def test_a_second_run_replaces_the_day(tmp_path: Path) -> None:
 
 
 def test_a_column_of_some_hours_is_null_in_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlids.ingest import lake as module
+    from mlids.ingest import day_writer as module
 
     monkeypatch.setattr(module, "PART_ROWS", 1)
     wider = CONN_HEADER.replace("tunnel_parents\n", "tunnel_parents\tip_proto\n").replace("set[string]\n", "set[string]\tcount\n")
@@ -119,7 +119,7 @@ def test_killed_at_any_instant_leaves_one_whole_day(tmp_path: Path) -> None:
 
 
 def test_a_stretch_of_a_day_is_whole_parts_without_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlids.ingest.lake.PART_ROWS", 1)
+    monkeypatch.setattr("mlids.ingest.day_writer.PART_ROWS", 1)
     lake = Lake(tmp_path / "lake")
     lake.ingest("hq", DAY, [write(tmp_path / f"conn.{n:02}.log", f"C{n}") for n in range(10)])
     assert lake.rows("conn", ["hq", "none"], [DAY, date(2024, 4, 20)]) == 10

@@ -19,8 +19,8 @@ from mlids.errors import SourceError, StackError
 from mlids.pipeline import live
 from mlids.pipeline.health import MetricsServer, is_well, notify
 from mlids.pipeline.registry_watch import watch_command
-from mlids.scoring.live import Status
 from mlids.scoring.live_model import ProductionModel
+from mlids.scoring.status import ScorerState, Status
 from mlids.settings import load_settings
 from mlids.synth.live_log import LiveLog
 from tests.conftest import free_port
@@ -70,7 +70,7 @@ def test_a_sensor_that_is_down_holds_up_no_other(two: list[LiveLog], capsys: pyt
     timer.join()
     assert done["a"]["rows"] == done["b"]["rows"] == rows.height
     assert done["c"]["rows"] == 0 and "is sshd running" in done["c"]["last_error"]
-    alerts = pipeline.open_database(load_settings()).alerts(limit=1_000)
+    alerts = pipeline.open_stores(load_settings()).alerts.latest(limit=1_000)
     assert {a["observer"]["name"][0] for a in alerts} == {"a", "b"}
 
     families = {f.name: {s.labels["sensor"][0]: s.value for s in f.samples} for f in text_string_to_metric_families(seen[0][1])}
@@ -91,26 +91,28 @@ def test_the_watch_sees_silence_and_lag(two: list[LiveLog]) -> None:
     for sensor in settings.sensors():
         folder = settings.state / sensor.name
         folder.mkdir(parents=True, exist_ok=True)
-        status = Status(sensor.name, state="following", updated_at=datetime.now(UTC).isoformat())
-        (folder / "status.json").write_text(json.dumps(vars(status)))
+        status = Status(sensor.name, state=ScorerState.FOLLOWING, updated_at=datetime.now(UTC).isoformat())
+        (folder / "status.json").write_text(json.dumps(status.as_dict()))
     assert len(pipeline.watch_live()) >= 3
-    late = vars(Status(settings.sensors()[0].name, state="following", updated_at=datetime.now(UTC).isoformat(), lag_s=400.0))
+    late = Status(settings.sensors()[0].name, state=ScorerState.FOLLOWING, updated_at=datetime.now(UTC).isoformat(), lag_s=400.0).as_dict()
     (settings.state / settings.sensors()[0].name / "status.json").write_text(json.dumps(late))
     with pytest.raises(SourceError, match="400 s behind"):
         pipeline.watch_live()
     assert pipeline.watch_live(500.0)
     old = late | {"updated_at": "2026-01-01T00:00:00+00:00"}
     (settings.state / settings.sensors()[0].name / "status.json").write_text(json.dumps(old))
-    with pytest.raises(SourceError, match="said nothing for"):
+    with pytest.raises(SourceError, match="has not reported for"):
         pipeline.watch_live(500.0)
 
 
 def test_health_is_bad_when_a_scorer_hangs_or_was_refused() -> None:
     now = datetime.now(UTC).isoformat()
-    assert is_well(Status("hq", state="following", updated_at=now)) and is_well(Status("hq", state="waiting", updated_at=now))
-    assert not is_well(Status("hq", state="refused", updated_at=now))
-    assert not is_well(Status("hq", state="following", updated_at="2026-01-01T00:00:00+00:00")) and not is_well(Status("hq"))
-    status = Status("hq", state="refused", updated_at=now)
+    assert is_well(Status("hq", state=ScorerState.FOLLOWING, updated_at=now)) and is_well(
+        Status("hq", state=ScorerState.WAITING, updated_at=now)
+    )
+    assert not is_well(Status("hq", state=ScorerState.REFUSED, updated_at=now))
+    assert not is_well(Status("hq", state=ScorerState.FOLLOWING, updated_at="2026-01-01T00:00:00+00:00")) and not is_well(Status("hq"))
+    status = Status("hq", state=ScorerState.REFUSED, updated_at=now)
     with MetricsServer(lambda: [status], "127.0.0.1", 0) as server:
         assert _get(server.port, "/healthz")[0] == 503
         with pytest.raises(StackError, match="MLIDS_METRICS_PORT"):
@@ -134,11 +136,11 @@ def test_a_fault_of_our_own_ends_no_sensor(two: list[LiveLog], monkeypatch: pyte
     two[0].append(rows)
     settings = load_settings()
     name = settings.sensors()[0].name
-    monkeypatch.setattr(live, "AGAIN_S", 0.2)
+    monkeypatch.setattr(live, "RESTART_S", 0.2)
     with ProductionModel(watch_command(settings.tracking_uri, settings.model_name), settings.state / "model") as model:
         scorer = live.make_scorer(settings, name, FailsOnce(model))  # type: ignore[arg-type]
         assert live._run_all([scorer], 8.0, lambda _: None) == []
-    assert scorer.status.rows == rows.height and scorer.status.state == "stopped"
+    assert scorer.status.rows == rows.height and scorer.status.state is ScorerState.STOPPED
     assert scorer.status.errors >= 1 and scorer.status.last_error == "ZeroDivisionError: once"
 
 

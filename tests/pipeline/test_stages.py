@@ -34,7 +34,7 @@ def test_the_whole_line(site: Path, synthetic_site: Path) -> None:
         assert built["days"] == [day] and built["built"][0]["rejected"] == 0
         assert pipeline.reconcile_days("hq", built["days"])["days"][0]["model_version"] is None
     settings = load_settings()
-    lake, database = pipeline.open_lake(settings), pipeline.open_database(settings)
+    lake, stores = pipeline.open_lake(settings), pipeline.open_stores(settings)
     rows = sum(f.height for d in DAYS for f in lake.batches("conn", "hq", [date.fromisoformat(d)]))
     zcat = "for f in conn.*; do zcat $f; done | grep -vc '^#'"
     wc = sum(
@@ -60,10 +60,10 @@ def test_the_whole_line(site: Path, synthetic_site: Path) -> None:
 
     scored = pipeline.reconcile_unscored()
     assert [s["day"] for s in scored] == DAYS and pipeline.reconcile_unscored() == []
-    alerts = database.alerts(limit=10_000)
+    alerts = stores.alerts.latest(limit=10_000)
     again = pipeline.reconcile("hq", DAYS[0])
     assert again["alerts"] == scored[0]["alerts"]
-    assert {a["id"]: a["mlids"]["count"] for a in database.alerts(limit=10_000)} == {a["id"]: a["mlids"]["count"] for a in alerts}
+    assert {a["id"]: a["mlids"]["count"] for a in stores.alerts.latest(limit=10_000)} == {a["id"]: a["mlids"]["count"] for a in alerts}
     named = {u for a in alerts for u in a["mlids"]["uids"]}
     planted = load_labels(synthetic_site.with_name("labels.jsonl"))
     found = [p.attack for p in planted if named & set(p.uids)]
@@ -75,7 +75,7 @@ def test_the_whole_line(site: Path, synthetic_site: Path) -> None:
     if decision["promoted"]:
         moved = pipeline.rollback(why="a test of going back", who="ana")
         assert moved == {"from": second["version"], "to": trained["version"]}
-        assert database.audit_rows()[0]["why"] == "a test of going back"
+        assert stores.audit.rows()[0]["why"] == "a test of going back"
     with pytest.raises(ModelError, match="in production already"):
         pipeline.rollback(to=trained["version"], why="again")
 

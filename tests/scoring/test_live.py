@@ -68,7 +68,7 @@ def test_alerts_arrive_and_a_second_run_goes_on(live) -> None:  # type: ignore[n
     append(log, rows[rows.height // 2 :])
     second = pipeline.score_live(name, 3)
     assert second["rows"] == rows.height, "the second run went on where the first one stopped"
-    alerts = pipeline.open_database(load_settings()).alerts(limit=10_000)
+    alerts = pipeline.open_stores(load_settings()).alerts.latest(limit=10_000)
     kinds = {a["mlids"]["kind"] for a in alerts}
     assert "brute_force" in kinds and kinds & {"horizontal_scan", "slow_scan", "lateral_movement"}
     assert {a["mlids"]["model_version"] for a in alerts} == {"1"} and {a["observer"]["name"] for a in alerts} == {name}
@@ -135,9 +135,9 @@ def test_a_rule_holds_back_what_a_running_scorer_would_tell(live, monkeypatch: p
     append(log, rows)
     rule = _until(lambda: json.loads(told("rules", "--json"))[0], lambda r: r["conns"] > 0)
     scorer.join()
-    assert rule["why"] == "our own password audit" and done[0]["rows"] == 2 * rows.height, "held back, not left out"
+    assert rule["why"] == "our own password audit" and done[0]["rows"] == 2 * rows.height, "suppressed, not left out"
     assert one["id"] not in {a["id"] for a in json.loads(told("--json", "--limit", "1000"))}
-    assert "were held back by rules" in told() and "our own password audit" in told("rules")
+    assert "were suppressed by rules" in told() and "our own password audit" in told("rules")
     assert json.loads(told("show", one["id"], "--json"))["mlids"]["count"] == one["mlids"]["count"], "and the alert grew no more"
     told("verdict", one["id"], "false-positive")
     told("unsuppress", "1")

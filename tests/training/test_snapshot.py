@@ -23,7 +23,7 @@ def lake_of(folder: Path, site: Path, days: list[date]) -> Lake:
 
 
 def test_a_large_week_is_read_in_stretches_of_hours(synthetic_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlids.ingest.lake.PART_ROWS", 200)
+    monkeypatch.setattr("mlids.ingest.day_writer.PART_ROWS", 200)
     lake = lake_of(tmp_path, synthetic_site, DAYS)
     info = take_snapshot(lake, tmp_path / "snapshots", ["hq"], DAYS, SnapshotOptions(read_rows=4_000))
     assert info.rows_there == lake.rows("conn", ["hq"], DAYS) > 8_000 and 0.7 < info.rows_seen / 4_000 < 1.3

@@ -1,0 +1,112 @@
+"""The status of a running scorer: its states, its counters, and the file `status.json` that people and probes read."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from mlids.files import write_atomic
+
+log = logging.getLogger(__name__)
+
+PUBLISH_S = 1.0
+RATE_S = 5.0
+
+
+class ScorerState(StrEnum):
+    """What a scorer does now. The values are the texts in `status.json`, which are a file format."""
+
+    STARTING = "starting"
+    FOLLOWING = "following"
+    WAITING = "waiting"  # for a sensor, a model or a disk, after an error: see `last_error`
+    WAITING_FOR_SINK = "waiting for a sink"
+    WAITING_FOR_LOG = "waiting for the log"
+    WAITING_FOR_ARCHIVE = "waiting for the archive"
+    REFUSED = "refused"  # the sensor cannot be followed until someone acts: its host key changed, another scorer has it
+    FAILED = "failed; starts again"
+    STOPPED = "stopped"
+    UNKNOWN = "unknown"  # never written: the text of another version
+
+    @classmethod
+    def _missing_(cls, value: object) -> ScorerState:
+        return cls.UNKNOWN
+
+    @property
+    def is_following(self) -> bool:
+        """Whether new rows are scored as they are written."""
+        return self is ScorerState.FOLLOWING
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether scoring waits because of an error; a fault when it lasts."""
+        return self in {ScorerState.WAITING, ScorerState.WAITING_FOR_SINK}
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the scorer works, or waits for something that may come by itself."""
+        return self not in {ScorerState.REFUSED, ScorerState.FAILED, ScorerState.UNKNOWN}
+
+
+@dataclass
+class Status:
+    """State and counters of one scorer; times are ISO 8601 in UTC. The field names are those of `status.json`."""
+
+    sensor: str
+    state: ScorerState = ScorerState.STARTING
+    state_since: str = ""
+    model_version: str | None = None
+    model_error: str | None = None
+    rows: int = 0
+    rejected: int = 0
+    alerts: int = 0
+    errors: int = 0
+    dead_letters: int = 0
+    left_to_ledger: int = 0  # rotated logs that could not be read to their end
+    last_error: str | None = None
+    last_row_ts: str | None = None  # when the newest scored conn ended
+    lag_s: float = 0.0  # seconds from the end of the newest conn to its scoring; 0 when all written rows are scored
+    rows_per_s: float = 0.0
+    updated_at: str = ""
+    pid: int = field(default_factory=os.getpid)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, as `status.json` has them."""
+        return asdict(self) | {"state": str(self.state)}
+
+
+class StatusFile:
+    """Writes a status to `path`: at once when the state changes, else once a second."""
+
+    def __init__(self, path: Path, status: Status) -> None:
+        self._path, self._status = path, status
+        self._written = 0.0
+        self._rate_from = (time.monotonic(), 0)  # when, and how many rows by then
+
+    def publish(self, state: ScorerState, *, force: bool = False) -> None:
+        """Set the state and write the file when it is time. A full disk is logged and does not end the scoring."""
+        status, now = self._status, time.monotonic()
+        if state is status.state and not force and now - self._written < PUBLISH_S:
+            return
+        self._written = now
+        self._update_rate(now)
+        if state is not status.state or not status.state_since:
+            status.state_since = datetime.now(UTC).isoformat(timespec="seconds")
+        status.state = state
+        status.updated_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        try:
+            write_atomic(self._path, json.dumps(status.as_dict()), sync=False)
+        except OSError as error:
+            log.warning("the status file could not be written: %s", error, extra={"sensor": status.sensor})
+
+    def _update_rate(self, now: float) -> None:
+        since, rows = self._rate_from
+        if now - since >= RATE_S:
+            self._status.rows_per_s = round(max(self._status.rows - rows, 0) / (now - since), 1)
+            self._rate_from = (now, self._status.rows)
