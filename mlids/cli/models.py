@@ -23,7 +23,7 @@ def train(
     start: Annotated[str | None, typer.Option(help="First day; with --end, takes a snapshot of these days.")] = None,
     end: Annotated[str | None, typer.Option(help="The day after the last one.")] = None,
     snapshot_id: Annotated[str | None, typer.Option("--snapshot", help="Train on a snapshot taken earlier.")] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of both forests.")] = 0,
     promote: Annotated[bool, typer.Option("--promote/--no-promote", help="Let the gate decide on promotion.")] = True,
     as_json: Json = False,
 ) -> None:

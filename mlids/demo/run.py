@@ -148,7 +148,7 @@ class Demo:
             if begins:
                 if implanted:
                     self.say("the network between sensor and scorer is cut for a moment")
-                    self._sensor.cut()
+                    self._sensor.disconnect()
                 self.say(f"the sensor sees a live {what.attack.replace('_', ' ')}: {conns} conns")
                 implanted.append(what)
             self._print_new(alerts, printed)

@@ -75,10 +75,10 @@ class DemoSensor:
         if self._server is not None:
             self._server.stop()
 
-    def cut(self) -> None:
+    def disconnect(self) -> None:
         """Close every connection, as a network failure does."""
         assert self._server is not None
-        self._server.cut()
+        self._server.disconnect()
 
     def rotate(self) -> str:
         """Rotate the live log into the archive; return the day of its archive folder."""

@@ -129,7 +129,7 @@ class SimulatedSensor:
         """Return the line of known_hosts for this server."""
         return f"[127.0.0.1]:{self.port} {self._host_key.get_name()} {self._host_key.get_base64()}"
 
-    def cut(self) -> None:
+    def disconnect(self) -> None:
         """Close every connection, as a network failure does."""
         for transport in self._transports:
             transport.close()
@@ -142,7 +142,7 @@ class SimulatedSensor:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # ends the blocking accept
         self._socket.close()
-        self.cut()
+        self.disconnect()
         self._thread.join(timeout=5)
 
     def _accept(self) -> None:

@@ -35,7 +35,7 @@ def snapshot(start: str, end: str, progress: Callable[[str], None] = lambda _: N
 
 
 def train(snapshot_id: str, *, seed: int = 0) -> dict[str, Any]:
-    """Train both forests on a snapshot, set the cut by the budget, register the bundle as challenger."""
+    """Train both forests on a snapshot, set the threshold by the budget, register the model as challenger; return its version."""
     from dataclasses import replace
 
     from mlids.detectors.bundle import Bundle, Fitted
@@ -53,18 +53,18 @@ def train(snapshot_id: str, *, seed: int = 0) -> dict[str, Any]:
     latest, share = _latest(lake, frozen.info.sensors, frozen.info.days, settings.train_read_rows // 2)
     columns = [c.name for c in CONN]
     batches = (b for sensor in frozen.info.sensors for b in lake.batches("conn", sensor, latest, columns, run=(1.0 - share, 1.0)))
-    cut, per_day = budget_threshold(
+    threshold, per_day = budget_threshold(
         Bundle(trained.graph), batches, len(latest) * share, settings.alert_budget_per_day, settings.networks,
         screen=Fitted(trained.isolation, trained.spec),
     )  # fmt: skip
-    spec = replace(trained.spec, threshold=cut)
+    spec = replace(trained.spec, threshold=threshold)
     trained = replace(trained, spec=spec, graph=with_spec(trained.graph, spec.as_dict()))
     card = model_card(trained, asdict(frozen.info), per_day, evaluation(settings))
     version = registry.log_training(trained, {"snapshot": asdict(frozen.info), "alerts_per_day_at_threshold": per_day}, card)
-    registry.log_metrics(version.run_id, {"threshold": cut, "alerts_per_day": per_day})
+    registry.log_metrics(version.run_id, {"threshold": threshold, "alerts_per_day": per_day})
     registry.set_alias("challenger", version.version)
     return {
-        "version": version.version, "run_id": version.run_id, "snapshot_id": snapshot_id, "threshold": cut,
+        "version": version.version, "run_id": version.run_id, "snapshot_id": snapshot_id, "threshold": threshold,
         "alerts_per_day": per_day, "metrics": trained.metrics, "warm_up": [warm_up(s)["text"] for s in frozen.info.sensors],
     }  # fmt: skip
 
