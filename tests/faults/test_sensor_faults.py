@@ -41,7 +41,7 @@ def test_cut_in_mid_line(place: Field, tell: Tell) -> None:
     line = place.log.text(place.rows[place.at : place.at + 1])
     place.log.append_bytes(line[:40])
     assert place.until(lambda: place.waiting_bytes() == 40), "the half line was not read"
-    place.sensor.cut()
+    place.sensor.disconnect()
     place.log.append_bytes(line[40:], 1)
     place.at += 1
     place.write_rest()
@@ -55,7 +55,7 @@ def test_cut_in_mid_line(place: Field, tell: Tell) -> None:
 def test_rotation_while_disconnected(place: Field, tell: Tell, rotations: int) -> None:
     place.begin(0.3)
     place.sensor.faults.denied.add("conn.log")
-    place.sensor.cut()
+    place.sensor.disconnect()
     for _ in range(rotations):
         place.write(0.2)
         place.log.rotate()

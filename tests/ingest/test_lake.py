@@ -14,7 +14,6 @@ import pytest
 
 from mlids.errors import InputError
 from mlids.ingest.lake import Lake
-from mlids.training.snapshot import _conns, take_snapshot
 from mlids.zeek.types import CONN
 from tests.conftest import CONN_HEADER, conn_line
 
@@ -148,15 +147,3 @@ def test_a_stretch_of_a_day_is_whole_parts_without_a_gap(tmp_path: Path, monkeyp
 
     assert stretch(0.0, 0.3) == ["C0", "C1", "C2"] and stretch(0.7, 1.0) == ["C7", "C8", "C9"]
     assert stretch(0.42, 0.43) == ["C4"] and stretch(0.99, 1.0) == ["C9"] and len(stretch(0.0, 1.0)) == 10
-
-
-def test_a_full_week_is_learned_from_in_stretches(synthetic_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlids.ingest.day_writer.PART_ROWS", 200)
-    lake = Lake(tmp_path / "lake")
-    days = [date(2026, 11, n) for n in (2, 3, 4)]
-    for day in days:
-        lake.ingest("hq", day, sorted((synthetic_site / day.isoformat()).glob("conn.*")))
-    info = take_snapshot(lake, tmp_path / "snapshots", ["hq"], days, read_rows=4_000)
-    assert info.rows_there == lake.rows("conn", ["hq"], days) > 8_000 and 0.7 < info.rows_seen / 4_000 < 1.3
-    hours = {h for frame in _conns(lake, "hq", days, 4_000 / info.rows_there) for h in frame["ts"].dt.hour()}
-    assert len(hours) > 15, "the stretches of the days cover most hours together"
