@@ -1,4 +1,4 @@
-"""A week of big days: training from a lake to a registered version with its cut, and the nightly ledger of a day."""
+"""A week of big days: training from a lake to a registered version with its threshold, and the nightly ledger of a day."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def speeds(folder: Path, flows: int) -> list[Row]:
         shutil.rmtree(folder / "training-logs")
     week = _train(FIRST, 7, env)
     one = _train(FIRST, 1, env)
-    note = f"a limit; {rows:,} conns of seven days, from the lake to a registered version with its cut"
+    note = f"a limit; {rows:,} conns of seven days, from the lake to a registered version with its threshold"
     python(_RECORD, home, FIRST.isoformat())
     night = run([MLIDS, "reconcile", "hq", FIRST.isoformat(), "--json"], env=env)
     done = json.loads(night.output[night.output.index("{\n") :].partition("\n}")[0] + "}")  # a progress bar comes before

@@ -1,2 +1,2 @@
--- One server, two databases: `airflow` is made by the image, this one holds alerts, verdicts, audit and ledger.
+-- One server, two databases: the image creates `airflow`; this one holds alerts, verdicts, audit and ledger.
 CREATE DATABASE mlids OWNER mlids;

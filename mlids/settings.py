@@ -24,12 +24,12 @@ class Sensor(BaseModel):
     host: str = Field("", description="Host name or address (sftp).")
     port: int = Field(22, ge=1, le=65535, description="SSH port.")
     user: str = Field("zeek", description="Account on the sensor; read access to the logs is enough.")
-    key_file: Path | None = Field(None, description="Private key; without one the agent is asked, then the password.")
-    password: SecretStr | None = Field(None, description="Password, where no key can be used.")
-    logs: str = Field("/opt/zeek/logs", description="Folder with one sub-folder a day (zeekctl's archive).")
+    key_file: Path | None = Field(None, description="Private key; without one the SSH agent is tried, then the password.")
+    password: SecretStr | None = Field(None, description="Password, used when no key is accepted.")
+    logs: str = Field("/opt/zeek/logs", description="Folder with one sub-folder per day (zeekctl's archive).")
     current: str = Field("", description="Folder of the growing logs; default: `logs`/current.")
     zone: str = Field("UTC", description="Time zone of the sensor's folders and file names.")
-    types: tuple[str, ...] = Field(("conn", "dns", "http", "ssl", "ssh", "notice"), description="Log types to pull; globs.")
+    types: tuple[str, ...] = Field(("conn", "dns", "http", "ssl", "ssh", "notice"), description="Log types to pull, as globs.")
     timeout_s: float = Field(20.0, gt=0, le=600, description="Seconds to wait for the sensor.")
 
     @model_validator(mode="after")
@@ -54,31 +54,35 @@ class Settings(BaseSettings):
     database_url: str = Field("", description="Alerts, verdicts, ledger (SQLAlchemy URL); default: SQLite in home.")
     mlflow_tracking_uri: str = Field("", description="MLflow server; default: the SQLite store in home/mlruns.")
     model_name: Name = Field("mlids-conn", description="Name of the registered model.")
-    networks: Annotated[tuple[str, ...], NoDecode] = Field((), description="Own networks, CIDR, comma list; default: private ranges.")
-    alert_budget_per_day: float = Field(20.0, gt=0, le=100_000, description="Alerts a day that people can read.")
+    networks: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Networks of the site, CIDR, comma-separated; default: the private ranges."
+    )
+    alert_budget_per_day: float = Field(
+        20.0, gt=0, le=100_000, description="Alerts a day that analysts can read; the threshold is set to stay within it."
+    )
     threshold: float | None = Field(
         None, ge=0, le=100, validation_alias=AliasChoices("MLIDS_THRESHOLD", "IDS_THRESHOLD"),
-        description="risk_score from which a conn alerts; overrides the budget's cut.",
+        description="risk_score from which a conn alerts; overrides the threshold set from the alert budget.",
     )  # fmt: skip
-    train_days: int = Field(7, ge=1, le=90, description="Days of traffic that a model learns from.")
+    train_days: int = Field(7, ge=1, le=90, description="Days of traffic in a training snapshot.")
     train_rows: int = Field(200_000, ge=1_000, le=5_000_000, description="Rows sampled for training.")
     train_read_rows: int = Field(
-        12_000_000, ge=100_000, description="Rows read for a training; of fuller weeks a run of hours of each day."
+        12_000_000, ge=100_000, description="Rows read for a training; from fuller weeks, a stretch of hours of each day."
     )
     sinks: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("sqlite", "jsonl"), description="Where alerts go: sqlite (always), jsonl, elasticsearch."
+        ("sqlite", "jsonl"), description="Where alerts go: sqlite (always), jsonl, elasticsearch, or a sink of another package."
     )
     elastic_url: str = Field("", description="Elasticsearch, for example https://es.example:9200.")
     elastic_api_key: SecretStr | None = Field(None, description="API key with create_doc on mlids-*.")
-    elastic_ca_file: Path | None = Field(None, description="CA certificate that signed the server's.")
+    elastic_ca_file: Path | None = Field(None, description="CA certificate that signed the server's certificate.")
     elastic_prefix: Name = Field("mlids", description="Index prefix: PREFIX-YYYY.MM.DD.")
     poll_interval_s: float = Field(
-        0.25, gt=0, le=60, description="Seconds between two looks at a growing log; three times that while it is calm."
+        0.25, gt=0, le=60, description="Seconds between two polls of a growing log; three times that while it is idle."
     )
 
-    lag_bound_s: float = Field(300.0, gt=0, le=86_400, description="Seconds that live scoring may be behind before the watch task fails.")
-    metrics_host: str = Field("127.0.0.1", description="Address that `mlids serve` gives metrics and health on.")
-    metrics_port: int = Field(0, ge=0, le=65535, description="Port of /metrics and /healthz; 0: none.")
+    lag_bound_s: float = Field(300.0, gt=0, le=86_400, description="Seconds that live scoring may be behind before `live_watch` fails.")
+    metrics_host: str = Field("127.0.0.1", description="Address on which `mlids serve` offers /metrics and /healthz.")
+    metrics_port: int = Field(0, ge=0, le=65535, description="Port of /metrics and /healthz; 0 turns them off.")
 
     @model_validator(mode="before")
     @classmethod
@@ -87,15 +91,6 @@ class Settings(BaseSettings):
             if isinstance(text := values.get(name), str):
                 values[name] = tuple(part.strip() for part in text.split(",") if part.strip())
         return values
-
-    @model_validator(mode="after")
-    def _known_sinks(self) -> Self:
-        unknown = set(self.sinks) - {"sqlite", "jsonl", "elasticsearch"}
-        if unknown:
-            raise ValueError(f"sinks: {sorted(unknown)} are unknown; use sqlite, jsonl, elasticsearch")
-        if "elasticsearch" in self.sinks and not self.elastic_url:
-            raise ValueError("sinks name elasticsearch, so MLIDS_ELASTIC_URL must be set")
-        return self
 
     @property
     def lake(self) -> Path:

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # Makes .venv from the hashed requirements.lock, with uv kept inside the checkout (.tools/).
-# Safe to call again: it does nothing when the lock and the project file are unchanged.
+# It can be called again: when the lock and the project file are unchanged, it does nothing.
 #   scripts/setup.sh            the environment only
-#   scripts/setup.sh report     also the system libraries that the PDF report needs
-#   scripts/setup.sh test       also what the whole test suite needs (only in CI or with MLIDS_APT=1)
+#   scripts/setup.sh report     and the system libraries of the PDF report
+#   scripts/setup.sh test       and what the whole test suite needs (only in CI or with MLIDS_APT=1)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 what="${1:-env}"
 
 say() { printf '\033[1m[setup]\033[0m %s\n' "$*" >&2; }
 
-apt_install() { # names...: install when root, else stop with the one line to paste
+apt_install() { # names...: installs them when root, else stops with the command to paste
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     say "installing system packages: $*"
     export DEBIAN_FRONTEND=noninteractive
@@ -67,5 +67,6 @@ if [ "$what" = test ] && { [ "${CI:-}" = true ] || [ "${MLIDS_APT:-}" = 1 ]; }; 
   command -v mvn >/dev/null || wanted+=(maven)
   ls /usr/lib/jvm/*17*/bin/java >/dev/null 2>&1 || wanted+=(openjdk-17-jre-headless)
   command -v pdftotext >/dev/null || wanted+=(poppler-utils)
+  ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || wanted+=(postgresql)
   [ "${#wanted[@]}" = 0 ] || apt_install "${wanted[@]}"
 fi

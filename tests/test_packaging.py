@@ -42,8 +42,8 @@ def test_the_wheel_alone_scores_a_log(wheel: Path, tmp_path: Path) -> None:
         [venv / "bin" / "mlids", "score", log, "--format", "json"], check=True, capture_output=True, text=True, cwd=tmp_path
     )
     assert json.loads(done.stdout)["rows"] == 50
-    told = subprocess.run([venv / "bin" / "mlids", "demo"], check=False, capture_output=True, text=True, cwd=tmp_path)
-    assert told.returncode == 5 and "mlids[pipeline" in told.stderr and "Traceback" not in told.stderr
+    demo = subprocess.run([venv / "bin" / "mlids", "demo"], check=False, capture_output=True, text=True, cwd=tmp_path)
+    assert demo.returncode == 5 and "mlids[pipeline" in demo.stderr and "Traceback" not in demo.stderr
 
 
 def test_the_wheel_carries_what_the_stack_needs(wheel: Path) -> None:
@@ -51,10 +51,39 @@ def test_the_wheel_carries_what_the_stack_needs(wheel: Path) -> None:
 
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {
+        "mlids/py.typed",
         "mlids/_site/dags/zeek_ingest.py",
         "mlids/_site/plugins/mlids_airflow/page.html.j2",
         "mlids/_site/reports_templates/weekly.html.j2",
+        "mlids/alerts/stores/migrations/env.py",
+        "mlids/alerts/stores/migrations/versions/v0001_tables_before_migrations.py",
     } <= names
+
+
+def test_the_version_has_one_source(wheel: Path) -> None:
+    import tomllib
+
+    import yaml
+
+    from mlids import __version__
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert "version" not in project and project["dynamic"] == ["version"]
+    assert wheel.name.startswith(f"mlids-{__version__}-")
+    scorer = yaml.safe_load((ROOT / "docker-compose.airflow.yml").read_text())["services"]["scorer"]
+    assert scorer["image"] == f"mlids:{__version__}"
+
+
+def test_pre_commit_runs_what_make_check_runs() -> None:
+    import re
+
+    import yaml
+
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    recipe = re.search(r"^check:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert recipe is not None
+    commands = [c.strip().replace("$(BIN)", ".venv/bin") for c in recipe.group(1).splitlines()]
+    assert [h["entry"] for h in hooks] == [c for c in commands if not c.startswith("@")]
 
 
 def test_compose_file_fits_the_specification() -> None:

@@ -1,1 +1,1 @@
-"""From verdicts on rows to alerts that people get: documents, grouping, suppression, delivery, sinks and stores. No scoring, no training and no log reading enters."""
+"""Makes alerts of scored conns and delivers them: documents, grouping, suppression, delivery, sinks, stores. No scoring, no training and no log reading enters."""

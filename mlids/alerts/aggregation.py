@@ -1,4 +1,4 @@
-"""Turns judged rows into alerts: groups them, counts repeats, and says which alerts are new or changed."""
+"""Aggregates scored conns into alerts: groups them, counts repeats, and returns the alerts that are new or changed."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from mlids.detectors.bundle import Model
 from mlids.detectors.verdict import Verdicts, explain
 
 MAX_OPEN = 20_000
-STRONGER = 5.0  # an alert whose risk rises by more is news, and is explained anew
+STRONGER = 5.0  # a rise of the risk score by more than this renews the alert's reasons
 
 
 class AlertAggregator:
-    """The alerts that are still open. State is plain and can be stored beside a checkpoint.
+    """The open alerts, by id. Its state is plain values, which a checkpoint stores.
 
-    `rules` hold conns back; `suppressed` counts them by the rule's id until someone takes the count away.
+    `rules` suppress conns; `suppressed` counts them by the rule's id until the caller clears it.
     """
 
     def __init__(self, rules: Sequence[Rule] = ()) -> None:
@@ -33,7 +33,7 @@ class AlertAggregator:
         self._kinds: Counter[tuple[str, str, int]] = Counter()
 
     def add(self, model: Model, conns: pl.DataFrame, x: np.ndarray, verdicts: Verdicts) -> list[Alert]:
-        """Take a judged batch; return the alerts that are new or grew, each once."""
+        """Add a scored batch (`x` holds its features) and return the alerts that are new or changed, each once."""
         rows = self._wanted(model, conns, verdicts, np.flatnonzero(verdicts.alert))
         if not len(rows):
             return []
@@ -50,15 +50,8 @@ class AlertAggregator:
             if alert is None:
                 alert = self._begin(model, key, conn, verdicts, row)
                 fresh.append((alert, row))
-            else:
-                alert.count += 1
-                when = conn["ts"] or alert.last_ts
-                alert.ts, alert.last_ts = min(alert.ts, when), max(alert.last_ts, when)
-                if risk > alert.score + STRONGER:
-                    fresh.append((alert, row))
-                alert.score = max(alert.score, risk)
-                if len(alert.uids) < UIDS_KEPT and conn["uid"]:
-                    alert.uids.append(conn["uid"])
+            elif _count(alert, conn, risk):
+                fresh.append((alert, row))
             touched[key.id] = alert
         words = explain(model, x, verdicts, np.array([row for _, row in fresh], int))
         for (alert, _), reasons in zip(fresh, words, strict=True):
@@ -67,7 +60,7 @@ class AlertAggregator:
         return list(touched.values())
 
     def _wanted(self, model: Model, conns: pl.DataFrame, verdicts: Verdicts, rows: np.ndarray) -> np.ndarray:
-        """Return the alerting rows that no rule holds back."""
+        """Return the alerting rows that no rule suppresses."""
         if not self.rules or not len(rows):
             return rows
         rule = suppressing_rules(self.rules, alert_kinds(model, verdicts, rows), conns[rows.tolist()])
@@ -91,13 +84,13 @@ class AlertAggregator:
         return alert
 
     def _is_storm(self, key: GroupKey) -> bool:
-        """Say whether so many alerts of this kind are open in this window that further ones are only counted."""
-        if not self._kinds and self.open:  # taken up from a checkpoint
+        """Return whether STORM_FROM alerts of this kind are open in this window, so that further ones go to the storm alert."""
+        if not self._kinds and self.open:  # restored from a checkpoint
             self._kinds.update((a.key.sensor, a.key.kind, a.key.window) for a in self.open.values())
         return self._kinds[key.sensor, key.kind, key.window] >= STORM_FROM
 
     def _close_old(self) -> None:
-        """Forget alerts whose window is over; the newest window decides, not this machine's clock."""
+        """Forget alerts whose window is over. Time is that of the newest alert, not of this machine's clock."""
         newest = max(a.key.window for a in self.open.values())
         if any(a.key.window < newest - WINDOW_S for a in self.open.values()):
             self.open = {k: a for k, a in self.open.items() if a.key.window >= newest - WINDOW_S}
@@ -105,3 +98,15 @@ class AlertAggregator:
         if len(self.open) > MAX_OPEN:
             kept = sorted(self.open.values(), key=lambda a: a.last_ts)[-MAX_OPEN:]
             self.open = {a.id: a for a in kept}
+
+
+def _count(alert: Alert, conn: dict[str, Any], risk: float) -> bool:
+    """Count a further conn in an open alert; return whether it raises the risk score by more than STRONGER."""
+    alert.count += 1
+    when = conn["ts"] or alert.last_ts
+    alert.ts, alert.last_ts = min(alert.ts, when), max(alert.last_ts, when)
+    stronger = risk > alert.score + STRONGER
+    alert.score = max(alert.score, risk)
+    if len(alert.uids) < UIDS_KEPT and conn["uid"]:
+        alert.uids.append(conn["uid"])
+    return stronger

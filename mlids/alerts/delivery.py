@@ -1,4 +1,4 @@
-"""Brings alerts to the product's tables and to every sink, each until it has them; nothing is acknowledged before."""
+"""Delivers alerts to the stores and to every sink; nothing is acknowledged before all of them have the alerts."""
 
 from __future__ import annotations
 
@@ -8,75 +8,88 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mlids.alerts.aggregation import AlertAggregator
-from mlids.alerts.database import Database
 from mlids.alerts.document import Alert
-from mlids.alerts.sinks.base import Refused, Sink
+from mlids.alerts.sinks.base import Document, Refused, Sink
+from mlids.alerts.stores import Stores
 from mlids.alerts.suppression import Rule
 from mlids.errors import StoreError
 
-# Says whether to try again, given what failed and how often it has in a row; it waits in between.
+# Whether to try again after an error, given how many attempts failed before this one; it waits in between.
 Again = Callable[[StoreError, int], bool]
 
 
 class Delivery:
-    """One way of alerts out: the database, which merges what it knows of an alert, then the sinks.
+    """Delivers the alerts of one scoring: to the stores, which merge the parts of an alert, then to the sinks.
 
-    `part` names the scoring: `live`, or `late` with its day. Counts of the parts of one alert add up.
+    `part` names the scoring: `live`, or `late` and its day. Counts of the parts of one alert add up.
     """
 
-    def __init__(self, database: Database, sinks: Sequence[Sink], dead_letters: Path, part: str = "live") -> None:
-        self._database, self._sinks, self._dead_letters, self._part = database, sinks, dead_letters, part
-        self.dead_letters = 0  # documents that a sink will never take
+    def __init__(self, stores: Stores, sinks: Sequence[Sink], dead_letters: Path, part: str = "live") -> None:
+        self._stores, self._sinks, self._path, self._part = stores, sinks, dead_letters, part
+        self.dead_letters = 0  # documents that a sink refused for good
 
     def send(self, alerts: Sequence[Alert], again: Again) -> None:
-        """Return when everyone has the alerts. Raises StoreError when `again` says to give up.
+        """Return when stores and sinks have the alerts. Raises StoreError when `again` returns False.
 
         A sink that has taken them is not asked again when another one fails.
         """
         if not alerts:
             return
-        documents = None
+        documents: list[Document] | None = None
         waiting = list(self._sinks)
         attempt = 0
         while True:
             failure = None
             try:
                 if documents is None:
-                    documents = self._database.put_alerts(alerts, self._part)
+                    documents = self._stores.alerts.put(alerts, self._part)
             except StoreError as error:
                 failure = error
-            for sink in [] if documents is None else list(waiting):
-                try:
-                    self._dead_letter(sink.name, sink.write(documents))  # type: ignore[arg-type]
-                    waiting.remove(sink)
-                except StoreError as error:
-                    failure = error
+            if documents is not None:
+                failure = self._write(documents, waiting)
             if failure is None:
                 return
             if not again(failure, attempt):
                 raise failure
             attempt += 1
 
+    def _write(self, documents: Sequence[Document], waiting: list[Sink]) -> StoreError | None:
+        """Write to the sinks in `waiting`, remove those that took the documents, and return the last error."""
+        failure = None
+        for sink in list(waiting):
+            try:
+                self._dead_letter(sink.name, sink.write(documents))
+                waiting.remove(sink)
+            except StoreError as error:
+                failure = error
+        return failure
+
     def rules(self) -> list[Rule]:
-        """Return the rules in force that hold conns back. Raises StoreError when they cannot be read."""
-        return self._database.rules()
+        """Return the suppression rules in force. Raises StoreError when they cannot be read."""
+        return self._stores.rules.in_force()
 
     def count_suppressed(self, aggregator: AlertAggregator) -> None:
-        """Store how many conns rules have held back since the last time. Raises StoreError; then they are counted later."""
+        """Store how many conns rules suppressed since the last call. Raises StoreError; the next call then includes them."""
         if aggregator.suppressed:
-            self._database.count_suppressed(aggregator.suppressed)
+            self._stores.rules.count_suppressed(aggregator.suppressed)
             aggregator.suppressed.clear()
 
+    def close(self) -> None:
+        """Close the sinks and the stores."""
+        for sink in self._sinks:
+            sink.close()
+        self._stores.close()
+
     def _dead_letter(self, sink: str, refused: Sequence[Refused]) -> None:
-        """Put documents that a sink refuses for good into a file, with the reason: they must not stop the rest."""
+        """Append documents that a sink refused for good to a file, with the reason, so that the others go on."""
         if not refused:
             return
         at = datetime.now(UTC).isoformat(timespec="seconds")
         lines = [json.dumps({"at": at, "sink": sink, "reason": r.reason, "alert": r.document}) + "\n" for r in refused]
         try:
-            self._dead_letters.parent.mkdir(parents=True, exist_ok=True)
-            with self._dead_letters.open("a", encoding="utf-8") as out:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as out:
                 out.write("".join(lines))
         except OSError as error:
-            raise StoreError(f"{self._dead_letters}: {error.strerror or error}") from error
+            raise StoreError(f"{self._path}: {error.strerror or error}") from error
         self.dead_letters += len(refused)

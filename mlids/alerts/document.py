@@ -1,4 +1,4 @@
-"""The alert document: ECS, with `ts`, `score` and `src` at the top, and what an analyst needs to judge it."""
+"""The alert document: Elastic Common Schema, with `ts`, `score` and `src` at the top and mlids' own facts under `mlids`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _TITLES = {b.name: b.title for b in BEHAVIOURS}
 
 @dataclass
 class Alert:
-    """One alert. It begins with its first row; rows alike raise `count` and may raise the score."""
+    """One alert. It begins with its first conn; further conns of the same group raise `count` and may raise the score."""
 
     key: GroupKey
-    ts: datetime  # of the first row
-    last_ts: datetime
-    score: float  # risk_score, 0 to 100, of the strongest row
+    ts: datetime  # of the first conn, UTC
+    last_ts: datetime  # of the last conn
+    score: float  # risk_score, 0 to 100: the highest of its conns
     src: str
     src_port: int | None
     dst: str
@@ -30,20 +30,21 @@ class Alert:
     proto: str
     count: int = 1
     reasons: str = ""
-    uids: list[str] = field(default_factory=list)  # of the first rows
+    uids: list[str] = field(default_factory=list)  # of the first conns, UIDS_KEPT at most
     attack_probability: float | None = None
     attack_class: str | None = None
     anomaly_score: float = 0.0
     model_version: str | None = None
+    dataset: str = "conn"  # Zeek's name of the log that it comes from
 
     @property
     def id(self) -> str:
-        """The same for the same behaviour in the same window, however often it is scored."""
+        """The id of its group: the same however often the conns are scored."""
         return self.key.id
 
     @property
     def title(self) -> str:
-        """One line for lists."""
+        """One line for lists: the behaviour, and by whom or against whom."""
         name = _TITLES.get(self.key.kind, self.key.kind.replace("_", " "))
         if self.key.target == STORM:
             return f"{name}, many more of them; the first is of {self.src}"
@@ -53,11 +54,11 @@ class Alert:
 
     @property
     def _why(self) -> str:
-        """The reasons without the name of the behaviour, which the title has said."""
+        """The reasons without the behaviour's name, which the title contains."""
         return self.reasons.removeprefix(f"{_TITLES.get(self.key.kind, '')}: ")
 
     def document(self) -> dict[str, Any]:
-        """Return the document as plain JSON values; absent facts are left out."""
+        """Return the document as JSON values. Without a technique there is no `threat`; unset scores are null."""
         technique = _TECHNIQUES.get(self.key.kind)
         doc: dict[str, Any] = {
             "ts": _stamp(self.ts),
@@ -67,13 +68,13 @@ class Alert:
             "dst": self.dst,
             "message": f"{self.title}: {self._why}" if self.reasons else self.title,
             "event": {
-                "kind": "alert", "module": "mlids", "dataset": "zeek.conn", "risk_score": round(self.score, 1),
+                "kind": "alert", "module": "mlids", "dataset": f"zeek.{self.dataset}", "risk_score": round(self.score, 1),
                 "start": _stamp(self.ts), "end": _stamp(self.last_ts), "id": self.id,
             },
             "rule": {"name": self.key.kind, "description": self.title},
             "source": _endpoint(self.src, self.src_port),
             "destination": _endpoint(self.dst, self.dst_port),
-            "network": {"transport": self.proto, "protocol": "conn"},
+            "network": {"transport": self.proto, "protocol": self.dataset},
             "observer": {"name": self.key.sensor, "product": "Zeek", "type": "sensor"},
             "mlids": {
                 "kind": self.key.kind, "count": self.count, "uids": self.uids, "reasons": self.reasons,
@@ -88,9 +89,9 @@ class Alert:
 
 
 def merged(parts: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return one document from those that several scorings made of one alert, by the name of the scoring.
+    """Return one document from the documents of one alert, given by the name of their scoring.
 
-    The strongest tells the story; counts add up, as each scoring had other rows.
+    Title, reasons and score are those of the highest score; counts add up, as each scoring had other conns.
     """
     documents = list(parts.values())
     out = dict(max(documents, key=lambda d: d["score"]))

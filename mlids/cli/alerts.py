@@ -1,4 +1,4 @@
-"""`mlids alerts`: what was found, what people think of it, and what they do not want to hear of again."""
+"""`mlids alerts`: list and show alerts, give verdicts, suppress."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import typer
 from mlids.cli.line import Json, show
 from mlids.cli.output import console, safe
 
-app = typer.Typer(help="List alerts; show one; judge it; hold back what you do not want to hear of again.")
+app = typer.Typer(help="List and show alerts, give verdicts, suppress conns.")
 AlertId = Annotated[str, typer.Argument(help="The alert's id, or its beginning.")]
-Why = Annotated[str, typer.Option(help="Why; the audit keeps it.")]
+Why = Annotated[str, typer.Option(help="The reason; it is stored with the rule.")]
 
 
 class Verdict(StrEnum):
-    """What an analyst says of an alert."""
+    """An analyst's verdict on an alert."""
 
     true_positive = "true-positive"
     false_positive = "false-positive"
@@ -28,11 +28,11 @@ class Verdict(StrEnum):
 @app.callback(invoke_without_command=True)
 def latest(
     context: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 20,
-    suppressed: Annotated[bool, typer.Option("--suppressed", help="Also those that a rule hides.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Number of alerts to list.")] = 20,
+    suppressed: Annotated[bool, typer.Option("--suppressed", help="Include alerts that a suppression rule hides.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the latest alerts; see the commands below for one of them."""
+    """List the latest alerts, newest first; the commands below work on one alert."""
     if context.invoked_subcommand is not None:
         return
     from mlids import pipeline
@@ -46,15 +46,15 @@ def latest(
         for a in found
     ]
     _table(("id", "risk", "when (UTC)", "sensor", "from", "to", "conns", "why"), rows, "no alerts yet")
-    held = sum(r["conns"] for r in pipeline.suppression_rules(in_force=True))
-    if held:
-        console().print(f"{held:,} conns were held back by rules: mlids alerts rules")
+    suppressed_conns = sum(r["conns"] for r in pipeline.suppression_rules(in_force=True))
+    if suppressed_conns:
+        console().print(f"{suppressed_conns:,} conns were suppressed by rules: mlids alerts rules")
 
 
 def _why(alert: dict[str, Any]) -> str:
     notes = [alert["verdict"], f"rule {alert['suppressed_by']}" if alert["suppressed_by"] is not None else None]
-    told = ", ".join(n for n in notes if n)
-    return f"[{told}] {alert['mlids']['reasons']}" if told else str(alert["mlids"]["reasons"])
+    shown = ", ".join(n for n in notes if n)
+    return f"[{shown}] {alert['mlids']['reasons']}" if shown else str(alert["mlids"]["reasons"])
 
 
 def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], empty: str) -> None:
@@ -72,15 +72,19 @@ def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], empty: str
 
 @app.command("show")
 def show_one(alert_id: AlertId, as_json: Json = False) -> None:
-    """Show all that is known of one alert."""
+    """Show the whole document of one alert."""
     from mlids import pipeline
 
     show(pipeline.find_alert(alert_id), as_json)
 
 
 @app.command()
-def verdict(alert_id: AlertId, verdict: Verdict, note: Annotated[str | None, typer.Option(help="A word to it.")] = None) -> None:
-    """Say whether an alert was right; the next training learns from it."""
+def verdict(
+    alert_id: AlertId,
+    verdict: Annotated[Verdict, typer.Argument(help="Whether the alert was right.")],
+    note: Annotated[str | None, typer.Option(help="A note, stored with the verdict.")] = None,
+) -> None:
+    """Give a verdict on an alert; the next training uses it as a label."""
     from mlids import pipeline
 
     found = pipeline.give_verdict(alert_id, verdict.value.replace("-", " "), who=getpass.getuser(), note=note)
@@ -90,25 +94,25 @@ def verdict(alert_id: AlertId, verdict: Verdict, note: Annotated[str | None, typ
 @app.command()
 def suppress(
     why: Why,
-    alert: Annotated[str | None, typer.Option(help="Take kind, sensor, source and destination from this alert.")] = None,
-    kind: Annotated[str | None, typer.Option(help="Behaviour, attack class, or anomaly.")] = None,
+    alert: Annotated[str | None, typer.Option(help="Take kind, sensor, source, destination and port from this alert.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Kind of the alert: a behaviour, an attack class, or anomaly.")] = None,
     src: Annotated[str | None, typer.Option(help="Originator: address or network.")] = None,
     dst: Annotated[str | None, typer.Option(help="Responder: address or network.")] = None,
     port: Annotated[int | None, typer.Option(help="Responder's port.")] = None,
     sensor: Annotated[str | None, typer.Option(help="Name of the sensor.")] = None,
-    days: Annotated[float | None, typer.Option(min=0.01, max=3_650, help="The rule ends after so many days; else it stays.")] = None,
+    days: Annotated[float | None, typer.Option(min=0.01, max=3_650, help="Days until the rule expires; default: never.")] = None,
 ) -> None:
-    """Hold back conns that match, from now on, and hide stored alerts that consist of nothing else."""
+    """Suppress conns that match all conditions, from now on, and hide stored alerts of only such conns."""
     from mlids import pipeline
 
     rule = pipeline.suppress(why=why, who=getpass.getuser(), alert=alert, kind=kind, src=src, dst=dst, port=port, sensor=sensor, days=days)
     number = rule["rule"]
-    print(f"rule {number}: {_words(rule)}; scorers take it up within seconds. Take it back: mlids alerts unsuppress {number}")
+    print(f"rule {number}: {_words(rule)}; scorers apply it within seconds. To end it: mlids alerts unsuppress {number}")
 
 
 @app.command()
 def unsuppress(rule: Annotated[int, typer.Argument(help="Number of the rule.")]) -> None:
-    """Take a rule back; alerts that only it hid are shown again."""
+    """End a rule; alerts that only it hid are shown again."""
     from mlids import pipeline
 
     pipeline.unsuppress(rule)
@@ -117,7 +121,7 @@ def unsuppress(rule: Annotated[int, typer.Argument(help="Number of the rule.")])
 
 @app.command()
 def rules(as_json: Json = False) -> None:
-    """List the rules, and how many conns each has held back."""
+    """List the suppression rules, with the number of conns that each suppressed."""
     from mlids import pipeline
 
     found = pipeline.suppression_rules()
@@ -128,17 +132,17 @@ def rules(as_json: Json = False) -> None:
         (str(r["id"]), _state(r), _words(r), f"{r['conns']:,}", (r["last_at"] or "")[:19], f"{r['why']} ({r['who']}, {r['at'][:10]})")
         for r in found
     ]
-    _table(("rule", "state", "holds back", "conns", "last", "why"), rows, "no rules; see mlids alerts suppress --help")
+    _table(("rule", "state", "suppresses", "conns", "last", "why"), rows, "no rules; see mlids alerts suppress --help")
 
 
 def _state(row: dict[str, Any]) -> str:
     if row["ended_at"]:
-        return "taken back"
+        return "ended"
     if row["expires_at"]:
-        return "ended" if datetime.fromisoformat(row["expires_at"]) < datetime.now(UTC) else f"until {row['expires_at'][:16]}"
+        return "expired" if datetime.fromisoformat(row["expires_at"]) < datetime.now(UTC) else f"until {row['expires_at'][:16]}"
     return "in force"
 
 
 def _words(rule: dict[str, Any]) -> str:
-    said = (("kind", "{}"), ("sensor", "at {}"), ("src", "from {}"), ("dst", "to {}"), ("port", "port {}"))
-    return " ".join(text.format(rule[name]) for name, text in said if rule[name] is not None)
+    words = (("kind", "{}"), ("sensor", "at {}"), ("src", "from {}"), ("dst", "to {}"), ("port", "port {}"))
+    return " ".join(text.format(rule[name]) for name, text in words if rule[name] is not None)

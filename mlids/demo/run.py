@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from mlids.alerts.database import Database
+from mlids.alerts.stores import open_stores
+from mlids.alerts.stores.alerts import AlertStore
 from mlids.demo.sensor import NAME as SENSOR
 from mlids.demo.sensor import DemoSensor
 from mlids.demo.stack import USER, Stack, task_log_tail
@@ -142,7 +143,7 @@ class Demo:
         self._wait_for_scorer()
         planted: list[ImplantedAttack] = []
         told: set[str] = set()
-        database = Database(self._settings().database)
+        alerts = open_stores(self._settings().database).alerts
         for what, conns, begins in self._sensor.attack(LIVE_ATTACKS, LIVE_S):
             if begins:
                 if planted:
@@ -150,20 +151,20 @@ class Demo:
                     self._sensor.cut()
                 self.say(f"the sensor sees a live {what.attack.replace('_', ' ')}: {conns} conns")
                 planted.append(what)
-            self._tell_new(database, told)
+            self._tell_new(alerts, told)
         end = time.monotonic() + 120
-        while time.monotonic() < end and len(_found(planted, database.alerts(since=self._live_from()))) < len(planted):
-            self._tell_new(database, told)
+        while time.monotonic() < end and len(_found(planted, alerts.latest(since=self._live_from()))) < len(planted):
+            self._tell_new(alerts, told)
             time.sleep(0.5)
-        self._tell_new(database, told)
+        self._tell_new(alerts, told)
         return planted
 
     def _live_from(self) -> datetime:
         return datetime.now(UTC) - timedelta(hours=1)
 
-    def _tell_new(self, database: Database, told: set[str]) -> None:
+    def _tell_new(self, alerts: AlertStore, told: set[str]) -> None:
         """Print the live alerts that came since the last look."""
-        for alert in reversed(database.alerts(since=self._live_from())):
+        for alert in reversed(alerts.latest(since=self._live_from())):
             if alert["origin"] == "live" and alert["id"] not in told:
                 told.add(alert["id"])
                 age = (datetime.now(UTC) - datetime.fromisoformat(alert["event"]["end"])).total_seconds()
@@ -179,8 +180,8 @@ class Demo:
         while time.monotonic() < end and not (held.exists() and held.stat().st_mtime > rotated + 2.0):
             time.sleep(0.5)  # what was scored is on the disk from then on
         self._trigger("zeek_ingest", {"day": day})
-        database = Database(self._settings().database)
-        row = next((r for r in database.ledger() if r["day"] == day and r["sensor"] == SENSOR), None)
+        ledger = open_stores(self._settings().database).ledger
+        row = next((r for r in ledger.days() if r["day"] == day and r["sensor"] == SENSOR), None)
         if row is None or row["missing"] is None:
             raise StackError(f"the ledger of {day} was not closed; see {self.home / 'airflow' / 'logs'}")
         found = {k: row[k] for k in ("archived", "live", "late", "missing", "rejected")}
@@ -210,9 +211,9 @@ class Demo:
         from mlids import pipeline
 
         settings = self._settings()
-        database = Database(settings.database)
-        ledger = database.ledger(self._days[0], self._today)
-        alerts = database.alerts(limit=100_000)
+        stores = open_stores(settings.database)
+        ledger = stores.ledger.days(self._days[0], self._today)
+        alerts = stores.alerts.latest(limit=100_000)
         planted = [*self._sensor.planted(), *live]
         reports = sorted(p for p in settings.reports.glob("weekly-*") if p.suffix in {".html", ".pdf"})
         lake = pipeline.open_lake(settings)

@@ -26,6 +26,7 @@ class Evidence:
     first: datetime | None = None  # UTC
     last: datetime | None = None
     count: int = 1  # of names, requests, sessions …
+    log: str = ""  # Zeek's name of the log that it was read from; set by whoever runs the collector
 
 
 class LogEvidence(Protocol):

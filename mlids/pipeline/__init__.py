@@ -30,11 +30,11 @@ from mlids.pipeline.models import evaluate_and_promote, production_facts, rollba
 from mlids.pipeline.stores import (
     check_networks,
     open_archive,
-    open_database,
     open_lake,
     open_model,
     open_registry,
     open_sinks,
+    open_stores,
     sensor_names,
 )
 from mlids.pipeline.views import drift, overview, report, report_file, statuses
@@ -60,11 +60,11 @@ __all__ = [
     "ingest_paths",
     "list_alerts",
     "open_archive",
-    "open_database",
     "open_lake",
     "open_model",
     "open_registry",
     "open_sinks",
+    "open_stores",
     "overview",
     "production_facts",
     "pull",

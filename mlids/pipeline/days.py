@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from contextlib import closing
+from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlids.errors import InputError, NoRowsError, SourceError
-from mlids.pipeline.stores import open_archive, open_database, open_delivery, open_lake, open_record, open_registry, sensor_names
+from mlids.pipeline.stores import open_archive, open_delivery, open_lake, open_record, open_registry, open_stores, sensor_names
 from mlids.settings import Settings, load_settings
 from mlids.window import Window, day_window, days_between, parse_day, zone
 
 if TYPE_CHECKING:
     from mlids.alerts.aggregation import AlertAggregator
-    from mlids.alerts.database import Database
+    from mlids.alerts.stores.ledger import LedgerStore
     from mlids.evidence.base import Evidence
     from mlids.ingest.day_manifest import DayManifest
-    from mlids.ingest.lake import Lake
+    from mlids.ingest.lake import Ingested, Lake
     from mlids.scoring.late import Hour, Reconciled
 
 log = logging.getLogger(__name__)
@@ -71,11 +72,7 @@ def build_lake(sensor_name: str, day: str, problems: Sequence[str] = ()) -> dict
         raise NoRowsError(f"{folder}: nothing has landed for {sensor_name} {day}; pull it first")
     files = [folder / name for name in sorted(landed) if (folder / name).exists()]
     done = open_lake(settings).ingest(sensor_name, parse_day(day), files, {n: e.sha256 for n, e in landed.items()})
-    database = open_database(settings)
-    database.put_ledger(
-        sensor_name, day, archived=done.logs.get("conn", 0), rejected=done.rejected, files=len(files),
-        problems=[*problems, *done.problems],
-    )  # fmt: skip
+    _ledger_archived(settings, sensor_name, day, done, len(files), problems)
     return asdict(done) | {"conns": done.logs.get("conn", 0), "files": len(files)}
 
 
@@ -86,9 +83,7 @@ def ingest_paths(sensor_name: str, day: str, paths: Sequence[Path]) -> dict[str,
     settings = load_settings()
     files = [log for path in paths for log in find_logs(path)]
     done = open_lake(settings).ingest(sensor_name, parse_day(day), files)
-    open_database(settings).put_ledger(
-        sensor_name, day, archived=done.logs.get("conn", 0), rejected=done.rejected, files=len(files), problems=done.problems
-    )
+    _ledger_archived(settings, sensor_name, day, done, len(files))
     return asdict(done)
 
 
@@ -177,13 +172,20 @@ def _zone(settings: Settings, sensor_name: str) -> str:
     return next((s.zone for s in settings.sensors() if s.name == sensor_name), "UTC")
 
 
-def _ledger_scored(database: Database, sensor: str, day: str, scored: int, alerts: int) -> None:
-    for row in database.ledger(parse_day(day), parse_day(day) + timedelta(days=1)):
+def _ledger_archived(settings: Settings, sensor: str, day: str, done: Ingested, files: int, problems: Sequence[str] = ()) -> None:
+    from mlids.alerts.stores.ledger import LedgerDay
+
+    archived = done.logs.get("conn", 0)
+    open_stores(settings).ledger.put_day(LedgerDay(sensor, day, archived, done.rejected, files, [*problems, *done.problems]))
+
+
+def _ledger_scored(ledger: LedgerStore, sensor: str, day: str, scored: int, alerts: int) -> None:
+    from mlids.alerts.stores.ledger import LedgerDay
+
+    for row in ledger.days(parse_day(day), parse_day(day) + timedelta(days=1)):
         if row["sensor"] == sensor:
-            database.put_ledger(
-                sensor, day, archived=row["archived"], rejected=row["rejected"], files=row["files"], problems=row["problems"],
-                scored=scored, alerts=alerts,
-            )  # fmt: skip
+            facts = {name: row[name] for name in ("archived", "rejected", "files", "problems")}
+            ledger.put_day(LedgerDay(sensor, row["day"], **facts, scored=scored, alerts=alerts))
 
 
 def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
@@ -199,20 +201,20 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
     zone_name = _zone(settings, sensor_name)
     window = day_window(when, zone_name)
     part = f"late {day}"
-    delivery = open_delivery(settings, part)
-    aggregator = AlertAggregator(delivery.rules())
-    done = _score_late(settings, sensor_name, window, when, aggregator, progress)
-    others = evidence_alerts(_evidence(lake, sensor_name, when), sensor_name, day, threshold=settings.threshold, aggregator=aggregator)
-    alerts = [*done.alerts, *others]
-    delivery.send(alerts, lambda error, attempt: False)
-    delivery.count_suppressed(aggregator)
-    database = open_database(settings)
-    database.drop_part(sensor_name, part, {a.id for a in alerts})
+    with closing(open_delivery(settings, part)) as delivery:
+        aggregator = AlertAggregator(delivery.rules())
+        done = _score_late(settings, sensor_name, window, when, aggregator, progress)
+        others = evidence_alerts(_evidence(lake, sensor_name, when), sensor_name, day, threshold=settings.threshold, aggregator=aggregator)
+        alerts = [*done.alerts, *others]
+        delivery.send(alerts, lambda error, attempt: False)
+        delivery.count_suppressed(aggregator)
+    stores = open_stores(settings)
+    stores.alerts.drop_part(sensor_name, part, {a.id for a in alerts})
     hours = _with_rejected(done.hours, lake.manifest("conn", sensor_name, when), window, zone_name)
-    database.put_hours(sensor_name, day, hours)
+    stores.ledger.put_hours(sensor_name, day, hours)
     live, missing = sum(h.live for h in done.hours), sum(h.missing for h in done.hours)
     if done.model_version is not None:
-        _ledger_scored(database, sensor_name, day, live + done.late, len(alerts))
+        _ledger_scored(stores.ledger, sensor_name, day, live + done.late, len(alerts))
     return {
         "sensor": sensor_name, "day": day, "archived": sum(h.archived for h in done.hours), "live": live, "late": done.late,
         "missing": missing, "rejected": sum(h["rejected"] for h in hours), "alerts": len(alerts), "tunnels": sum(a.key.kind == "dns_tunnel" for a in others),
@@ -248,7 +250,8 @@ def _evidence(lake: Lake, sensor_name: str, day: date) -> list[Evidence]:
         columns = [name for name in make.fields if name in manifest.columns]
         for rows in lake.batches(make.log, sensor_name, [day], columns=columns):
             collector.add(rows)
-        found += collector.evidence(lake.batches("conn", sensor_name, [day], columns=["id.resp_h"]))
+        evidence = collector.evidence(lake.batches("conn", sensor_name, [day], columns=["id.resp_h"]))
+        found += [replace(e, log=make.log) for e in evidence]
     return found
 
 
@@ -275,11 +278,9 @@ def reconcile_days(sensor_name: str, days: Sequence[str]) -> dict[str, Any]:
     have scored them live since.
     """
     settings = load_settings()
-    database = open_database(settings)
+    ledger = open_stores(settings).ledger
     first = min(parse_day(d) for d in days)
-    before = [
-        r["day"] for r in database.ledger(first - timedelta(days=1), first) if r["sensor"] == sensor_name and (r["late"] or r["missing"])
-    ]
+    before = [r["day"] for r in ledger.days(first - timedelta(days=1), first) if r["sensor"] == sensor_name and (r["late"] or r["missing"])]
     live = open_record(settings, sensor_name)
     done = [reconcile(sensor_name, day) for day in [*(before if live.any() else []), *days]]
     live.prune(day_window(first, "UTC").start - timedelta(days=KEEP_DAYS))
@@ -288,6 +289,6 @@ def reconcile_days(sensor_name: str, days: Sequence[str]) -> dict[str, Any]:
 
 def reconcile_unscored(limit: int = 60) -> list[dict[str, Any]]:
     """Reconcile the lake days that no model has scored yet, at most the `limit` newest, oldest first."""
-    database = open_database(load_settings())
-    waiting = [r for r in database.ledger() if r["scored"] is None][:limit]
+    ledger = open_stores(load_settings()).ledger
+    waiting = [r for r in ledger.days() if r["scored"] is None][:limit]
     return [reconcile(r["sensor"], r["day"]) for r in reversed(waiting)]

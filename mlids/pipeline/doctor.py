@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mlids.errors import MlidsError, ModelError, StoreError
 from mlids.pipeline.live import watch_live
-from mlids.pipeline.stores import open_archive, open_database, open_registry, sensor_names
+from mlids.pipeline.stores import open_archive, open_registry, open_sinks, open_stores, sensor_names
 from mlids.settings import Sensor, Settings, load_settings
 
 _LOW_BYTES = 5 << 30
@@ -28,7 +28,8 @@ def doctor() -> Iterator[Finding]:
     settings = load_settings()
     sensors = settings.sensors()
     yield _check("home", lambda: _home(settings))
-    yield _check("database", lambda: f"{len(open_database(settings).ledger())} sensor days in the ledger")
+    yield _check("database", lambda: f"{len(open_stores(settings).ledger.days())} sensor days in the ledger")
+    yield _check("sinks", lambda: ", ".join(["the database", *(sink.name for sink in open_sinks(settings))]))
     yield _check("model", lambda: _model(settings))
     yield _check("sensors", lambda: ", ".join(sensor_names(settings)))
     for sensor in sensors:

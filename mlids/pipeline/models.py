@@ -1,4 +1,4 @@
-"""A model from snapshot to production, and back."""
+"""From snapshot to a model in production: snapshot, train, evaluate and promote, roll back."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from mlids.errors import ModelError
 from mlids.pipeline.days import warm_up
-from mlids.pipeline.stores import open_database, open_lake, open_registry
+from mlids.pipeline.stores import open_lake, open_registry, open_stores
 from mlids.settings import Settings, load_settings
 from mlids.window import days_between, parse_day
 
 if TYPE_CHECKING:
     from datetime import date
 
-    from mlids.alerts.database import Database
     from mlids.ingest.lake import Lake
+    from mlids.training.gate import Gate
     from mlids.training.registry import Registry, Version
 
 
@@ -30,13 +30,13 @@ def snapshot(start: str, end: str, progress: Callable[[str], None] = lambda _: N
     days = days_between(parse_day(start), parse_day(end))
     info = take_snapshot(
         lake, settings.home / "snapshots", lake.sensors(), days, networks=settings.networks,
-        alerts=open_database(settings).judged_alerts(), max_rows=settings.train_rows, read_rows=settings.train_read_rows, progress=progress,
+        alerts=open_stores(settings).alerts.judged(), max_rows=settings.train_rows, read_rows=settings.train_read_rows, progress=progress,
     )  # fmt: skip
     return asdict(info)
 
 
 def train(snapshot_id: str, *, seed: int = 0) -> dict[str, Any]:
-    """Train both forests on a snapshot, set the cut by the budget, register the bundle as challenger."""
+    """Train both forests on a snapshot, set the threshold by the alert budget, register the bundle as challenger."""
     from dataclasses import replace
 
     from mlids.detectors.bundle import Bundle, Fitted
@@ -54,24 +54,24 @@ def train(snapshot_id: str, *, seed: int = 0) -> dict[str, Any]:
     latest, share = _latest(lake, frozen.info.sensors, frozen.info.days, settings.train_read_rows // 2)
     columns = [c.name for c in CONN]
     batches = (b for sensor in frozen.info.sensors for b in lake.batches("conn", sensor, latest, columns, run=(1.0 - share, 1.0)))
-    cut, per_day = budget_threshold(
+    threshold, per_day = budget_threshold(
         Bundle(trained.graph), batches, len(latest) * share, settings.alert_budget_per_day, settings.networks,
         screen=Fitted(trained.isolation, trained.spec),
     )  # fmt: skip
-    spec = replace(trained.spec, threshold=cut)
+    spec = replace(trained.spec, threshold=threshold)
     trained = replace(trained, spec=spec, graph=with_spec(trained.graph, spec.as_dict()))
     card = model_card(trained, asdict(frozen.info), per_day, evaluation(settings))
     version = registry.log_training(trained, {"snapshot": asdict(frozen.info), "alerts_per_day_at_threshold": per_day}, card)
-    registry.log_metrics(version.run_id, {"threshold": cut, "alerts_per_day": per_day})
+    registry.log_metrics(version.run_id, {"threshold": threshold, "alerts_per_day": per_day})
     registry.set_alias("challenger", version.version)
     return {
-        "version": version.version, "run_id": version.run_id, "snapshot_id": snapshot_id, "threshold": cut,
+        "version": version.version, "run_id": version.run_id, "snapshot_id": snapshot_id, "threshold": threshold,
         "alerts_per_day": per_day, "metrics": trained.metrics, "warm_up": [warm_up(s)["text"] for s in frozen.info.sensors],
     }  # fmt: skip
 
 
 def _latest(lake: Lake, sensors: Sequence[str], days: Sequence[str], most_rows: int) -> tuple[list[date], float]:
-    """Return the last three days, or fewer where they are full, and the share of each that is looked at."""
+    """Return the last three days, or fewer when they exceed `most_rows`, and the share of each day that is read."""
     for n in (3, 2, 1):
         latest = [parse_day(d) for d in days[-n:]]
         rows = lake.rows("conn", sensors, latest)
@@ -81,17 +81,43 @@ def _latest(lake: Lake, sensors: Sequence[str], days: Sequence[str], most_rows: 
 
 
 def evaluate_and_promote(version: str, snapshot_id: str, *, who: str = "airflow", force: bool = False) -> dict[str, Any]:
-    """Judge challenger and production on the same held-out rows; promote only what is not worse. Returns the gate."""
+    """Evaluate challenger and production on the same held-out rows, promote the challenger when it is not worse, return the decision.
+
+    `force` promotes it in any case, and the audit says so. Raises ModelError when the challenger cannot be loaded.
+    """
+    from mlids.alerts.stores.audit import Move
+    from mlids.pipeline.promotion import heal_promotions, move_production, promotion_lock
+
+    settings = load_settings()
+    registry, audit = open_registry(settings), open_stores(settings).audit
+    with promotion_lock(settings.state):
+        heal_promotions(registry, audit)
+        current = registry.version("production")
+    decision = _decide(registry, current, version, settings, snapshot_id)  # takes minutes: a rollback need not wait for it
+    why = decision.why if decision.passed or not force else f"forced by {who}: {decision.why}"
+    promoted = decision.passed or force
+    with promotion_lock(settings.state):
+        heal_promotions(registry, audit)
+        current = registry.version("production")
+        move = Move(
+            who, "promote" if promoted else "refuse", current.version if current else None, version, why, json.dumps(asdict(decision))
+        )
+        if promoted:
+            move_production(registry, audit, move)
+        else:
+            audit.record(move)
+    return {"version": version, "promoted": promoted} | asdict(decision)
+
+
+def _decide(registry: Registry, current: Version | None, version: str, settings: Settings, snapshot_id: str) -> Gate:
+    """Return the gate's decision on a version, compared with the current one."""
     from mlids.training.gate import gate
     from mlids.training.snapshot import load_snapshot
     from mlids.training.train import judge_held_out
 
-    settings = load_settings()
-    registry, database = open_registry(settings), open_database(settings)
     frozen = load_snapshot(settings.home / "snapshots", snapshot_id)
     challenger = registry.load(version)
     mine = judge_held_out(challenger, frozen)["hybrid"]
-    current = registry.version("production")
     theirs = conns_a_day = None
     if current is not None and current.version != version:
         try:
@@ -99,51 +125,35 @@ def evaluate_and_promote(version: str, snapshot_id: str, *, who: str = "airflow"
             theirs = judge_held_out(production, frozen)["hybrid"]
             conns_a_day = (challenger.spec.conns_a_day, production.spec.conns_a_day)
         except ModelError:
-            theirs = None  # of another feature version, or damaged: it cannot defend its place
-    decision = gate(mine, theirs, conns_a_day=conns_a_day)
-    if decision.passed or force:
-        why = decision.why if decision.passed else f"forced by {who}: {decision.why}"
-        _move_production(registry, database, current, version, who=who, action="promote", why=why, gate=json.dumps(asdict(decision)))
-    else:
-        database.audit(who, "refuse", current.version if current else None, version, decision.why, json.dumps(asdict(decision)))
-    return {"version": version, "promoted": decision.passed or force} | asdict(decision)
-
-
-def _move_production(
-    registry: Registry,
-    database: Database,
-    current: Version | None,
-    version: str,
-    *,
-    who: str,
-    action: str,
-    why: str,
-    gate: str | None = None,
-) -> None:
-    registry.load(version)  # a version that cannot be loaded is never put in production
-    if current is not None and current.version != version:
-        registry.set_alias("previous", current.version)
-    registry.set_alias("production", version)
-    database.audit(who, action, current.version if current else None, version, why, gate)
+            theirs = None  # damaged, or of another feature version: there is nothing to compare with
+    return gate(mine, theirs, conns_a_day=conns_a_day)
 
 
 def rollback(*, to: str | None = None, why: str, who: str = "airflow") -> dict[str, Any]:
-    """Put `previous` (or the version named) back into production. Raises ModelError when there is none."""
+    """Put `previous`, or the version `to`, back into production; return the versions `from` and `to`.
+
+    Raises ModelError when there is no such version, or it is in production already.
+    """
+    from mlids.alerts.stores.audit import Move
+    from mlids.pipeline.promotion import heal_promotions, move_production, promotion_lock
+
     settings = load_settings()
-    registry, database = open_registry(settings), open_database(settings)
-    current = registry.version("production")
-    previous = registry.version("previous")
-    target = to or (previous.version if previous else None)
-    if target is None:
-        raise ModelError("there is no previous version to go back to; name one with --to")
-    if current is not None and current.version == target:
-        raise ModelError(f"version {target} is in production already")
-    _move_production(registry, database, current, target, who=who, action="rollback", why=why)
-    return {"from": current.version if current else None, "to": target}
+    registry, audit = open_registry(settings), open_stores(settings).audit
+    with promotion_lock(settings.state):
+        heal_promotions(registry, audit)
+        current, previous = registry.version("production"), registry.version("previous")
+        target = to or (previous.version if previous else None)
+        if target is None:
+            raise ModelError("there is no previous version to go back to; name one with --to")
+        before = current.version if current else None
+        if before == target:
+            raise ModelError(f"version {target} is in production already")
+        move_production(registry, audit, Move(who, "rollback", before, target, why))
+    return {"from": before, "to": target}
 
 
 def evaluation(settings: Settings) -> dict[str, Any] | None:
-    """Return the metrics that `mlids evaluate --out $MLIDS_HOME/evaluation.json` left; None without any."""
+    """Return the metrics that `mlids evaluate --out $MLIDS_HOME/evaluation.json` wrote; None without that file."""
     try:
         found = json.loads((settings.home / "evaluation.json").read_text(encoding="utf-8"))
         return found if {"pooled", "macro", "about"} <= set(found) else None

@@ -1,4 +1,4 @@
-"""Opens every store from the settings: lake, database, registry, archives, sinks, models."""
+"""Opens every store from the settings: lake, tables, registry, archives, sinks, models."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from mlids.errors import InputError, ModelError
 from mlids.settings import Sensor, Settings, load_settings
 
 if TYPE_CHECKING:
-    from mlids.alerts.database import Database
     from mlids.alerts.delivery import Delivery
     from mlids.alerts.sinks.base import Sink
+    from mlids.alerts.stores import Stores
     from mlids.detectors.bundle import Model
     from mlids.ingest.archive import Archive
     from mlids.ingest.lake import Lake
@@ -39,11 +39,11 @@ def open_lake(settings: Settings) -> Lake:
     return Lake(settings.lake)
 
 
-def open_database(settings: Settings) -> Database:
-    """Return the product's own tables."""
-    from mlids.alerts.database import Database
+def open_stores(settings: Settings) -> Stores:
+    """Return the stores of alerts, rules, ledger and audit. Raises StoreError when the database cannot be opened."""
+    from mlids.alerts.stores import open_stores as run
 
-    return Database(settings.database)
+    return run(settings.database)
 
 
 def open_registry(settings: Settings) -> Registry:
@@ -83,29 +83,20 @@ def open_record(settings: Settings, sensor_name: str) -> ScoredRecord:
 
 
 def open_delivery(settings: Settings, part: str) -> Delivery:
-    """Return the way out for alerts of one scoring: the database, then the configured sinks."""
+    """Return the delivery of one scoring's alerts to the stores, then to the configured sinks.
+
+    `part` names the scoring: `live`, or `late` and its day. Raises what `open_stores` and `open_sinks` do.
+    """
     from mlids.alerts.delivery import Delivery
 
-    return Delivery(open_database(settings), open_sinks(settings), settings.home / "alerts" / "dead-letters.jsonl", part)
+    return Delivery(open_stores(settings), open_sinks(settings), settings.home / "alerts" / "dead-letters.jsonl", part)
 
 
 def open_sinks(settings: Settings) -> list[Sink]:
-    """Return the configured alert sinks besides the database."""
-    from mlids.alerts.sinks.elasticsearch import ElasticSink
-    from mlids.alerts.sinks.jsonl import JsonLinesSink
+    """Return the configured sinks. Raises SettingsError for an unknown sink, or one that lacks a setting."""
+    from mlids.alerts.sinks.registry import open_sinks as run
 
-    out: list[Sink] = []
-    for name in settings.sinks:
-        if name == "jsonl":
-            out.append(JsonLinesSink(settings.home / "alerts"))
-        elif name == "elasticsearch":
-            key = settings.elastic_api_key
-            sink = ElasticSink(
-                settings.elastic_url, api_key=key.get_secret_value() if key else None,
-                ca_file=settings.elastic_ca_file, prefix=settings.elastic_prefix,
-            )  # fmt: skip
-            out.append(sink)
-    return out
+    return run(settings)
 
 
 def open_model(reference: str) -> Model:

@@ -12,12 +12,12 @@ from mlids.errors import MlidsError
 from mlids.files import write_atomic
 from mlids.pipeline.days import warm_up
 from mlids.pipeline.models import evaluation, production_facts
-from mlids.pipeline.stores import open_database, open_lake, open_registry
+from mlids.pipeline.stores import open_lake, open_registry, open_stores
 from mlids.settings import Settings, load_settings
 from mlids.window import Window, day_window, days_between, parse_day
 
 if TYPE_CHECKING:
-    from mlids.alerts.database import Database
+    from mlids.alerts.stores.ledger import LedgerStore
 
 _REPORT = re.compile(r"[a-z0-9_-]{1,80}\.(html|pdf)\Z")
 
@@ -48,17 +48,17 @@ def report(start: str, end: str) -> dict[str, Any]:
     from mlids.training.metrics import DETECTORS
 
     settings = load_settings()
-    database = open_database(settings)
+    stores = open_stores(settings)
     first, last = parse_day(start), parse_day(end)
     window = Window(day_window(first).start, day_window(last).start)
-    alerts = database.alerts(since=window.start, until=window.end, limit=10_000)
+    alerts = stores.alerts.latest(since=window.start, until=window.end, limit=10_000)
     drift_file = settings.reports / f"drift-{start}_{end}.json"
     try:
         compared = json.loads(drift_file.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         compared = None
-    content = summarize(window, alerts, database.ledger(first, last), compared, production_facts(settings), database.audit_rows(10))
-    content |= {"rules": database.rules_in_force(), "evaluation": evaluation(settings), "detectors": DETECTORS}
+    content = summarize(window, alerts, stores.ledger.days(first, last), compared, production_facts(settings), stores.audit.rows(10))
+    content |= {"rules": stores.rules.rows_in_force(), "evaluation": evaluation(settings), "detectors": DETECTORS}
     content |= {"warm_up": [warm_up(s) for s in open_lake(settings).sensors()]}
     files = write_report(settings.reports, asset_folder("reports_templates"), content, f"weekly-{start}_{end}")
     return {
@@ -88,7 +88,7 @@ def statuses(settings: Settings | None = None) -> list[dict[str, Any]]:
 def overview(limit: int = 200) -> dict[str, Any]:
     """Return what the page in the Airflow UI shows: alerts, model, ledger, scorers, reports."""
     settings = load_settings()
-    database = open_database(settings)
+    stores = open_stores(settings)
     try:
         model = production_facts(settings)
     except MlidsError as error:
@@ -97,15 +97,15 @@ def overview(limit: int = 200) -> dict[str, Any]:
         (p.name for p in settings.reports.glob("*.*") if p.suffix in {".html", ".pdf"} and not p.name.startswith(".")), reverse=True
     )
     return {
-        "alerts": database.alerts(limit=limit), "model": model, "ledger": database.ledger()[:60], "audit": database.audit_rows(10),
+        "alerts": stores.alerts.latest(limit=limit), "model": model, "ledger": stores.ledger.days()[:60], "audit": stores.audit.rows(10),
         "warm_up": [warm_up(s) for s in open_lake(settings).sensors()], "scorers": statuses(settings), "reports": reports[:40],
-        "gaps": _gaps(database), "rules": database.rules_in_force(),
+        "gaps": _gaps(stores.ledger), "rules": stores.rules.rows_in_force(),
     }  # fmt: skip
 
 
-def _gaps(database: Database) -> list[dict[str, Any]]:
+def _gaps(ledger: LedgerStore) -> list[dict[str, Any]]:
     """Return the latest hours that were partly scored live and partly not; days that were never live are no gap."""
     today = datetime.now(UTC).date()
-    found = database.hours(today - timedelta(days=14), today + timedelta(days=2))
+    found = ledger.hours(today - timedelta(days=14), today + timedelta(days=2))
     live_days = {(h["sensor"], h["day"]) for h in found if h["live"]}
     return [h for h in found if (h["sensor"], h["day"]) in live_days and (h["late"] or h["missing"])][-48:]

@@ -66,5 +66,5 @@ def _alert(evidence: Evidence, sensor: str, day: str) -> Alert:
     return Alert(
         key=evidence_key(sensor, evidence, day), ts=begin, last_ts=evidence.last or begin, score=_risk(evidence), src=evidence.source,
         src_port=None, dst=evidence.target, dst_port=evidence.port, proto=evidence.proto, count=evidence.count, reasons=evidence.text,
-        uids=list(evidence.uids[:UIDS_KEPT]),
+        uids=list(evidence.uids[:UIDS_KEPT]), dataset=evidence.log or "conn",
     )  # fmt: skip

@@ -173,16 +173,16 @@ def test_reconcile_alerts_once_per_tunnel_and_rules_suppress_it(real_data: Path,
     pipeline.ingest_paths("hq", day, [folder / "conn.log", folder / "dns.log"])
     first = pipeline.reconcile("hq", day)
     assert first["tunnels"] == first["alerts"] == 3 and first["model_version"] is None
-    database = pipeline.open_database(load_settings())
-    stored = database.alerts()
-    assert pipeline.reconcile("hq", day) == first and [a["id"] for a in database.alerts()] == [a["id"] for a in stored]
+    stores = pipeline.open_stores(load_settings())
+    stored = stores.alerts.latest()
+    assert pipeline.reconcile("hq", day) == first and [a["id"] for a in stores.alerts.latest()] == [a["id"] for a in stored]
     assert {a["message"].split(" under ")[1].split(",")[0] for a in stored} == {
         f"saitama-fake-domain-{n}.com" for n in ("one", "two", "three")
     }
     assert all(
         a["src"] == "192.168.1.112" and a["threat"]["technique"]["id"] == "T1071.004" and len(a["mlids"]["uids"]) == 10 for a in stored
     )
-    rule = database.add_rule(checked("dns_tunnel", "192.168.1.112", "192.168.1.100", 53, "hq"), "known exercise", "tests")
-    assert database.alerts() == []
+    rule = stores.rules.add(checked("dns_tunnel", "192.168.1.112", "192.168.1.100", 53, "hq"), "known exercise", "tests")
+    assert stores.alerts.latest() == []
     assert pipeline.reconcile("hq", day)["tunnels"] == 0
-    assert next(r for r in database.rule_rows() if r["id"] == rule)["conns"] == 97
+    assert next(r for r in stores.rules.rows() if r["id"] == rule)["conns"] == 97

@@ -216,7 +216,7 @@ class Field:
 
     def found(self) -> dict[str, int]:
         """Return the alerts (id and count) in the database."""
-        return {a["id"]: a["mlids"]["count"] for a in pipeline.open_database(self.settings).alerts(limit=100_000)}
+        return {a["id"]: a["mlids"]["count"] for a in pipeline.open_stores(self.settings).alerts.latest(limit=100_000)}
 
     def doubled(self) -> int:
         """Return how many documents a log shipper would see twice."""

@@ -13,7 +13,6 @@ import polars as pl
 import pytest
 
 from mlids import pipeline
-from mlids.alerts.database import Database
 from mlids.errors import StoreError
 from mlids.scoring import checkpoint
 from mlids.synth.live_log import replay
@@ -26,12 +25,12 @@ Tell = Callable[[Outcome], None]
 _DIE = "import os, signal\ndef die(): os.kill(os.getpid(), signal.SIGKILL)\n"
 KILLS = {
     "kill -9 before the sink's ack": _DIE + """
-from mlids.alerts.database import Database
-put, n = Database.put_alerts, [0]
-def put_alerts(self, alerts, part):
+from mlids.alerts.stores.alerts import AlertStore
+put, n = AlertStore.put, [0]
+def put_or_die(self, alerts, part):
     n[0] += 1
     return die() if n[0] == 2 else put(self, alerts, part)
-Database.put_alerts = put_alerts
+AlertStore.put = put_or_die
 """,
     "kill -9 between ack and checkpoint": _DIE + """
 from mlids.alerts.delivery import Delivery
@@ -102,7 +101,7 @@ def test_kill_at_random_moments(place: Field, tell: Tell) -> None:
     place.write_rest()
     place.start()
     assert place.caught_up()
-    outcome = place.settle("kill -9 at random moments, again and again")
+    outcome = place.settle("kill -9 repeatedly at random moments")
     assert outcome.late == 0 and place.found() == place.expected()
     tell(outcome)
 
@@ -134,7 +133,7 @@ def test_alias_moved_in_mid_batch(place: Field, tell: Tell) -> None:
     assert place.at < place.rows.height, "it was taken up in the middle of the rows"
     place.write_rest()
     assert place.caught_up()
-    versions = {a["mlids"]["model_version"] for a in pipeline.open_database(place.settings).alerts()}
+    versions = {a["mlids"]["model_version"] for a in pipeline.open_stores(place.settings).alerts.latest()}
     assert versions and versions <= {"1", second}
     outcome = place.settle("alias moved in mid-batch")
     assert outcome.late == 0
@@ -171,7 +170,7 @@ def test_mlflow_down_at_start(place: Field, tell: Tell, monkeypatch: pytest.Monk
         assert place.caught_up(40.0) and scorer.status.model_version == "1"
         assert place.until(lambda: "does not answer" in str(scorer.status.model_error), 30.0)
         place.stop()
-    outcome = place.settle("MLflow down at start: the kept bundle scores")
+    outcome = place.settle("MLflow down at start: the last good model scores")
     assert outcome.late == 0 and place.found() == place.expected()
     tell(outcome)
 
@@ -237,7 +236,7 @@ def test_two_scorers_for_one_sensor(place: Field, tell: Tell) -> None:
     assert child.wait(timeout=30) != 0
     place.write_rest()
     assert place.caught_up()
-    outcome = place.settle("two scorers started for one sensor (the second refuses)")
+    outcome = place.settle("two scorers started for one sensor (the second does not start)")
     assert outcome.late == 0 and place.found() == place.expected()
     tell(outcome)
 
@@ -310,15 +309,3 @@ def test_a_promise_that_is_broken_is_seen() -> None:
     for off in ({"live": 7}, {"missing": 1}, {"lost": 1}, {"doubled": 1}):
         with pytest.raises(AssertionError):
             hold(Outcome(**(good | off)))
-
-
-def test_database_of_an_older_version_gets_its_new_columns(tmp_path: Path) -> None:
-    import sqlite3
-
-    path = tmp_path / "mlids.db"
-    Database(f"sqlite:///{path}").close()
-    with sqlite3.connect(path) as db:
-        db.execute("ALTER TABLE alerts DROP COLUMN parts")
-    Database(f"sqlite:///{path}").close()
-    with sqlite3.connect(path) as db:
-        assert "parts" in [row[1] for row in db.execute("PRAGMA table_info(alerts)")]

@@ -99,13 +99,13 @@ def test_copy_truncate(place: Field, tell: Tell) -> None:
     place.write_rest()
     assert place.caught_up()
     first = place.night()
-    ledger = pipeline.open_database(place.settings).ledger()
+    ledger = pipeline.open_stores(place.settings).ledger.days()
     assert sum(d["archived"] for d in first) < place.log.rows and "not a Zeek log" in str(ledger[0]["problems"])
     rest = next(p for p in place.logs.glob("2*/conn.*.gz") if not gzip.decompress(p.read_bytes()).startswith(b"#"))
     whole = next(p for p in place.logs.glob("2*/conn.*.gz") if p != rest)
     header = b"".join(gzip.decompress(whole.read_bytes()).splitlines(keepends=True)[:8])
     rest.write_bytes(gzip.compress(header + gzip.decompress(rest.read_bytes())))  # as the problem says
-    outcome = place.settle("copy-truncate (the archived rest has no header: it is named, and given one)")
+    outcome = place.settle("copy-truncate (the archived rest has no header: it is reported, and given one)")
     assert outcome.late == 0
     tell(outcome)
 
@@ -156,7 +156,7 @@ def test_gzip_that_stays_incomplete_is_left_to_the_ledger(place: Field, tell: Te
     place.write_rest()
     scorer = place.start()
     assert place.until(lambda: scorer.status.left_to_ledger == 1 and scorer.status.lag_s == 0.0)
-    outcome = place.settle("`.gz` present but incomplete for ever, mended before the night")
+    outcome = place.settle("`.gz` present but incomplete permanently, repaired before the night")
     assert outcome.late > 0
     tell(outcome)
 
@@ -222,7 +222,7 @@ def test_tsv_turns_json(place: Field, tell: Tell) -> None:
     place.log.rotate()
     place.write_rest()
     assert place.caught_up()
-    outcome = place.settle("TSV turns JSON")
+    outcome = place.settle("TSV changes to JSON")
     assert outcome.late == 0 and place.found() == place.expected()
     tell(outcome)
 
@@ -264,7 +264,7 @@ def test_permission_taken_away_for_a_while(place: Field, tell: Tell) -> None:
     place.sensor.faults.denied.clear()
     place.write_rest()
     assert place.caught_up(30.0)
-    outcome = place.settle("read permission taken away for a while")
+    outcome = place.settle("read permission removed for a while")
     assert outcome.late == 0 and place.found() == place.expected()
     tell(outcome)
 

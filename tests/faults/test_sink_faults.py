@@ -60,7 +60,7 @@ def test_elasticsearch_429_503_and_timeouts_after_commit(
 ) -> None:
     from elasticsearch import Elasticsearch
 
-    monkeypatch.setattr("mlids.alerts.sinks.TIMEOUT_S", 1.0)
+    monkeypatch.setattr("mlids.alerts.sinks.elasticsearch.TIMEOUT_S", 1.0)
     proxy = BrokenProxy(node.url).start()
     monkeypatch.setenv("MLIDS_SINKS", "sqlite,jsonl,elasticsearch")
     monkeypatch.setenv("MLIDS_ELASTIC_URL", proxy.url)
@@ -108,7 +108,7 @@ def test_poisoned_alert_goes_to_the_dead_letters(
     scorer = place.start()
     place.write_rest()
     assert place.caught_up()
-    outcome = place.settle("a sink refuses some alerts for good (mapping)")
+    outcome = place.settle("a sink rejects some alerts permanently (mapping)")
     dead = [json.loads(line) for line in (place.home / "alerts" / "dead-letters.jsonl").read_text().splitlines()]
     assert scorer.status.dead_letters == len(dead) > 0 and all("byte" in d["reason"] and d["sink"] == "elasticsearch" for d in dead)
     client.indices.refresh(index=f"{prefix}-*")

@@ -84,7 +84,7 @@ def test_a_sensor_that_is_down_holds_up_no_other(two: list[LiveLog], monkeypatch
     done = {s["sensor"][0]: s for s in serve_until(looked, lambda: pipeline.serve(metrics_port=port), monkeypatch)}
     assert done["a"]["rows"] == done["b"]["rows"] == rows.height
     assert done["c"]["rows"] == 0 and "is sshd running" in done["c"]["last_error"]
-    alerts = pipeline.open_database(load_settings()).alerts(limit=1_000)
+    alerts = pipeline.open_stores(load_settings()).alerts.latest(limit=1_000)
     assert {a["observer"]["name"][0] for a in alerts} == {"a", "b"}
 
     metrics = _metrics(seen[0][1])

@@ -56,7 +56,7 @@ def test_a_week_that_is_none_never_costs_the_good_model(good_home: Path, tmp_pat
     production = registry.version("production")
     assert not decision["promoted"] and production is not None and production.version == "1"
     assert "is a sensor down?" in decision["why"] or "could not be judged" in decision["why"]
-    (audit,) = [a for a in pipeline.open_database(load_settings()).audit_rows() if a["action"] == "refuse"]
+    (audit,) = [a for a in pipeline.open_stores(load_settings()).audit.rows() if a["action"] == "refuse"]
     assert audit["why"] == decision["why"] and audit["to_version"] == trained["version"]
     scores = registry.load(trained["version"]).score(np.zeros((5, len(NAMES)), np.float32))
     assert np.isfinite(scores.anomaly_score).all() and scores.attack_probability is not None

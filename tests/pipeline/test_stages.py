@@ -34,7 +34,7 @@ def test_the_whole_line(site: Path, synthetic_site: Path) -> None:
         assert built["days"] == [day] and built["built"][0]["rejected"] == 0
         assert pipeline.reconcile_days("hq", built["days"])["days"][0]["model_version"] is None
     settings = load_settings()
-    lake, database = pipeline.open_lake(settings), pipeline.open_database(settings)
+    lake, stores = pipeline.open_lake(settings), pipeline.open_stores(settings)
     rows = sum(f.height for d in DAYS for f in lake.batches("conn", "hq", [date.fromisoformat(d)]))
     zcat = "for f in conn.*; do zcat $f; done | grep -vc '^#'"
     wc = sum(
@@ -60,22 +60,25 @@ def test_the_whole_line(site: Path, synthetic_site: Path) -> None:
 
     scored = pipeline.reconcile_unscored()
     assert [s["day"] for s in scored] == DAYS and pipeline.reconcile_unscored() == []
-    alerts = database.alerts(limit=10_000)
+    alerts = stores.alerts.latest(limit=10_000)
     again = pipeline.reconcile("hq", DAYS[0])
     assert again["alerts"] == scored[0]["alerts"]
-    assert {a["id"]: a["mlids"]["count"] for a in database.alerts(limit=10_000)} == {a["id"]: a["mlids"]["count"] for a in alerts}
+    assert {a["id"]: a["mlids"]["count"] for a in stores.alerts.latest(limit=10_000)} == {a["id"]: a["mlids"]["count"] for a in alerts}
     named = {u for a in alerts for u in a["mlids"]["uids"]}
     planted = load_labels(synthetic_site.with_name("labels.jsonl"))
     found = [p.attack for p in planted if named & set(p.uids)]
     assert len(found) >= 0.75 * len(planted), f"found {found} of {[p.attack for p in planted]}"
 
-    # A second training on the same days is not worse, so it is promoted; and can be taken back.
+    # A second model is promoted, by force if the gate refuses it, and rolled back.
     second = pipeline.train(snapshot["id"], seed=1)
-    decision = pipeline.evaluate_and_promote(second["version"], snapshot["id"])
-    if decision["promoted"]:
-        moved = pipeline.rollback(why="a test of going back", who="ana")
-        assert moved == {"from": second["version"], "to": trained["version"]}
-        assert database.audit_rows()[0]["why"] == "a test of going back"
+    assert pipeline.evaluate_and_promote(second["version"], snapshot["id"], force=True)["promoted"]
+    moved = pipeline.rollback(why="a test of going back", who="ana")
+    assert moved == {"from": second["version"], "to": trained["version"]}
+    back = stores.audit.rows()[0]
+    assert (back["action"], back["who"], back["why"]) == ("rollback", "ana", "a test of going back")
+    for alias, number in (("production", trained["version"]), ("previous", second["version"])):
+        found_version = registry.version(alias)
+        assert found_version is not None and found_version.version == number
     with pytest.raises(ModelError, match="in production already"):
         pipeline.rollback(to=trained["version"], why="again")
 

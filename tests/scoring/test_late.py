@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from mlids import pipeline
+from mlids.alerts.stores.ledger import LedgerDay
 from mlids.errors import StoreError
 from mlids.features.extract import conn_columns
 from mlids.ingest.archive import hour_of
@@ -101,14 +102,14 @@ def scored_home(trained_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 def test_late_rows_merge_into_live_alerts_and_a_second_run_changes_nothing(scored_home: Path) -> None:
     settings = load_settings()
-    database = pipeline.open_database(settings)
-    database.put_ledger("hq", DAY, archived=1, rejected=0, files=1, problems=[])
+    stores = pipeline.open_stores(settings)
+    stores.ledger.put_day(LedgerDay("hq", DAY, archived=1, rejected=0, files=1))
     whole = pipeline.reconcile("hq", DAY)
     assert whole["late"] == whole["archived"] > 3_000 and whole["live"] == whole["missing"] == 0
-    wanted = {a["id"]: a["mlids"]["count"] for a in database.alerts(limit=10_000)}
-    assert len(wanted) > 3 and {a["origin"] for a in database.alerts(limit=10_000)} == {"late"}
+    wanted = {a["id"]: a["mlids"]["count"] for a in stores.alerts.latest(limit=10_000)}
+    assert len(wanted) > 3 and {a["origin"] for a in stores.alerts.latest(limit=10_000)} == {"late"}
     assert pipeline.reconcile("hq", DAY) == whole
-    assert {a["id"]: a["mlids"]["count"] for a in database.alerts(limit=10_000)} == wanted
+    assert {a["id"]: a["mlids"]["count"] for a in stores.alerts.latest(limit=10_000)} == wanted
 
     # The first two thirds of the day are scored live, with the same alerts; the night does the rest.
     from mlids.alerts.aggregation import AlertAggregator
@@ -122,16 +123,16 @@ def test_late_rows_merge_into_live_alerts_and_a_second_run_changes_nothing(score
     extractor, aggregator = Extractor(settings.networks), AlertAggregator()
     x = extractor.features(two_thirds)
     live = aggregator.add(model, two_thirds, x, judge(model, x))
-    database.put_alerts(live, "live")
+    stores.alerts.put(live, "live")
     record.add(two_thirds)
     record.store()
     for _ in range(2):
         done = pipeline.reconcile("hq", DAY)
         assert done["live"] == two_thirds.height and done["late"] == rows.height - two_thirds.height and done["missing"] == 0
-        assert {a["id"]: a["mlids"]["count"] for a in database.alerts(limit=10_000)} == wanted
-    hours = database.hours(datetime(2026, 11, 4).date(), datetime(2026, 11, 5).date())
+        assert {a["id"]: a["mlids"]["count"] for a in stores.alerts.latest(limit=10_000)} == wanted
+    hours = stores.ledger.hours(datetime(2026, 11, 4).date(), datetime(2026, 11, 5).date())
     assert sum(h["archived"] for h in hours) == rows.height and all(h["missing"] == 0 for h in hours)
-    day = database.ledger()[0]
+    day = stores.ledger.days()[0]
     assert (day["live"], day["late"], day["missing"]) == (done["live"], done["late"], 0)
 
 

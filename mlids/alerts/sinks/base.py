@@ -1,26 +1,41 @@
-"""What a sink is: it takes alert documents, and when `write` returns they are kept."""
+"""What a sink is: it takes alert documents, and when `write` returns they are stored."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from mlids.settings import Settings
 
 Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Refused:
-    """A document that a sink will never take, and why."""
+    """A document that a sink will never accept, and why."""
 
     document: Document
     reason: str
 
 
 class Sink(Protocol):
-    """Takes alert documents; when `write` returns, they are kept. The same alert twice is kept once."""
+    """Stores alert documents. A document's `event.id` identifies it: the same alert written twice is stored once.
+
+    A sink is used by one thread. `name` appears in messages and dead letters.
+    """
 
     name: str
 
     def write(self, documents: Sequence[Document]) -> list[Refused]:
-        """Keep the documents; return those refused for good. Raises StoreError when it may work later."""
+        """Store the documents and return those refused for good, which become dead letters.
+
+        Raises StoreError when a later attempt may succeed; the whole batch is then written again.
+        """
+
+    def close(self) -> None:
+        """Release connections and files. A sink may be closed twice."""
+
+
+# Builds a sink: `open_sink` in the sink's module. Raises SettingsError when a setting is missing, and connects to nothing yet.
+SinkFactory = Callable[[Settings], Sink]

@@ -1,4 +1,4 @@
-"""Elasticsearch: one index a day of the alerts' own dates."""
+"""Elasticsearch: one index per day of the alerts' own dates, `MLIDS_ELASTIC_PREFIX-YYYY.MM.DD`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mlids.alerts.sinks.base import Document, Refused
-from mlids.errors import StoreError
+from mlids.errors import SettingsError, StoreError
+from mlids.settings import Settings
 
 TIMEOUT_S = 10
 BULK_DOCUMENTS = 200
@@ -38,15 +39,26 @@ MAPPINGS: dict[str, Any] = {
 }  # fmt: skip
 
 
+def open_sink(settings: Settings) -> ElasticSink:
+    """Return the sink that the settings describe. Raises SettingsError without a URL."""
+    if not settings.elastic_url:
+        raise SettingsError("sinks name elasticsearch, so MLIDS_ELASTIC_URL must be set")
+    key = settings.elastic_api_key
+    return ElasticSink(
+        settings.elastic_url, api_key=key.get_secret_value() if key else None,
+        ca_file=settings.elastic_ca_file, prefix=settings.elastic_prefix,
+    )  # fmt: skip
+
+
 class ElasticSink:
-    """One index a day of the event's own date: `PREFIX-YYYY.MM.DD`; `_id` makes a replay harmless."""
+    """One index per day, `PREFIX-YYYY.MM.DD`. The alert's id is the document's `_id`, so that a replay overwrites."""
 
     name = "elasticsearch"
 
     def __init__(self, url: str, *, api_key: str | None = None, ca_file: Path | None = None, prefix: str = "mlids") -> None:
         from elasticsearch import Elasticsearch
 
-        options: dict[str, Any] = {"request_timeout": TIMEOUT_S, "max_retries": 0}  # who delivers tries again, and can be stopped
+        options: dict[str, Any] = {"request_timeout": TIMEOUT_S, "max_retries": 0}  # delivery tries again, and can be stopped
         if api_key:
             options["api_key"] = api_key
         if ca_file:
@@ -55,7 +67,7 @@ class ElasticSink:
         self._url, self._prefix, self._installed = url, prefix, False
 
     def install(self) -> None:
-        """Put the index template. Raises StoreError when it is refused."""
+        """Store the index template. Raises StoreError when it is refused, or the server does not answer."""
         from elasticsearch import ApiError, TransportError
 
         try:
@@ -68,7 +80,7 @@ class ElasticSink:
         self._installed = True
 
     def write(self, documents: Sequence[Document]) -> list[Refused]:
-        """Index documents under their ids; return those that do not fit. Raises StoreError when it is down or busy."""
+        """Index documents under their ids; return those that the mapping refuses. Raises StoreError when the server is down or busy."""
         from elasticsearch import ApiError, TransportError, helpers
 
         if not self._installed:
@@ -87,3 +99,7 @@ class ElasticSink:
         if busy:
             raise StoreError(f"Elasticsearch {self._url} is too busy for {len(busy)} of {len(actions)} alerts; first: {str(busy[0])[:300]}")
         return [Refused(by_id[str(r["_id"])], str(r.get("error"))[:500]) for r in results]
+
+    def close(self) -> None:
+        """Close the client's connections."""
+        self._client.close()

@@ -1,4 +1,4 @@
-"""JSON lines: one file a day of the alerts' own dates, for log shippers."""
+"""JSON lines for log shippers: `alerts-YYYY-MM-DD.jsonl` by the alerts' own dates, below `MLIDS_HOME/alerts`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,27 @@ from typing import BinaryIO
 
 from mlids.alerts.sinks.base import Document, Refused
 from mlids.errors import StoreError
+from mlids.settings import Settings
+
+_DAYS_REMEMBERED = 8
+
+
+def open_sink(settings: Settings) -> JsonLinesSink:
+    """Return the sink that the settings describe."""
+    return JsonLinesSink(settings.home / "alerts")
 
 
 class JsonLinesSink:
-    """One file a day of the alerts' own dates, for log shippers: each alert once, when it begins."""
+    """One file per day of the alerts' own dates. Each alert is written once, when it begins; later counts are not."""
 
     name = "jsonl"
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._seen: dict[str, set[str]] = {}
+        self._seen: dict[str, set[str]] = {}  # ids in the files of the latest days
 
     def write(self, documents: Sequence[Document]) -> list[Refused]:
-        """Append those that are not there yet."""
+        """Append the documents that are not in their day's file. Raises StoreError when the disk refuses."""
         by_day: dict[str, list[Document]] = {}
         for document in documents:
             by_day.setdefault(document["ts"][:10], []).append(document)
@@ -44,22 +52,25 @@ class JsonLinesSink:
                 raise StoreError(f"{path}: {error.strerror or error}") from error
         return []
 
-    def _known(self, day: str, held: BinaryIO) -> set[str]:
-        """Return the ids in a day's file; the half line of a writer that was killed is ended, so that the next one stands alone."""
-        end = held.seek(0, os.SEEK_END)
+    def close(self) -> None:
+        """Nothing is open between two writes."""
+
+    def _known(self, day: str, file: BinaryIO) -> set[str]:
+        """Return the ids in a day's file; a partial last line, of a writer that was killed, is ended first."""
+        end = file.seek(0, os.SEEK_END)
         if end:
-            held.seek(end - 1)
-            if held.read(1) != b"\n":
-                held.write(b"\n")
+            file.seek(end - 1)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
         if day not in self._seen:
             ids = set()
-            held.seek(0)
-            for line in held:
+            file.seek(0)
+            for line in file:
                 try:
                     ids.add(json.loads(line)["event"]["id"])
                 except (ValueError, KeyError, TypeError):
                     continue
-            while len(self._seen) > 8:
+            while len(self._seen) >= _DAYS_REMEMBERED:
                 self._seen.pop(next(iter(self._seen)))
             self._seen[day] = ids
         return self._seen[day]

@@ -1,4 +1,4 @@
-"""The product's own tables: alerts, verdicts, rules, audit and the two ledgers. SQLAlchemy Core, SQLite or PostgreSQL."""
+"""The current tables, in SQLAlchemy Core. Each change here is a revision in `migrations/versions` as well."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ ALERTS = sa.Table(
     sa.Column("model_version", sa.String(32)),
     sa.Column("origin", sa.String(16), nullable=False),
     sa.Column("document", sa.Text, nullable=False),
-    sa.Column("parts", sa.Text),  # the document of each scoring that had a share in it
-    sa.Column("suppressed_by", sa.Integer),  # the rule that covers all of it
+    sa.Column("parts", sa.Text),  # JSON: the document of each scoring (`live`, `late DAY`), by its name
+    sa.Column("suppressed_by", sa.Integer),  # id of the rule that covers all of its conns
     sa.Column("updated_at", sa.String(32), nullable=False),
 )  # fmt: skip
 VERDICTS = sa.Table(
@@ -40,6 +40,7 @@ AUDIT = sa.Table(
     sa.Column("to_version", sa.String(32)),
     sa.Column("why", sa.Text, nullable=False),
     sa.Column("gate", sa.Text),
+    sa.Column("state", sa.String(16)),  # intent, done or failed; null: done, by an older version
 )  # fmt: skip
 SUPPRESSIONS = sa.Table(
     "suppressions", META,
@@ -53,8 +54,8 @@ SUPPRESSIONS = sa.Table(
     sa.Column("who", sa.String(128), nullable=False),
     sa.Column("at", sa.String(32), nullable=False),
     sa.Column("expires_at", sa.String(32)),
-    sa.Column("ended_at", sa.String(32)),  # taken back by hand
-    sa.Column("conns", sa.Integer, nullable=False, server_default="0"),  # held back so far; a replay after a crash counts twice
+    sa.Column("ended_at", sa.String(32)),  # ended by an analyst
+    sa.Column("conns", sa.Integer, nullable=False, server_default="0"),  # suppressed so far; a replay after a crash counts twice
     sa.Column("last_at", sa.String(32)),
     sqlite_autoincrement=True,
 )  # fmt: skip
@@ -74,21 +75,9 @@ HOURS = sa.Table(
     "hours", META,
     sa.Column("sensor", sa.String(64), primary_key=True),
     sa.Column("day", sa.String(10), primary_key=True),  # of the archive, in the sensor's zone
-    sa.Column("hour", sa.String(20), primary_key=True),  # ISO 8601, UTC: no hour is twice
+    sa.Column("hour", sa.String(20), primary_key=True),  # ISO 8601, UTC: unique when clocks change
     sa.Column("archived", sa.Integer, nullable=False),
     sa.Column("live", sa.Integer, nullable=False),
     sa.Column("late", sa.Integer, nullable=False),
     sa.Column("rejected", sa.Integer, nullable=False),
 )  # fmt: skip
-
-
-def create(db: sa.Connection) -> None:
-    """Make the tables that are not there yet, and give tables of an older version the columns that came since."""
-    META.create_all(db)
-    seen = sa.inspect(db)
-    for table in META.sorted_tables:
-        have = {c["name"] for c in seen.get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in have:
-                kind = column.type.compile(db.dialect)
-                db.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))

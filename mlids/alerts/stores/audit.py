@@ -1,0 +1,73 @@
+"""The audit: who moved the production alias, from which version to which, why, and who was refused."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from mlids.alerts.stores.engine import Engine, now
+from mlids.alerts.stores.tables import AUDIT
+
+INTENT, DONE, FAILED = "intent", "done", "failed"
+
+
+@dataclass(frozen=True)
+class Move:
+    """A move of the production alias (`promote`, `rollback`), or one that the gate refused (`refuse`)."""
+
+    who: str
+    action: str
+    from_version: str | None  # None: nothing was in production
+    to_version: str | None
+    why: str
+    gate: str | None = None  # the gate's decision, JSON
+
+
+class AuditStore:
+    """Audit rows, appended. Aliases and audit are in two services: a move is written as an intent first, then made, then settled.
+
+    Every method raises StoreError.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def record(self, move: Move) -> None:
+        """Write a row that needs no settling: a refusal."""
+        self._insert(move, DONE)
+
+    def begin(self, move: Move) -> int:
+        """Write a move that is about to be made, and return the row's id."""
+        return self._insert(move, INTENT)
+
+    def settle(self, row_id: int, state: str, note: str = "") -> None:
+        """Mark a move as DONE or FAILED; `note` is appended to its `why`."""
+        values: dict[str, Any] = {"state": state}
+        if note:
+            values["why"] = AUDIT.c.why + f" ({note})"
+        with self._engine.writing("audit rows") as db:
+            db.execute(sa.update(AUDIT).where(AUDIT.c.id == row_id).values(values))
+
+    def unsettled(self) -> list[tuple[int, Move]]:
+        """Return the moves that were begun and neither done nor failed, oldest first, with the ids of their rows."""
+        query = sa.select(AUDIT).where(AUDIT.c.state == INTENT).order_by(AUDIT.c.id)
+        with self._engine.reading("audit rows") as db:
+            found = db.execute(query).mappings().all()
+        return [(r["id"], Move(r["who"], r["action"], r["from_version"], r["to_version"], r["why"], r["gate"])) for r in found]
+
+    def rows(self, limit: int = 50) -> list[dict[str, Any]]:
+        """Return the audit, newest first; `why` says so when a move did not finish."""
+        query = sa.select(AUDIT).order_by(AUDIT.c.id.desc()).limit(limit)
+        with self._engine.reading("audit rows") as db:
+            found = [dict(r) for r in db.execute(query).mappings()]
+        for row in found:
+            if row.pop("state") == INTENT:
+                row["why"] += " (not finished)"
+        return found
+
+    def _insert(self, move: Move, state: str) -> int:
+        with self._engine.writing("audit rows") as db:
+            key = db.execute(sa.insert(AUDIT).values(asdict(move) | {"at": now(), "state": state})).inserted_primary_key
+        return int(key[0]) if key else 0

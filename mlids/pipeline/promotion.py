@@ -1,0 +1,107 @@
+"""Moves the production alias and keeps the audit true, also when a crash or an outage comes between the two.
+
+The aliases are in MLflow and the audit is in the product's own tables: no transaction covers both. The move is
+written to the audit as an intent first, then the aliases are moved, then the row is marked as done.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from mlids.alerts.stores.audit import DONE, FAILED, AuditStore, Move
+from mlids.errors import ModelError, StoreError
+from mlids.training.registry import PREVIOUS, PRODUCTION, Version
+
+log = logging.getLogger(__name__)
+
+
+class Aliases(Protocol):
+    """What a move needs of the model registry."""
+
+    def load(self, reference: str) -> object:
+        """Return the model of a version. Raises ModelError when it is missing or damaged."""
+
+    def version(self, alias: str) -> Version | None:
+        """Return the version under an alias. Raises StoreError when the registry does not answer."""
+
+    def set_alias(self, alias: str, version: str) -> None:
+        """Move an alias. Raises StoreError."""
+
+
+@contextmanager
+def promotion_lock(folder: Path) -> Iterator[None]:
+    """Let one process at a time work on the aliases, and wait for it; a lock ends with its process. Raises StoreError.
+
+    Without it, a move in progress would look like an interrupted one.
+    """
+    path = folder / "promotion.lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = path.open("ab")
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror or error}") from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def move_production(registry: Aliases, audit: AuditStore, move: Move) -> None:
+    """Put `move.to_version` into production and the version before it under `previous`.
+
+    Raises ModelError when the version cannot be loaded, StoreError when audit or registry fail. Nothing is moved
+    when the audit cannot be written; a move that fails later is settled by the next `heal_promotions`.
+    """
+    target = _target(move)
+    registry.load(target)  # a version that cannot be loaded is never put into production
+    row = audit.begin(move)
+    if move.from_version not in (None, target):
+        registry.set_alias(PREVIOUS, str(move.from_version))
+    registry.set_alias(PRODUCTION, target)
+    audit.settle(row, DONE)
+
+
+def heal_promotions(registry: Aliases, audit: AuditStore) -> list[tuple[Move, str]]:
+    """Settle the moves that were begun and not finished; return them with their new state, `done` or `failed`.
+
+    A move is done when `production` points at its target. It is completed when only `previous` was moved, as that
+    alias alone has lost its old version. Otherwise it failed, and the aliases stay. Raises StoreError when the
+    registry or the database does not answer.
+    """
+    healed = []
+    for row, move in audit.unsettled():
+        state, note = _outcome(registry, move)
+        audit.settle(row, state, note)
+        log.warning("unfinished move of the production alias settled", extra={"state": state, "to": move.to_version, "note": note})
+        healed.append((move, state))
+    return healed
+
+
+def _outcome(registry: Aliases, move: Move) -> tuple[str, str]:
+    target = _target(move)
+    production, previous = _number(registry, PRODUCTION), _number(registry, PREVIOUS)
+    if production == target:
+        return DONE, "interrupted after the aliases had moved"
+    if production is None or not production == previous == move.from_version:
+        return FAILED, f"interrupted before the aliases moved; version {production or 'none'} stays in production"
+    try:
+        registry.load(target)
+    except ModelError as error:
+        return FAILED, f"interrupted, and version {target} cannot be loaded any more: {error}"
+    registry.set_alias(PRODUCTION, target)
+    return DONE, "interrupted between the aliases and completed later"
+
+
+def _number(registry: Aliases, alias: str) -> str | None:
+    found = registry.version(alias)
+    return found.version if found is not None else None
+
+
+def _target(move: Move) -> str:
+    if move.to_version is None:
+        raise ModelError(f"a move ({move.action}) of the production alias needs a version to move to")
+    return move.to_version
