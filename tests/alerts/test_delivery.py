@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,8 +19,8 @@ from mlids.alerts.stores import open_stores
 from mlids.detectors.bundle import Scores, Spec
 from mlids.detectors.verdict import Verdicts
 from mlids.errors import StoreError
-from mlids.features.extract import conn_columns
 from mlids.features.spec import NAMES
+from mlids.zeek.types import conn_columns
 from tests.alerts.test_sinks import NOON, alert
 
 
@@ -29,19 +31,27 @@ class Counting:
         self.name, self.failures, self.refuses = name, failures, refuses
         self.writes = 0
 
-    def write(self, documents):  # type: ignore[no-untyped-def]
+    def write(self, documents: Sequence[dict[str, Any]]) -> list[Refused]:
         self.writes += 1
         if self.failures:
             self.failures -= 1
             raise StoreError(f"{self.name} is down")
         return [Refused(d, "does not fit") for d in documents if d["src"] == self.refuses]
 
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 def test_a_sink_that_has_taken_alerts_is_not_asked_again(tmp_path: Path) -> None:
     good, bad = Counting("good", refuses="10.0.0.2"), Counting("bad", failures=3)
     delivery = Delivery(open_stores(f"sqlite:///{tmp_path}/mlids.db"), [good, bad, JsonLinesSink(tmp_path)], tmp_path / "dead.jsonl")
     seen: list[str] = []
-    delivery.send([alert(1), alert(2)], lambda error, attempt: seen.append(f"{attempt} {error}") is None)
+
+    def again(error: Exception, attempt: int) -> bool:
+        seen.append(f"{attempt} {error}")
+        return True
+
+    delivery.send([alert(1), alert(2)], again)
     assert (good.writes, bad.writes) == (1, 4) and seen == ["0 bad is down", "1 bad is down", "2 bad is down"]
     assert delivery.dead_letters == 1 and "does not fit" in (tmp_path / "dead.jsonl").read_text()
     assert len((tmp_path / "alerts-2026-11-20.jsonl").read_text().splitlines()) == 2
@@ -79,9 +89,11 @@ def _flood(n: int, first: int = 0) -> tuple[pl.DataFrame, np.ndarray, Verdicts]:
 
 
 class Silent:
-    """A model whose reasons nobody reads."""
+    """A model that gives every row the score 0."""
 
-    spec, version, attack_classes = Spec(medians=[0.0] * len(NAMES)), "1", []
+    def __init__(self) -> None:
+        self.spec, self.attack_classes = Spec(medians=[0.0] * len(NAMES)), list[str]()
+        self.version: str | None = "1"
 
     def score(self, x: np.ndarray) -> Scores:
         return Scores(np.zeros(len(x), np.float32), None, None)

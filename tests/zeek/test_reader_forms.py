@@ -7,6 +7,7 @@ import io
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -19,7 +20,7 @@ from mlids.zeek.reader import LogReader, ReadReport, find_logs
 from tests.conftest import CONN_HEADER, conn_line
 
 
-def read(data: bytes | str, name: str = "conn.log", **options: object) -> tuple[pl.DataFrame, ReadReport]:
+def read(data: bytes | str, name: str = "conn.log", **options: Any) -> tuple[pl.DataFrame, ReadReport]:
     reader = LogReader(io.BytesIO(data.encode() if isinstance(data, str) else data), name, **options)
     frames = [b.frame for b in reader]
     return (pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()), reader.report
