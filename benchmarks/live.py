@@ -24,7 +24,7 @@ import psutil
 from mlids.synth.archive import attack_hosts, write_days
 from mlids.synth.attacks import SCENARIOS, AttackHosts
 from mlids.synth.draft import CONN_NAMES
-from mlids.synth.live_log import LiveLog
+from mlids.synth.growing import GrowingLog
 from mlids.synth.site import Site
 from tests.support.sshd import Sshd, start_sshd
 
@@ -38,7 +38,7 @@ class Live:
     """A running scorer, its log and its home."""
 
     home: Path
-    log: LiveLog
+    log: GrowingLog
     process: subprocess.Popen[bytes]
     day: pl.DataFrame
     written: int = 0
@@ -102,7 +102,7 @@ def _running(folder: Path, sshd: Sshd, *, before: int = 0) -> Iterator[Live]:
     for left in home.glob("mlids.db*"):
         left.unlink()
     logs = folder / f"live-logs-{time.monotonic_ns()}"
-    log = LiveLog(logs).open()
+    log = GrowingLog(logs).open()
     shutil.copy(sshd.known_hosts, home / "known_hosts")
     (home / "sensors.toml").write_text(
         f'[[sensor]]\nname = "hq"\nhost = "127.0.0.1"\nport = {sshd.port}\nuser = "{getpass.getuser()}"\nkey_file = "{sshd.key}"\nlogs = "{logs}"\n'

@@ -7,7 +7,10 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -57,6 +60,42 @@ class Site:
         assert done.returncode == 0, done.stderr
         found: dict[str, Any] = json.loads(done.stdout)
         return found
+
+
+class Webhook:
+    """A web service on loopback: `answers` are the status codes of the next requests, then 200."""
+
+    def __init__(self) -> None:
+        self.received: list[dict[str, Any]] = []
+        self.answers: list[int] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:  # the name is http.server's
+                outer.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(outer.answers.pop(0) if outer.answers else 200)
+                self.end_headers()
+
+            def log_message(self, *args: object) -> None:
+                """Requests are not logged."""
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/alerts"
+        self._thread = Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the service."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    running = Webhook()
+    yield running
+    running.stop()
 
 
 @pytest.fixture
@@ -114,6 +153,27 @@ def test_evidence_of_another_package_becomes_a_night_alert(site: Site, tmp_path:
     (alert,) = json.loads(site.run("-m", "mlids.cli", "alerts", "--json", MLIDS_HOME=home).stdout)
     assert alert["message"] == "web attack tool by 10.0.0.5: 7 requests by nikto"
     assert alert["mlids"]["uids"] == ["C3"] and alert["mlids"]["count"] == 7
+
+
+def test_a_sink_of_another_package_receives_alerts(site: Site, tmp_path: Path, webhook: Webhook) -> None:
+    (tmp_path / "conn.log").write_text(CONN_HEADER + "".join(conn_line(f"C{n}") for n in range(30)))
+    row = "1713484803.1\tC3\t10.0.0.5\t50000\t192.0.2.7\t80\tGET\texample.com\t/\tNikto/2.5\n"
+    (tmp_path / "http.log").write_text(HTTP_HEADER + row * 7)
+    site.install("mlids_tools", example("Evidence from a log"), "mlids.evidence", "EVIDENCE")
+    site.install("mlids_webhook", example("A sink"), "mlids.sinks", "open_sink", name="webhook")
+    settings = {"MLIDS_HOME": str(tmp_path / "home"), "MLIDS_SINKS": "webhook", "MLIDS_WEBHOOK_URL": webhook.url}
+    ingested = site.run("-m", "mlids.cli", "ingest", "hq", "2024-04-19", str(tmp_path / "conn.log"), str(tmp_path / "http.log"), **settings)
+    assert ingested.returncode == 0, ingested.stderr
+    webhook.answers = [503, 422, 200]
+    down = site.run("-m", "mlids.cli", "reconcile", "hq", "2024-04-19", **settings)
+    assert down.returncode == 4 and "answers 503" in down.stderr and "Traceback" not in down.stderr
+    for _ in range(2):  # a document refused for good, then one that is accepted
+        assert site.run("-m", "mlids.cli", "reconcile", "hq", "2024-04-19", **settings).returncode == 0
+    assert [d["event"]["dataset"] for d in webhook.received] == ["zeek.http"] * 3 and len({d["event"]["id"] for d in webhook.received}) == 1
+    (dead,) = (tmp_path / "home" / "alerts" / "dead-letters.jsonl").read_text().splitlines()
+    assert json.loads(dead)["sink"] == "webhook" and "422" in json.loads(dead)["reason"]
+    unset = site.run("-m", "mlids.cli", "reconcile", "hq", "2024-04-19", **(settings | {"MLIDS_WEBHOOK_URL": ""}))
+    assert unset.returncode == 2 and "MLIDS_WEBHOOK_URL must be set" in unset.stderr
 
 
 def test_an_addition_that_cannot_be_loaded_is_named(site: Site, tmp_path: Path) -> None:

@@ -50,15 +50,8 @@ class AlertAggregator:
             if alert is None:
                 alert = self._begin(model, key, conn, verdicts, row)
                 fresh.append((alert, row))
-            else:
-                alert.count += 1
-                when = conn["ts"] or alert.last_ts
-                alert.ts, alert.last_ts = min(alert.ts, when), max(alert.last_ts, when)
-                if risk > alert.score + STRONGER:
-                    fresh.append((alert, row))
-                alert.score = max(alert.score, risk)
-                if len(alert.uids) < UIDS_KEPT and conn["uid"]:
-                    alert.uids.append(conn["uid"])
+            elif _count(alert, conn, risk):
+                fresh.append((alert, row))
             touched[key.id] = alert
         words = explain(model, x, verdicts, np.array([row for _, row in fresh], int))
         for (alert, _), reasons in zip(fresh, words, strict=True):
@@ -105,3 +98,15 @@ class AlertAggregator:
         if len(self.open) > MAX_OPEN:
             kept = sorted(self.open.values(), key=lambda a: a.last_ts)[-MAX_OPEN:]
             self.open = {a.id: a for a in kept}
+
+
+def _count(alert: Alert, conn: dict[str, Any], risk: float) -> bool:
+    """Count a further conn in an open alert; return whether it raises the risk score by more than STRONGER."""
+    alert.count += 1
+    when = conn["ts"] or alert.last_ts
+    alert.ts, alert.last_ts = min(alert.ts, when), max(alert.last_ts, when)
+    stronger = risk > alert.score + STRONGER
+    alert.score = max(alert.score, risk)
+    if len(alert.uids) < UIDS_KEPT and conn["uid"]:
+        alert.uids.append(conn["uid"])
+    return stronger

@@ -28,7 +28,7 @@ class Verdict(StrEnum):
 @app.callback(invoke_without_command=True)
 def latest(
     context: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Number of alerts to list.")] = 20,
     suppressed: Annotated[bool, typer.Option("--suppressed", help="Include alerts that a suppression rule hides.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -80,7 +80,9 @@ def show_one(alert_id: AlertId, as_json: Json = False) -> None:
 
 @app.command()
 def verdict(
-    alert_id: AlertId, verdict: Verdict, note: Annotated[str | None, typer.Option(help="A note, stored with the verdict.")] = None
+    alert_id: AlertId,
+    verdict: Annotated[Verdict, typer.Argument(help="Whether the alert was right.")],
+    note: Annotated[str | None, typer.Option(help="A note, stored with the verdict.")] = None,
 ) -> None:
     """Give a verdict on an alert; the next training uses it as a label."""
     from mlids import pipeline

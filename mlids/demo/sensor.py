@@ -15,7 +15,7 @@ import polars as pl
 from mlids.demo.simulated_sensor import SimulatedSensor
 from mlids.files import write_atomic
 from mlids.synth.archive import ImplantedAttack, attack_rows, load_labels, save_labels, write_days
-from mlids.synth.live_log import LiveLog
+from mlids.synth.growing import GrowingLog
 from mlids.synth.site import Site
 from mlids.window import Window
 
@@ -31,7 +31,7 @@ class DemoSensor:
         self._logs = home / "sensor" / "logs"
         self.labels = home / "sensor-labels.jsonl"
         self._server: SimulatedSensor | None = None
-        self._log: LiveLog | None = None
+        self._log: GrowingLog | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._busy = threading.Lock()
@@ -63,7 +63,7 @@ class DemoSensor:
             f'key_file = {json.dumps(str(folder / "client_key"))}\nlogs = "/"\ncurrent = "/current"\ntypes = ["conn", "dns"]\n'
         )
         write_atomic(self._home / "sensors.toml", entry)
-        self._log = LiveLog(self._logs).open()
+        self._log = GrowingLog(self._logs).open()
         self._thread = threading.Thread(target=self._trickle, args=(today,), name="live-log", daemon=True)
         self._thread.start()
 

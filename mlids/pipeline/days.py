@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -200,13 +201,13 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
     zone_name = _zone(settings, sensor_name)
     window = day_window(when, zone_name)
     part = f"late {day}"
-    delivery = open_delivery(settings, part)
-    aggregator = AlertAggregator(delivery.rules())
-    done = _score_late(settings, sensor_name, window, when, aggregator, progress)
-    others = evidence_alerts(_evidence(lake, sensor_name, when), sensor_name, day, threshold=settings.threshold, aggregator=aggregator)
-    alerts = [*done.alerts, *others]
-    delivery.send(alerts, lambda error, attempt: False)
-    delivery.count_suppressed(aggregator)
+    with closing(open_delivery(settings, part)) as delivery:
+        aggregator = AlertAggregator(delivery.rules())
+        done = _score_late(settings, sensor_name, window, when, aggregator, progress)
+        others = evidence_alerts(_evidence(lake, sensor_name, when), sensor_name, day, threshold=settings.threshold, aggregator=aggregator)
+        alerts = [*done.alerts, *others]
+        delivery.send(alerts, lambda error, attempt: False)
+        delivery.count_suppressed(aggregator)
     stores = open_stores(settings)
     stores.alerts.drop_part(sensor_name, part, {a.id for a in alerts})
     hours = _with_rejected(done.hours, lake.manifest("conn", sensor_name, when), window, zone_name)

@@ -1,4 +1,4 @@
-"""A model from snapshot to production, and back."""
+"""From snapshot to a model in production: snapshot, train, evaluate and promote, roll back."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def train(snapshot_id: str, *, seed: int = 0) -> dict[str, Any]:
 
 
 def _latest(lake: Lake, sensors: Sequence[str], days: Sequence[str], most_rows: int) -> tuple[list[date], float]:
-    """Return the last three days, or fewer where they are full, and the share of each that is looked at."""
+    """Return the last three days, or fewer when they exceed `most_rows`, and the share of each day that is read."""
     for n in (3, 2, 1):
         latest = [parse_day(d) for d in days[-n:]]
         rows = lake.rows("conn", sensors, latest)
@@ -85,24 +85,31 @@ def evaluate_and_promote(version: str, snapshot_id: str, *, who: str = "airflow"
     `force` promotes it in any case, and the audit says so. Raises ModelError when the challenger cannot be loaded.
     """
     from mlids.alerts.stores.audit import Move
-    from mlids.pipeline.promotion import heal_promotions, move_production
+    from mlids.pipeline.promotion import heal_promotions, move_production, promotion_lock
 
     settings = load_settings()
     registry, audit = open_registry(settings), open_stores(settings).audit
-    heal_promotions(registry, audit)
-    current = registry.version("production")
-    decision = _decide(registry, current, version, settings, snapshot_id)
+    with promotion_lock(settings.state):
+        heal_promotions(registry, audit)
+        current = registry.version("production")
+    decision = _decide(registry, current, version, settings, snapshot_id)  # takes minutes: a rollback need not wait for it
     why = decision.why if decision.passed or not force else f"forced by {who}: {decision.why}"
-    before, gate = current.version if current else None, json.dumps(asdict(decision))
-    if decision.passed or force:
-        move_production(registry, audit, Move(who, "promote", before, version, why, gate))
-    else:
-        audit.record(Move(who, "refuse", before, version, why, gate))
-    return {"version": version, "promoted": decision.passed or force} | asdict(decision)
+    promoted = decision.passed or force
+    with promotion_lock(settings.state):
+        heal_promotions(registry, audit)
+        current = registry.version("production")
+        move = Move(
+            who, "promote" if promoted else "refuse", current.version if current else None, version, why, json.dumps(asdict(decision))
+        )
+        if promoted:
+            move_production(registry, audit, move)
+        else:
+            audit.record(move)
+    return {"version": version, "promoted": promoted} | asdict(decision)
 
 
 def _decide(registry: Registry, current: Version | None, version: str, settings: Settings, snapshot_id: str) -> Gate:
-    """Return the gate's decision on a version, held against the current one."""
+    """Return the gate's decision on a version, compared with the current one."""
     from mlids.training.gate import gate
     from mlids.training.snapshot import load_snapshot
     from mlids.training.train import judge_held_out
@@ -127,24 +134,25 @@ def rollback(*, to: str | None = None, why: str, who: str = "airflow") -> dict[s
     Raises ModelError when there is no such version, or it is in production already.
     """
     from mlids.alerts.stores.audit import Move
-    from mlids.pipeline.promotion import heal_promotions, move_production
+    from mlids.pipeline.promotion import heal_promotions, move_production, promotion_lock
 
     settings = load_settings()
     registry, audit = open_registry(settings), open_stores(settings).audit
-    heal_promotions(registry, audit)
-    current, previous = registry.version("production"), registry.version("previous")
-    target = to or (previous.version if previous else None)
-    if target is None:
-        raise ModelError("there is no previous version to go back to; name one with --to")
-    before = current.version if current else None
-    if before == target:
-        raise ModelError(f"version {target} is in production already")
-    move_production(registry, audit, Move(who, "rollback", before, target, why))
+    with promotion_lock(settings.state):
+        heal_promotions(registry, audit)
+        current, previous = registry.version("production"), registry.version("previous")
+        target = to or (previous.version if previous else None)
+        if target is None:
+            raise ModelError("there is no previous version to go back to; name one with --to")
+        before = current.version if current else None
+        if before == target:
+            raise ModelError(f"version {target} is in production already")
+        move_production(registry, audit, Move(who, "rollback", before, target, why))
     return {"from": before, "to": target}
 
 
 def evaluation(settings: Settings) -> dict[str, Any] | None:
-    """Return the metrics that `mlids evaluate --out $MLIDS_HOME/evaluation.json` left; None without any."""
+    """Return the metrics that `mlids evaluate --out $MLIDS_HOME/evaluation.json` wrote; None without that file."""
     try:
         found = json.loads((settings.home / "evaluation.json").read_text(encoding="utf-8"))
         return found if {"pooled", "macro", "about"} <= set(found) else None

@@ -6,11 +6,15 @@ written to the audit as an intent first, then the aliases are moved, then the ro
 
 from __future__ import annotations
 
+import fcntl
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
 from mlids.alerts.stores.audit import DONE, FAILED, AuditStore, Move
-from mlids.errors import ModelError
+from mlids.errors import ModelError, StoreError
 from mlids.training.registry import PREVIOUS, PRODUCTION, Version
 
 log = logging.getLogger(__name__)
@@ -27,6 +31,23 @@ class Aliases(Protocol):
 
     def set_alias(self, alias: str, version: str) -> None:
         """Move an alias. Raises StoreError."""
+
+
+@contextmanager
+def promotion_lock(folder: Path) -> Iterator[None]:
+    """Let one process at a time work on the aliases, and wait for it; a lock ends with its process. Raises StoreError.
+
+    Without it, a move in progress would look like an interrupted one.
+    """
+    path = folder / "promotion.lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = path.open("ab")
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror or error}") from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def move_production(registry: Aliases, audit: AuditStore, move: Move) -> None:

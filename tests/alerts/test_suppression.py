@@ -1,9 +1,8 @@
-"""Rules that hold alerts back: what they match, what of the past they hide, and that nothing vanishes uncounted."""
+"""Suppression rules: what they match, which stored alerts they cover, and that suppressed conns are counted."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
@@ -11,11 +10,9 @@ import pytest
 
 from mlids.alerts.aggregation import AlertAggregator
 from mlids.alerts.grouping import STORM, GroupKey, in_common
-from mlids.alerts.stores import open_stores
-from mlids.alerts.suppression import Rule, checked, like, suppressing_rules
-from mlids.errors import InputError, StoreError
-from tests.alerts.test_delivery import Silent, _flood
-from tests.alerts.test_sinks import alert
+from mlids.alerts.suppression import Rule, checked, suppressing_rules
+from mlids.errors import InputError
+from tests.support.alerts import ConstantModel, flood
 
 
 def conns(*rows: tuple[str | None, str | None, int | None]) -> pl.DataFrame:
@@ -23,7 +20,7 @@ def conns(*rows: tuple[str | None, str | None, int | None]) -> pl.DataFrame:
     return pl.DataFrame(columns, schema_overrides={"id.resp_p": pl.UInt16}).with_columns(sensor=pl.lit("hq"))
 
 
-def test_a_rule_matches_all_of_its_conditions() -> None:
+def test_rule_matches_when_all_conditions_do() -> None:
     rules = [Rule(1, kind="exfiltration", src="10.0.0.0/24", dst="192.0.2.7/32"), Rule(2, src="2001:db8::/32", port=22)]
     rows = conns(
         ("10.0.0.5", "192.0.2.7", 443), ("10.0.0.5", "192.0.2.8", 443), ("10.0.1.5", "192.0.2.7", 443), ("2001:db8::1", "::1", 22),
@@ -40,7 +37,7 @@ def test_a_rule_matches_all_of_its_conditions() -> None:
     [
         (("horizontal_scan", "10.0.0.9", "22/tcp"), Rule(1, src="10.0.0.9/32"), True),
         (("horizontal_scan", "10.0.0.9", "22/tcp"), Rule(1, src="10.0.0.9/32", port=22), True),
-        (("horizontal_scan", "10.0.0.9", "22/tcp"), Rule(1, src="10.0.0.9/32", dst="192.0.2.1/32"), False),  # it scanned others too
+        (("horizontal_scan", "10.0.0.9", "22/tcp"), Rule(1, src="10.0.0.9/32", dst="192.0.2.1/32"), False),  # it scanned other hosts too
         (("brute_force", "10.0.0.9", "192.0.2.1:22/tcp"), Rule(1, dst="192.0.2.1/32", port=22), True),
         (("brute_force", "10.0.0.9", "2001:db8::1:22/tcp"), Rule(1, dst="2001:db8::1/128"), True),
         (("vertical_scan", "10.0.0.9", "192.0.2.1"), Rule(1, dst="192.0.2.0/24"), True),
@@ -51,12 +48,12 @@ def test_a_rule_matches_all_of_its_conditions() -> None:
         (("anomaly", "10.0.0.9", ""), Rule(1, sensor="branch"), False),
     ],
 )
-def test_a_stored_alert_is_covered_only_when_all_its_conns_are(key: tuple[str, str, str], rule: Rule, covered: bool) -> None:
+def test_rule_covers_alert_only_when_it_matches_all_its_conns(key: tuple[str, str, str], rule: Rule, covered: bool) -> None:
     kind, source, target = key
     assert rule.covers(GroupKey("x", "hq", kind, source, target, 0)) is covered
 
 
-def test_a_rule_that_silences_everything_or_cannot_match_is_refused() -> None:
+def test_rule_without_condition_or_with_impossible_one_is_refused() -> None:
     with pytest.raises(InputError, match="suppress every alert"):
         checked(None, None, None, None, None)
     with pytest.raises(InputError, match=r"'10\.0\.0\.300' is neither an address nor a network"):
@@ -66,47 +63,25 @@ def test_a_rule_that_silences_everything_or_cannot_match_is_refused() -> None:
     assert checked("beacon", "10.1.2.3/16", None, None, None).src == "10.1.0.0/16"
 
 
-def test_held_back_conns_take_no_part_in_any_alert_and_are_counted() -> None:
+def test_suppressed_conns_are_in_no_alert_and_are_counted() -> None:
     aggregator = AlertAggregator([Rule(7, src="10.0.0.0/24")])
-    aggregator.add(Silent(), *_flood(300))  # 10.0.0.0 to 10.0.0.249, then 10.1.0.0 to 10.1.0.49
+    aggregator.add(ConstantModel(), *flood(300))  # 10.0.0.0 to 10.0.0.249, then 10.1.0.0 to 10.1.0.49
     assert len(aggregator.open) == 50 and aggregator.suppressed == {7: 250}
     everything = AlertAggregator([Rule(8, kind="anomaly")])
-    assert everything.add(Silent(), *_flood(300)) == [] and everything.suppressed == {8: 300}
+    assert everything.add(ConstantModel(), *flood(300)) == [] and everything.suppressed == {8: 300}
 
 
-def test_rules_hide_what_was_stored_and_show_it_again(tmp_path: Path) -> None:
-    stores = open_stores(f"sqlite:///{tmp_path}/mlids.db")
-    stores.alerts.put([alert(1), alert(2)], "live")
-    first = stores.rules.add(Rule(0, **like(alert(1).document())), "the backup server", "ann")
-    assert [a["src"] for a in stores.alerts.latest()] == ["10.0.0.2"]
-    assert {a["src"]: a["suppressed_by"] for a in stores.alerts.latest(suppressed=True)} == {"10.0.0.1": first, "10.0.0.2": None}
-    stores.alerts.put([alert(1, count=9)], "live")  # a scorer that had it open brings its count up to date
-    assert [a["src"] for a in stores.alerts.latest()] == ["10.0.0.2"]
-    (one,) = stores.alerts.latest(starting_with=alert(1).id)
-    assert one["mlids"]["count"] == 9, "hidden is not lost"
-    stores.rules.count_suppressed({first: 5})
-    stores.rules.count_suppressed({first: 2})
-    (row,) = stores.rules.rows()
-    assert (row["conns"], row["why"], row["who"]) == (7, "the backup server", "ann") and row["last_at"]
-    stores.rules.end(first)
-    assert len(stores.alerts.latest()) == 2 and stores.rules.in_force() == []
-    with pytest.raises(StoreError, match=f"no rule {first} is in force"):
-        stores.rules.end(first)
-    second = stores.rules.add(Rule(0, kind="brute_force", expires_at=datetime.now(UTC) - timedelta(seconds=1)), "over", "ann")
-    assert second > first and stores.rules.in_force() == [], "a number is never used again, and an old rule does not act"
-
-
-def test_a_gatherer_that_learns_a_rule_later_keeps_other_alerts_of_the_same_source() -> None:
+def test_rule_added_later_suppresses_only_matching_conns() -> None:
     aggregator = AlertAggregator()
-    aggregator.add(Silent(), *_flood(3))
+    aggregator.add(ConstantModel(), *flood(3))
     aggregator.rules = [Rule(1, src="10.0.0.1/32")]
-    touched = aggregator.add(Silent(), *_flood(3))
+    touched = aggregator.add(ConstantModel(), *flood(3))
     assert sorted(a.src for a in touched) == ["10.0.0.0", "10.0.0.2"]
     assert {a.src: a.count for a in aggregator.open.values()} == {"10.0.0.0": 2, "10.0.0.1": 1, "10.0.0.2": 2}
-    assert np.all(suppressing_rules(aggregator.rules, ["anomaly"], _flood(1)[0]) == -1)
+    assert np.all(suppressing_rules(aggregator.rules, ["anomaly"], flood(1)[0]) == -1)
 
 
-def test_strange_talk_to_everybody_is_about_the_link() -> None:
+def test_anomalies_to_multicast_and_broadcast_are_grouped_by_service() -> None:
     assert in_common("anomaly", "10.0.0.5", "224.0.0.251", "5353/udp") == ("", "224.0.0.251:5353/udp")
     assert in_common("anomaly", "fe80::1", "ff02::fb", "5353/udp") == ("", "ff02::fb:5353/udp")
     assert in_common("anomaly", "10.0.0.5", "192.0.2.9", "5353/udp") == ("10.0.0.5", "")

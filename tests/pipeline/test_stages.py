@@ -69,13 +69,16 @@ def test_the_whole_line(site: Path, synthetic_site: Path) -> None:
     found = [p.attack for p in planted if named & set(p.uids)]
     assert len(found) >= 0.75 * len(planted), f"found {found} of {[p.attack for p in planted]}"
 
-    # A second training on the same days is not worse, so it is promoted; and can be taken back.
+    # A second model is promoted, by force if the gate refuses it, and rolled back.
     second = pipeline.train(snapshot["id"], seed=1)
-    decision = pipeline.evaluate_and_promote(second["version"], snapshot["id"])
-    if decision["promoted"]:
-        moved = pipeline.rollback(why="a test of going back", who="ana")
-        assert moved == {"from": second["version"], "to": trained["version"]}
-        assert stores.audit.rows()[0]["why"] == "a test of going back"
+    assert pipeline.evaluate_and_promote(second["version"], snapshot["id"], force=True)["promoted"]
+    moved = pipeline.rollback(why="a test of going back", who="ana")
+    assert moved == {"from": second["version"], "to": trained["version"]}
+    back = stores.audit.rows()[0]
+    assert (back["action"], back["who"], back["why"]) == ("rollback", "ana", "a test of going back")
+    for alias, number in (("production", trained["version"]), ("previous", second["version"])):
+        found_version = registry.version(alias)
+        assert found_version is not None and found_version.version == number
     with pytest.raises(ModelError, match="in production already"):
         pipeline.rollback(to=trained["version"], why="again")
 

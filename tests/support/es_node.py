@@ -1,6 +1,6 @@
-"""A genuine Elasticsearch node for tests, without Docker: the server's own published test distribution.
+"""A real Elasticsearch node for tests, without Docker: the published integration test distribution of the server.
 
-Maven copies it once (checked by its digest) into `.cache/`; it listens on loopback and is ended by its id.
+Maven downloads it once into `.cache/`, where its SHA-256 is checked. The node listens on loopback only.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ def java_home() -> str:
 
 
 def fetch() -> Path:
-    """Return the unpacked server."""
+    """Return the folder of the unpacked server; download it when it is not there."""
     home = CACHE / f"elasticsearch-{VERSION}"
     if (home / "bin" / "elasticsearch").exists():
         return home
     CACHE.mkdir(exist_ok=True)
     goal = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
     artifact = f"org.elasticsearch.distribution.integ-test-zip:elasticsearch:{VERSION}:zip"
-    # `java_home` may be a JRE; Maven itself runs on whatever Java is there.
+    # `java_home` may be a JRE; Maven runs on the default Java.
     subprocess.run(
         [need_program("mvn", "maven"), "-B", "-q", goal, f"-Dartifact={artifact}", f"-DoutputDirectory={CACHE}", "-Dmdep.useBaseVersion=true"],
         check=True, timeout=600, cwd=CACHE,
     )  # fmt: skip
     archive = CACHE / f"elasticsearch-{VERSION}.zip"
-    with archive.open("rb") as held:
-        digest = hashlib.file_digest(held, "sha256").hexdigest()
+    with archive.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != SHA256:
         archive.unlink()
-        raise RuntimeError(f"{archive.name}: sha256 {digest} is not the expected one")
+        raise RuntimeError(f"{archive.name}: sha256 is {digest}, expected {SHA256}; the file was removed")
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         zipfile.ZipFile(archive).extractall(folder)
         for program in Path(folder, home.name, "bin").iterdir():
@@ -98,7 +98,7 @@ class ElasticsearchNode:
             "HOME": str(self.work),
         }
         as_user: dict[str, Any] = {}
-        if os.geteuid() == 0:  # the server refuses to run as root
+        if os.geteuid() == 0:  # the server does not run as root
             as_user = {"user": _NOBODY, "group": _NOBODY}
             subprocess.run(["chown", "-R", f"{_NOBODY}:{_NOBODY}", str(self.work)], check=True)
             home = self._readable(home)
@@ -120,7 +120,7 @@ class ElasticsearchNode:
                 time.sleep(0.3)
 
     def _readable(self, home: Path) -> Path:
-        """Return the server, copied to where another user may read it when the checkout lies in a closed folder."""
+        """Return the server, copied to a readable folder when the user cannot read the checkout."""
         probe = ["setpriv", f"--reuid={_NOBODY}", "--clear-groups", "test", "-r", str(home / "bin" / "elasticsearch")]
         if subprocess.run(probe, check=False).returncode == 0:
             return home

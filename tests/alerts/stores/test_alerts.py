@@ -1,0 +1,74 @@
+"""Stored alerts: upserts, parts of several scorings, queries."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+from mlids.alerts.stores import Stores, open_stores
+from tests.support.alerts import NOON, alert
+
+NIGHT = "late 2026-11-20"
+
+
+def test_alert_is_stored_once_and_updated(stores: Stores) -> None:
+    stores.alerts.put([alert(1), alert(2)], "live")
+    stores.alerts.put([alert(1, count=9, score=95.0)], "live")
+    assert stores.alerts.put([], "live") == []
+    found = {a["src"]: a for a in stores.alerts.latest()}
+    assert len(found) == 2 and found["10.0.0.1"]["mlids"]["count"] == 9 and found["10.0.0.1"]["score"] == 95.0
+    assert sorted(stores.alerts.kinds()) == ["brute_force"]
+
+
+def test_latest_is_a_half_open_window_newest_first(stores: Stores) -> None:
+    stores.alerts.put([alert(n, NOON + timedelta(hours=n)) for n in range(4)], "live")
+    latest = stores.alerts.latest(since=NOON + timedelta(hours=1), until=NOON + timedelta(hours=3))
+    assert [a["src"] for a in latest] == ["10.0.0.2", "10.0.0.1"]
+    assert [a["src"] for a in stores.alerts.latest(limit=1)] == ["10.0.0.3"]
+    assert [a["src"] for a in stores.alerts.latest(starting_with=alert(2).id)] == ["10.0.0.2"]
+    assert stores.alerts.latest(starting_with="%") == [] and stores.alerts.latest(starting_with="id_") == []
+
+
+def test_counts_of_parts_add_up_and_a_part_replaces_itself(stores: Stores) -> None:
+    stores.alerts.put([alert(1, count=5, uids=["C1", "C2"])], "live")
+    (merged,) = stores.alerts.put([alert(1, count=3, score=95.0, uids=["C9"], reasons="stronger")], NIGHT)
+    assert merged["mlids"]["count"] == 8 and merged["score"] == 95.0 and merged["mlids"]["uids"] == ["C1", "C2", "C9"]
+    assert "stronger" in merged["message"]
+    stores.alerts.put([alert(1, count=2)], NIGHT)
+    stores.alerts.put([alert(1, count=4)], "live")  # a live count never falls
+    (found,) = stores.alerts.latest()
+    assert found["mlids"]["count"] == 7 and found["score"] == 80.0 and found["origin"] == "live"
+
+
+def test_dropped_part_leaves_the_others_and_deletes_alerts_without_parts(stores: Stores) -> None:
+    stores.alerts.put([alert(1, count=5)], "live")
+    stores.alerts.put([alert(1, count=2), alert(2), alert(3)], NIGHT)
+    stores.alerts.put([alert(4)], "late 2026-11-21")
+    stores.alerts.drop_part("hq", NIGHT, keep={alert(3).id})
+    found = {a["src"]: a["mlids"]["count"] for a in stores.alerts.latest()}
+    assert found == {"10.0.0.1": 5, "10.0.0.3": 1, "10.0.0.4": 1}
+    stores.alerts.drop_part("branch", "live", keep=set())
+    assert len(stores.alerts.latest()) == 3
+
+
+def test_text_of_a_log_that_no_column_takes_is_stored(stores: Stores) -> None:
+    stores.alerts.put([alert(1, src="a\0b", dst="x" * 100)], "live")
+    (found,) = stores.alerts.latest()
+    assert (found["src"], found["dst"]) == ("a\0b", "x" * 100)
+
+
+def test_concurrent_writers_lose_nothing(url: str) -> None:
+    open_stores(url).close()
+
+    def write(worker: int) -> None:
+        opened = open_stores(url)
+        for n in range(20):
+            opened.alerts.put([alert(worker * 100 + n), alert(999, count=n + 1)], f"late {worker}")
+        opened.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    stores = open_stores(url)
+    found = {a["id"]: a["mlids"]["count"] for a in stores.alerts.latest()}
+    assert len(found) == 81 and found[alert(999).id] == 4 * 20, "no part of the shared alert was overwritten by another writer"
+    stores.close()
