@@ -10,11 +10,12 @@ import polars as pl
 
 from mlids.detectors.bundle import Bundle
 from mlids.detectors.onnx_graph import build_graph
-from mlids.features.extract import Extractor, conn_columns
+from mlids.features.extract import Extractor
 from mlids.features.spec import NAMES
 from mlids.synth.site import Site
 from mlids.training.dataset import reference, weights
 from mlids.training.train import fit_pair
+from mlids.zeek.types import conn_columns
 
 Row = tuple[str, float, str, float, str, str]
 MICRO = 512

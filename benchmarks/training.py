@@ -19,7 +19,7 @@ import sys
 from datetime import date
 from pathlib import Path
 import polars as pl
-from mlids.features.extract import conn_columns
+from mlids.zeek.types import conn_columns
 from mlids.ingest.lake import Lake
 from mlids.scoring.checkpoint import SCORED
 from mlids.scoring.scored_record import ScoredRecord

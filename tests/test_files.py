@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from mlids import files
 from mlids.files import replacing, write_atomic
 
 
@@ -21,7 +20,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
         sync(descriptor)
 
-    monkeypatch.setattr(files.os, "fsync", fsync)
+    monkeypatch.setattr(os, "fsync", fsync)
     return seen
 
 
@@ -58,7 +57,7 @@ def test_a_failed_sync_keeps_the_old_content(tmp_path: Path, monkeypatch: pytest
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_atomic(target, b"new")
     assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]

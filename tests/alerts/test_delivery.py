@@ -39,7 +39,12 @@ def test_sink_that_has_taken_alerts_is_not_written_again(tmp_path: Path) -> None
     stores = open_stores(f"sqlite:///{tmp_path}/mlids.db")
     delivery = Delivery(stores, [good, bad, JsonLinesSink(tmp_path)], tmp_path / "dead.jsonl")
     seen: list[str] = []
-    delivery.send([alert(1), alert(2)], lambda error, attempt: seen.append(f"{attempt} {error}") is None)
+
+    def again(error: Exception, attempt: int) -> bool:
+        seen.append(f"{attempt} {error}")
+        return True
+
+    delivery.send([alert(1), alert(2)], again)
     assert (good.writes, bad.writes) == (1, 4) and seen == ["0 bad is down", "1 bad is down", "2 bad is down"]
     (dead,) = [json.loads(line) for line in (tmp_path / "dead.jsonl").read_text().splitlines()]
     assert (dead["sink"], dead["reason"], dead["alert"]["src"]) == ("good", "does not fit", "10.0.0.2") and delivery.dead_letters == 1

@@ -11,7 +11,7 @@ from mlids.alerts.document import merged
 from mlids.alerts.grouping import GroupKey
 from mlids.evidence.base import Evidence
 from mlids.features.context import live_context
-from mlids.ingest.follow import Position
+from mlids.ingest.cursor import Position
 from mlids.scoring.checkpoint import Checkpoint
 from mlids.scoring.evidence_alerts import evidence_alerts
 from tests.support.alerts import alert

@@ -84,8 +84,8 @@ def test_ingest_train_and_report_run(airflow_home: Path, home: Path, synthetic_s
     assert not (home / "mlruns" / "mlflow.db").exists(), "an empty lake trains nothing, and is no failure"
     assert run_dags(("zeek_ingest", {"day": "2026-11-02"}), ("zeek_ingest", {"day": "2026-11-03"})) == ["success"] * 2
     first = {p: p.read_bytes() for p in (home / "lake").rglob("*.parquet")}
-    runs = [("zeek_ingest", {"day": "2026-11-03"}), ("train_weekly", week), ("report_weekly", week)]
-    refused = [("model_rollback", {"why": "there is none"}), ("zeek_ingest", {"day": "2030-01-01"})]
+    runs: list[tuple[str, dict[str, object]]] = [("zeek_ingest", {"day": "2026-11-03"}), ("train_weekly", week), ("report_weekly", week)]
+    refused: list[tuple[str, dict[str, object]]] = [("model_rollback", {"why": "there is none"}), ("zeek_ingest", {"day": "2030-01-01"})]
     assert run_dags(*runs, *refused) == ["success"] * 3 + ["failed"] * 2
     assert {p: p.read_bytes() for p in (home / "lake").rglob("*.parquet")} == first, "a task run twice leaves the same files"
     assert list((home / "reports").glob("weekly-*.pdf"))

@@ -45,8 +45,9 @@ def test_a_bundle_and_the_forests_in_this_process_agree(graph: bytes, forests: F
     monkeypatch.setattr(bundle_module, "BULK_ROWS", 100)
     for scores in (few, fitted.score(forests.x)):  # by scikit-learn, then by compiled trees
         np.testing.assert_allclose(scores.anomaly_score, of_bundle.anomaly_score, atol=1e-5)
+        assert scores.attack_probability is not None and of_bundle.attack_probability is not None
         np.testing.assert_allclose(scores.attack_probability, of_bundle.attack_probability, atol=1e-5)
-        assert (scores.attack_class == of_bundle.attack_class).mean() > 0.999
+        assert np.mean(scores.attack_class == of_bundle.attack_class) > 0.999
 
 
 def test_no_rows_have_no_scores(graph: bytes, forests: Forests) -> None:

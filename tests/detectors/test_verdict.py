@@ -15,7 +15,7 @@ from tests.detectors.conftest import Forests
 class _Constant:
     """A model that returns the given scores for every row."""
 
-    version = None
+    version: str | None = None
     attack_classes = ["scan"]
 
     def __init__(self, anomaly: float, attack: float | None) -> None:

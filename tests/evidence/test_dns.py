@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -43,7 +44,7 @@ def watched(frames: list[pl.DataFrame], max_names: int = 300_000) -> DnsEvidence
     return watch
 
 
-def queries(names: list[str], source: str = "10.0.0.5", at: datetime = datetime(2026, 11, 4, 9, tzinfo=UTC)) -> pl.DataFrame:
+def queries(names: Sequence[str | None], source: str = "10.0.0.5", at: datetime = datetime(2026, 11, 4, 9, tzinfo=UTC)) -> pl.DataFrame:
     return pl.DataFrame({"ts": [at] * len(names), "uid": [f"C{i}{source}" for i in range(len(names))], "id.orig_h": source, "query": names})
 
 
@@ -86,7 +87,7 @@ def test_ordinary_names_are_no_tunnel() -> None:
     lan = tunnel_names(100, "corp.local") + [f"{n}.in-addr.arpa" for n in tunnel_names(50, "x")]
     service = [*tunnel_names(25, "cloud.example.net"), *(["www.cloud.example.net"] * 60)]  # beside ordinary names
     found = watched([queries(many), queries(again), queries(lan), queries(service)]).tunnels()
-    assert found.is_empty() or found["score"].max() < 0.2
+    assert (found["score"] < 0.2).all()
 
 
 def test_zones_of_many_hosts_score_less_and_registries_are_no_zone() -> None:

@@ -24,7 +24,7 @@ from mlids import pipeline
 from mlids.alerts.aggregation import AlertAggregator
 from mlids.demo.simulated_sensor import SimulatedSensor
 from mlids.detectors.verdict import judge
-from mlids.features.extract import Extractor, conn_columns
+from mlids.features.extract import Extractor
 from mlids.ingest.follow import FollowOptions
 from mlids.pipeline.live import make_scorer
 from mlids.pipeline.registry_watch import watch_command
@@ -37,6 +37,7 @@ from mlids.synth.attacks import brute_force, horizontal_scan, vertical_scan
 from mlids.synth.draft import CONN_NAMES, written_order
 from mlids.synth.growing import GrowingLog
 from mlids.synth.site import Site
+from mlids.zeek.types import conn_columns
 
 SENSOR = "hq"
 FLOWS = 1_500

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlids.features.extract import Extractor, conn_columns
+from mlids.features.extract import Extractor
 from mlids.ingest.follow import Follower, FollowOptions
 from mlids.ingest.local import LocalStorage
 from mlids.settings import Sensor
 from mlids.zeek.bytestream import ByteStream
+from mlids.zeek.types import conn_columns
 from tests.faults.conftest import LONG
 
 LINES = 200_000 if LONG else 30_000

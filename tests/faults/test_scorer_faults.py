@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -305,7 +306,7 @@ def test_flood_of_spoofed_sources(place: Field, tell: Tell) -> None:
 def test_a_promise_that_is_broken_is_seen() -> None:
     """The table itself: each figure that is off fails."""
     hold(Outcome("none", 10, 8, 1, 1, 0, 0, 0))
-    good = {"fault": "x", "written": 10, "live": 8, "late": 1, "rejected": 1, "missing": 0, "lost": 0, "doubled": 0}
+    good: dict[str, Any] = {"fault": "x", "written": 10, "live": 8, "late": 1, "rejected": 1, "missing": 0, "lost": 0, "doubled": 0}
     for off in ({"live": 7}, {"missing": 1}, {"lost": 1}, {"doubled": 1}):
         with pytest.raises(AssertionError):
             hold(Outcome(**(good | off)))

@@ -13,9 +13,10 @@ from mlids.errors import ModelError
 from mlids.features import context as module
 from mlids.features import flow, kernel
 from mlids.features.context import FAILED_STATES, Context
-from mlids.features.extract import Extractor, conn_columns
+from mlids.features.extract import Extractor
 from mlids.features.spec import FEATURES, NAMES, POSITION
 from mlids.zeek.reader import LogReader
+from mlids.zeek.types import conn_columns
 
 
 def stored(context: Context) -> io.BytesIO:

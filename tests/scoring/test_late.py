@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,12 +13,12 @@ import pytest
 from mlids import pipeline
 from mlids.alerts.stores.ledger import LedgerDay
 from mlids.errors import StoreError
-from mlids.features.extract import conn_columns
 from mlids.ingest.archive import hour_of
 from mlids.scoring.late import reconcile
 from mlids.scoring.scored_record import HOUR_S, ScoredRecord, row_keys
 from mlids.settings import load_settings
 from mlids.zeek.reader import LogReader
+from mlids.zeek.types import conn_columns
 from tests.conftest import CONN_HEADER, conn_line
 
 DAY = "2026-11-04"
@@ -91,7 +92,7 @@ def test_without_a_model_the_gap_is_told_and_nothing_is_scored(tmp_path: Path) -
 
 
 @pytest.fixture
-def scored_home(trained_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def scored_home(trained_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     monkeypatch.setenv("MLIDS_HOME", str(trained_home))
     monkeypatch.setenv("MLIDS_DATABASE_URL", f"sqlite:///{tmp_path}/mlids.db")
     yield trained_home

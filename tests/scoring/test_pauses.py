@@ -42,6 +42,11 @@ def test_the_time_limit_cuts_a_wait_short_unless_it_may_pass() -> None:
 
 def test_a_long_wait_ticks() -> None:
     ticked = threading.Event()
-    pauses = Pauses(lambda: (ticked.set(), pauses.stop()))
+
+    def tick() -> None:
+        ticked.set()
+        pauses.stop()
+
+    pauses = Pauses(tick)
     pauses.wait(60.0)
     assert ticked.is_set()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 from mlids.ingest.follow import FollowState
-from mlids.scoring import status as module
 from mlids.scoring.status import ScorerState, Status, StatusFile
 
 TEXTS = [
@@ -38,7 +38,7 @@ def test_the_groups_of_states() -> None:
 
 def test_the_file_is_written_on_a_change_and_else_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     status, path = Status("hq"), tmp_path / "status.json"
     file = StatusFile(path, status)
 

@@ -11,8 +11,8 @@ from mlids.alerts.document import Alert
 from mlids.alerts.grouping import GroupKey
 from mlids.detectors.bundle import Scores, Spec
 from mlids.detectors.verdict import Verdicts
-from mlids.features.extract import conn_columns
 from mlids.features.spec import NAMES
+from mlids.zeek.types import conn_columns
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -43,7 +43,9 @@ def flood(n: int, first: int = 0) -> tuple[pl.DataFrame, np.ndarray, Verdicts]:
 class ConstantModel:
     """A model that scores every conn 0 and gives no reasons."""
 
-    spec, version, attack_classes = Spec(medians=[0.0] * len(NAMES)), "1", []
+    spec = Spec(medians=[0.0] * len(NAMES))
+    version: str | None = "1"
+    attack_classes: list[str] = []
 
     def score(self, x: np.ndarray) -> Scores:
         """Return zeros."""

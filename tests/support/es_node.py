@@ -15,6 +15,7 @@ import time
 import urllib.request
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from tests.conftest import ROOT, free_port, missing, need_program
 
@@ -96,7 +97,7 @@ class ElasticsearchNode:
             "ES_TMPDIR": str(self.work / "tmp"),
             "HOME": str(self.work),
         }
-        as_user: dict[str, int] = {}
+        as_user: dict[str, Any] = {}
         if os.geteuid() == 0:  # the server does not run as root
             as_user = {"user": _NOBODY, "group": _NOBODY}
             subprocess.run(["chown", "-R", f"{_NOBODY}:{_NOBODY}", str(self.work)], check=True)

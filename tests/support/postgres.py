@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from tests.conftest import free_port, missing
 
@@ -31,7 +32,7 @@ class PostgresServer:
         self._bin = programs()
         self.port = free_port()
         self.work = Path(tempfile.mkdtemp(prefix="mlids-pg-", dir="/tmp"))
-        self._as_user: dict[str, int] = {}
+        self._as_user: dict[str, Any] = {}
         self._count = 0
 
     def start(self) -> PostgresServer:

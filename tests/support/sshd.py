@@ -9,6 +9,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import paramiko
 
@@ -27,7 +28,7 @@ class Sshd:
     host_key: Path
     process: subprocess.Popen[bytes]
 
-    def sensor(self, logs: Path, **changes: object) -> Sensor:
+    def sensor(self, logs: Path, **changes: Any) -> Sensor:
         """Return the settings of a sensor on this server."""
         return Sensor(
             **{"name": "hq", "host": "127.0.0.1", "port": self.port, "user": getpass.getuser(), "key_file": self.key, "logs": str(logs)}

@@ -86,7 +86,8 @@ def test_another_log_type_has_its_own_columns(tmp_path: Path) -> None:
 
 
 def test_replay_writes_every_row_once_and_sleeps_between(rows: pl.DataFrame, tmp_path: Path) -> None:
-    log, slept = GrowingLog(tmp_path).open(), []
+    log = GrowingLog(tmp_path).open()
+    slept: list[float] = []
     written = list(replay(rows, log, rate=1e9, sleep=slept.append, tick_s=0.01))
     assert written == [100] and slept == [0.01] and read(log.path) == rows["uid"].to_list()
     more = replay(rows, log, rate=1_000, sleep=slept.append, tick_s=0.01)

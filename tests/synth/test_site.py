@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import polars as pl
 import pytest
@@ -43,6 +44,6 @@ def test_benign_traffic_has_no_label_and_holds_what_fools_simple_rules() -> None
 
 
 @pytest.mark.parametrize("size", [{"hosts": 9}, {"hosts": 50_001}, {"servers": 7}])
-def test_a_site_out_of_range_is_an_error(size: dict[str, int]) -> None:
+def test_a_site_out_of_range_is_an_error(size: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="10 to 50,000 hosts and at least 8 servers"):
         Site(5, **size)

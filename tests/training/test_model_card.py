@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ SNAPSHOT = {
 }  # fmt: skip
 
 
-def trained() -> SimpleNamespace:
+def trained() -> Any:
     metrics = {"hybrid": {"pr_auc_at_1pct": 0.9, "recall_at_fpr_1pct": float("nan"), "recall_at_fpr_0_1pct": 0.5}}
     return SimpleNamespace(spec=Spec(medians=[], threshold=84.2, budget_per_day=20.0), metrics=metrics)
 

@@ -22,8 +22,8 @@ def test_alert_is_stored_once_and_updated(stores: Stores) -> None:
 
 def test_latest_is_a_half_open_window_newest_first(stores: Stores) -> None:
     stores.alerts.put([alert(n, NOON + timedelta(hours=n)) for n in range(4)], "live")
-    window = {"since": NOON + timedelta(hours=1), "until": NOON + timedelta(hours=3)}
-    assert [a["src"] for a in stores.alerts.latest(**window)] == ["10.0.0.2", "10.0.0.1"]
+    latest = stores.alerts.latest(since=NOON + timedelta(hours=1), until=NOON + timedelta(hours=3))
+    assert [a["src"] for a in latest] == ["10.0.0.2", "10.0.0.1"]
     assert [a["src"] for a in stores.alerts.latest(limit=1)] == ["10.0.0.3"]
     assert [a["src"] for a in stores.alerts.latest(starting_with=alert(2).id)] == ["10.0.0.2"]
     assert stores.alerts.latest(starting_with="%") == [] and stores.alerts.latest(starting_with="id_") == []

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from mlids.features.extract import conn_columns
+from mlids.zeek.types import conn_columns
 
 NOON = datetime(2026, 11, 4, 12, tzinfo=UTC)
 
