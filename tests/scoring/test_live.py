@@ -74,7 +74,7 @@ def scored_rows(name: str) -> int:
 @contextmanager
 def serving(name: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run `mlids serve` in its own process; it is killed at the end if it still runs."""
-    command = [Path(sys.executable).with_name("mlids"), "serve", name, "--json"]
+    command: list[str | Path] = [Path(sys.executable).with_name("mlids"), "serve", name, "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
         try:
             yield child
