@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,15 @@ def declarations(package: str, attribute: str, group: str) -> list[Any]:
 
 def extensions(group: str) -> list[Any]:
     """Return what installed packages declare under an entry point group, by name. Raises SettingsError when one cannot be loaded."""
-    found = []
-    for point in sorted(entry_points(group=group), key=lambda p: (p.name, p.value)):
-        try:
-            found.append(point.load())
-        except Exception as error:
-            where = point.dist.name if point.dist is not None else "an unknown package"
-            raise SettingsError(
-                f"{group}: {point.name} of {where} ({point.value}) cannot be loaded: {error}; fix or uninstall {where}"
-            ) from error
-    return found
+    return [load(point) for point in sorted(entry_points(group=group), key=lambda p: (p.name, p.value))]
+
+
+def load(point: EntryPoint) -> Any:
+    """Return what an entry point names. Raises SettingsError that names its package when it cannot be loaded."""
+    try:
+        return point.load()
+    except Exception as error:
+        where = point.dist.name if point.dist is not None else "an unknown package"
+        raise SettingsError(
+            f"{point.group}: {point.name} of {where} ({point.value}) cannot be loaded: {error}; fix or uninstall {where}"
+        ) from error

@@ -37,7 +37,7 @@ from mlids.pipeline.stores import (
     open_stores,
     sensor_names,
 )
-from mlids.pipeline.views import drift, overview, report, report_file, statuses
+from mlids.pipeline.views import drift, overview, printable, report, report_file, statuses
 
 if TYPE_CHECKING:
     from mlids.scoring.batch import Scored
@@ -66,6 +66,7 @@ __all__ = [
     "open_sinks",
     "open_stores",
     "overview",
+    "printable",
     "production_facts",
     "pull",
     "pull_with_late",

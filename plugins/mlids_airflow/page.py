@@ -26,12 +26,11 @@ def page(request: Request) -> HTMLResponse:
     import jinja2
 
     from mlids import pipeline
-    from mlids.reporting.report import printable
 
     # The UI shows the page in a frame under another address, so links start at the root.
     base = request.scope.get("root_path", "").rstrip("/") + "/"
     templates = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
-    templates.filters["printable"] = printable
+    templates.filters["printable"] = pipeline.printable
     return HTMLResponse(templates.get_template("page.html.j2").render(base=base, **pipeline.overview()), headers=_HEADERS)
 
 

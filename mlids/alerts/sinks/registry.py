@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from mlids.alerts.sinks.base import Sink, SinkFactory
+from mlids.assets import load
 from mlids.errors import SettingsError
 from mlids.settings import Settings
 
@@ -53,12 +54,8 @@ def _factory(name: str) -> SinkFactory:
     if name in _modules():
         factory: SinkFactory = importlib.import_module(f"{__package__}.{name}").open_sink
         return factory
-    point = _entry_points()[name]
-    try:
-        return point.load()
-    except Exception as error:
-        where = point.dist.name if point.dist is not None else "an unknown package"
-        raise SettingsError(f"{GROUP}: {name} of {where} ({point.value}) cannot be loaded: {error}; fix or uninstall {where}") from error
+    loaded: SinkFactory = load(_entry_points()[name])
+    return loaded
 
 
 def _modules() -> set[str]:
