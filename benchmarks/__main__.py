@@ -1,7 +1,12 @@
-"""`make bench`: one table, and benchmarks/latest.json. Sizes can be lowered with MLIDS_BENCH_FLOWS for a quick look."""
+"""`make bench`: measures against peers and limits, prints one table and writes benchmarks/latest.json.
+
+`python -m benchmarks score detect` runs some stages alone. `--rows` (or MLIDS_BENCH_FLOWS) lowers the size for a quick
+check; latest.json is not written then.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -9,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -17,14 +22,14 @@ from pathlib import Path
 from benchmarks.measure import SYNTH, Cost, best, python, run
 
 ROOT = Path(__file__).resolve().parent.parent
-FLOWS = int(os.environ.get("MLIDS_BENCH_FLOWS", "6300000"))
+FULL_ROWS = 6_300_000  # a day of a large site
 DAY = date(2026, 11, 4)
 MLIDS = Path(sys.executable).with_name("mlids")
 
 
 @dataclass(frozen=True)
 class Result:
-    """One measured figure against its goal."""
+    """One measurement against its goal."""
 
     name: str
     value: float
@@ -37,7 +42,7 @@ class Result:
 
 
 def machine() -> str:
-    """Describe this machine in a few words."""
+    """Return processor, memory, system and Python version."""
     cpu = next(
         (ln.split(":", 1)[1].strip() for ln in Path("/proc/cpuinfo").read_text().splitlines() if ln.startswith("model name")),
         platform.machine(),
@@ -47,11 +52,21 @@ def machine() -> str:
 
 
 class Bench:
-    """Gathers results and prints each as it comes."""
+    """Collects results and prints each as it comes. `rows` is the number of conns of the synthetic day."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.results, self.where = folder, [], machine()
+    def __init__(self, folder: Path, rows: int) -> None:
+        self.folder, self.rows = folder, rows
+        self.results: list[Result] = []
+        self.where = machine()
+        self._days: dict[str, tuple[Path, Cost]] = {}
         print(self.where, flush=True)
+
+    def day(self, form: str) -> tuple[Path, Cost]:
+        """Return the folder of a synthetic day as 24 hourly .log.gz, tsv or json, and the cost of writing it; written once."""
+        if form not in self._days:
+            logs = self.folder / form
+            self._days[form] = logs / DAY.isoformat(), python(SYNTH, logs, DAY, self.rows, form)
+        return self._days[form]
 
     def add(self, name: str, value: float, unit: str, goal: float, peer: str, better: str = "lower") -> None:
         ok = value <= goal if better == "lower" else value >= goal
@@ -60,7 +75,7 @@ class Bench:
         print(f"{'ok  ' if ok else 'MISS'} {name:42} {value:12.3f} {unit:10} goal {sign} {goal:<10g} {peer}", flush=True)
 
     def save(self) -> None:
-        """Put the results into the file; those of stages that did not run stay."""
+        """Write the results to latest.json; results of stages that did not run are kept."""
         path = ROOT / "benchmarks" / "latest.json"
         held = {r["name"]: r for r in json.loads(path.read_text())} if path.exists() else {}
         held |= {r.name: asdict(r) for r in self.results}
@@ -85,15 +100,13 @@ pl.scan_ndjson(sorted(Path(sys.argv[1]).iterdir())).sink_parquet(sys.argv[2], co
 
 
 def ingest(bench: Bench) -> None:
-    """Hourly files to the lake against bare polars on the same files."""
+    """Hourly files to the lake, against polars alone on the same files."""
     for form, peer_code, limit, word in (("tsv", _POLARS_CSV, 1.3, "scan_csv"), ("json", _POLARS_JSON, 1.5, "scan_ndjson")):
-        logs = bench.folder / form
-        made = python(SYNTH, logs, DAY, FLOWS, form)
-        rows = int(made.output.split()[-1])
-        day = logs / DAY.isoformat()
+        day, written = bench.day(form)
+        rows = int(written.output.split()[-1])
         if form == "tsv":
             bench.add(
-                "synth-rows-per-second", rows / made.wall_s, "rows/s", 300_000, "a limit; generated and written as 24 .log.gz", "higher"
+                "synth-rows-per-second", rows / written.wall_s, "rows/s", 300_000, "a limit; generated and written as 24 .log.gz", "higher"
             )
         ours, theirs = [], []
         for _ in range(2):
@@ -120,8 +133,6 @@ def ingest(bench: Bench) -> None:
             assert int(four.output.split()[-1]) == 4 * rows
             bench.add("ingest-tsv-peak-rss-four-times-as-large", four.peak_mb, "MB", 600, f"a limit; {4 * rows:,} rows")
             shutil.rmtree(big)
-        else:
-            shutil.rmtree(logs)
         shutil.rmtree(bench.folder / "lake", ignore_errors=True)
 
 
@@ -138,9 +149,9 @@ def peer_python() -> Path:
 
 
 def score(bench: Bench) -> None:
-    """The newcomer's command against ZAT and PyOD's PCA, on a day and on a thousand rows."""
+    """`mlids score` against ZAT and PyOD's PCA, on a day and on a thousand rows."""
     peer, script = peer_python(), ROOT / "benchmarks" / "peer_zat_pyod.py"
-    day = bench.folder / "tsv" / DAY.isoformat()
+    day, _ = bench.day("tsv")
     plain = bench.folder / "conn.log"
     with plain.open("wb") as out:
         for number, path in enumerate(sorted(day.iterdir())):
@@ -181,17 +192,17 @@ def score(bench: Bench) -> None:
 
 
 def download(bench: Bench) -> None:
-    """A pull over loopback against OpenSSH's own sftp."""
+    """A pull over loopback against OpenSSH's sftp."""
     from benchmarks.sftp import speeds
 
-    for name, value, unit, goal, peer in speeds(bench.folder):
+    for name, value, unit, goal, peer in speeds(bench.folder, min(bench.rows * 64, 400 << 20)):
         bench.add(name, value, unit, goal, peer, "higher")
 
 
 def detect(bench: Bench) -> None:
     """Features and models against their limits, in a process of their own."""
     code = "import json, sys; from benchmarks.detect import speeds; print(json.dumps(speeds(int(sys.argv[1]))))"
-    for row in json.loads(python(code, min(FLOWS, 2_000_000)).output.splitlines()[-1]):
+    for row in json.loads(python(code, min(bench.rows, 2_000_000)).output.splitlines()[-1]):
         bench.add(*row)
 
 
@@ -199,41 +210,48 @@ def training(bench: Bench) -> None:
     """A week of big days, from the lake to a registered version."""
     from benchmarks.training import speeds
 
-    for row in speeds(bench.folder, FLOWS):
+    for row in speeds(bench.folder, bench.rows):
         bench.add(*row)
 
 
 def live(bench: Bench) -> None:
-    """The whole live path over a real sshd: rate, latency, CPU."""
+    """Live scoring over a real sshd: rate, latency, CPU."""
     from benchmarks.live import speeds
 
-    for row in speeds(bench.folder):
+    for row in speeds(bench.folder, min(bench.rows, 600_000), seconds=150 if bench.rows >= FULL_ROWS else 15):
         bench.add(*row)
 
 
 def soak(bench: Bench) -> None:
-    """Half an hour at twice the rate that the scorer can hold."""
+    """Half an hour at twice the rate that the scorer can sustain."""
     from benchmarks.live import soak as run
 
     for row in run(bench.folder, float(os.environ.get("MLIDS_SOAK_MINUTES", "30"))):
         bench.add(*row)
 
 
-STAGES = {f.__name__: f for f in (ingest, score, detect, training, download, live, soak)}
-
-
-def stages() -> Iterator[str]:
-    """Yield the stages asked for on the command line; all but the soak without one."""
-    yield from sys.argv[1:] or ("ingest", "score", "detect", "training", "download", "live")
+STAGES: dict[str, Callable[[Bench], None]] = {f.__name__: f for f in (ingest, score, detect, training, download, live, soak)}
+DEFAULT = ("ingest", "score", "detect", "training", "download", "live")
 
 
 def main() -> None:
-    """Run the stages."""
+    """Run the stages; exit code 1 when a goal is missed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure against peers and limits.")
+    parser.add_argument("stages", nargs="*", help=f"default: {' '.join(DEFAULT)}")
+    parser.add_argument(
+        "--rows", type=int, default=int(os.environ.get("MLIDS_BENCH_FLOWS", str(FULL_ROWS))), help="conns of the synthetic day"
+    )
+    asked = parser.parse_args()
+    if unknown := set(asked.stages) - set(STAGES):
+        parser.error(f"no stage is called {', '.join(sorted(unknown))}; use {', '.join(STAGES)}")
     with tempfile.TemporaryDirectory(prefix="mlids-bench-") as folder:
-        bench = Bench(Path(folder))
-        for stage in stages():
+        bench = Bench(Path(folder), asked.rows)
+        for stage in asked.stages or DEFAULT:
             STAGES[stage](bench)
-        bench.save()
+        if asked.rows == FULL_ROWS:
+            bench.save()
+        else:
+            print(f"latest.json is not written: {asked.rows:,} rows instead of {FULL_ROWS:,}")
     sys.exit(not all(r.ok for r in bench.results))
 
 

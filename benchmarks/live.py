@@ -24,7 +24,7 @@ import psutil
 from mlids.synth.archive import attack_hosts, write_days
 from mlids.synth.attacks import SCENARIOS, AttackHosts
 from mlids.synth.draft import CONN_NAMES
-from mlids.synth.live_log import LiveLog
+from mlids.synth.growing import GrowingLog
 from mlids.synth.site import Site
 from tests.support.sshd import Sshd, start_sshd
 
@@ -38,13 +38,13 @@ class Live:
     """A running scorer, its log and its home."""
 
     home: Path
-    log: LiveLog
+    log: GrowingLog
     process: subprocess.Popen[bytes]
     day: pl.DataFrame
     written: int = 0
 
     def status(self) -> dict[str, float]:
-        """Return the status file; empty before there is one."""
+        """Return the status file; empty before it exists."""
         try:
             held: dict[str, float] = json.loads((self.home / "state" / "hq" / "status.json").read_text())
         except (FileNotFoundError, ValueError):
@@ -52,14 +52,14 @@ class Live:
         return held
 
     def rows(self, n: int) -> pl.DataFrame:
-        """Return the next conns, each ending now under an own uid."""
+        """Return the next conns, each ending now, with a uid of its own."""
         picked = self.day[(np.arange(n) + self.written) % self.day.height]
         uids = pl.Series([f"C{self.written + i:017d}" for i in range(n)])
         self.written += n
         return picked.with_columns(ts=pl.lit(datetime.now(UTC)).dt.cast_time_unit("us"), duration=pl.lit(0.1), uid=uids)
 
     def cpu_s(self) -> float:
-        """Return the CPU seconds of the scorer and of the process that asks MLflow."""
+        """Return the CPU seconds of the scorer and of the process that polls MLflow."""
         family = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
         return sum(p.cpu_times().user + p.cpu_times().system for p in family)
 
@@ -78,7 +78,7 @@ class Live:
 
 
 def _home(folder: Path) -> Path:
-    """Return a home with a model in production, trained on two days of a small made-up site."""
+    """Return a home with a model in production, trained on two days of a small synthetic site."""
     home = folder / "live-home"
     if (home / "mlruns").exists():
         return home
@@ -96,13 +96,13 @@ def _home(folder: Path) -> Path:
 
 @contextmanager
 def _running(folder: Path, sshd: Sshd, *, before: int = 0) -> Iterator[Live]:
-    """Start a scorer on a fresh log that already holds `before` rows."""
+    """Start a scorer on a new log with `before` rows."""
     home = _home(folder)
     shutil.rmtree(home / "state", ignore_errors=True)
     for left in home.glob("mlids.db*"):
         left.unlink()
     logs = folder / f"live-logs-{time.monotonic_ns()}"
-    log = LiveLog(logs).open()
+    log = GrowingLog(logs).open()
     shutil.copy(sshd.known_hosts, home / "known_hosts")
     (home / "sensors.toml").write_text(
         f'[[sensor]]\nname = "hq"\nhost = "127.0.0.1"\nport = {sshd.port}\nuser = "{getpass.getuser()}"\nkey_file = "{sshd.key}"\nlogs = "{logs}"\n'
@@ -121,27 +121,27 @@ def _running(folder: Path, sshd: Sshd, *, before: int = 0) -> Iterator[Live]:
         shutil.rmtree(logs, ignore_errors=True)
 
 
-def speeds(folder: Path) -> list[Row]:
-    """Return (name, value, unit, goal, note, better) of each figure but the soak's."""
+def speeds(folder: Path, rows: int, seconds: int) -> list[Row]:
+    """Return (name, value, unit, goal, note, better) of rate over `rows` conns, latency during `seconds`, and CPU."""
     work = folder / "live-sshd"
     work.mkdir()
     sshd = start_sshd(work)
     try:
-        return [*_sustained(folder, sshd), *_latency(folder, sshd), *_cpu(folder, sshd)]
+        return [*_sustained(folder, sshd, rows), *_latency(folder, sshd, seconds), *_cpu(folder, sshd, min(seconds, 60.0))]
     finally:
         sshd.stop()
 
 
-def _sustained(folder: Path, sshd: Sshd, rows: int = 600_000) -> list[Row]:
+def _sustained(folder: Path, sshd: Sshd, rows: int) -> list[Row]:
     with _running(folder, sshd, before=rows) as live:
-        live.until(50_000, 60.0)  # started, compiled, connected
+        live.until(min(50_000, rows // 4), 60.0)  # started, compiled, connected
         began, first = time.monotonic(), live.status()["rows"]
         live.until(rows, 300.0)
         rate = (rows - first) / (time.monotonic() - began)
     return [("live-sustained", rate, "flows/s", 15_000, f"a limit; {rows:,} rows over SFTP to SQLite; peers: 69, 83, 100", "higher")]
 
 
-def _latency(folder: Path, sshd: Sshd, seconds: int = 150, rate: int = 500) -> list[Row]:
+def _latency(folder: Path, sshd: Sshd, seconds: int, rate: int = 500) -> list[Row]:
     with _running(folder, sshd) as live:
         cast, rng = attack_hosts(Site(3)), np.random.default_rng(1)
         live.log.append(live.rows(2_000))
@@ -176,7 +176,7 @@ def _latency(folder: Path, sshd: Sshd, seconds: int = 150, rate: int = 500) -> l
 
 
 def _mark(name: str, source: str, cast: AttackHosts, rng: np.random.Generator) -> pl.DataFrame:
-    """Return a whole attack by a source of its own, all of it ended just now."""
+    """Return an attack by its own source address, all of whose conns have just ended."""
     rows = SCENARIOS[name](time.time() - 3_000, cast, rng).frame(rng)
     span = rows["duration"].fill_null(0.0).clip(0.0, 5.0)
     late = pl.Series(np.linspace(60.0, 0.0, rows.height)) + span
@@ -184,7 +184,7 @@ def _mark(name: str, source: str, cast: AttackHosts, rng: np.random.Generator) -
     return rows.with_columns(pl.lit(source).alias("id.orig_h"), ts=stamps).select(CONN_NAMES)
 
 
-def _cpu(folder: Path, sshd: Sshd, seconds: float = 60.0, rate: int = 50) -> list[Row]:
+def _cpu(folder: Path, sshd: Sshd, seconds: float, rate: int = 50) -> list[Row]:
     with _running(folder, sshd) as live:
         live.log.append(live.rows(6_000))
         live.until(6_000, 60.0)
@@ -202,14 +202,14 @@ def _cpu(folder: Path, sshd: Sshd, seconds: float = 60.0, rate: int = 50) -> lis
             100 * share,
             "% of a core",
             5.0,
-            f"a limit; {seconds:.0f} s, scorer and the process that asks MLflow",
+            f"a limit; {seconds:.0f} s, scorer and the process that polls MLflow",
             "lower",
         )
     ]
 
 
 def soak(folder: Path, minutes: float = 30.0) -> list[Row]:
-    """Return the scorer's peak memory while twice as much comes in as it can score: it is never idle, and falls behind for good."""
+    """Return the scorer's peak memory while twice as much comes in as it can score: it is never idle and never catches up."""
     work = folder / "soak-sshd"
     work.mkdir()
     sshd = start_sshd(work)

@@ -1,4 +1,4 @@
-"""Runs one command or function in a process of its own and says what it took."""
+"""Runs commands and code in a process of their own and measures time and memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# A made-up day as hourly .log.gz files; prints its conns. Arguments: folder, day, flows, tsv or json.
+# A synthetic day as hourly .log.gz files; prints its conns. Arguments: folder, day, flows, tsv or json.
 SYNTH = """
 import sys
 from datetime import date
@@ -34,7 +34,7 @@ class Cost:
 
 
 def run(command: Sequence[str | Path], cwd: Path | None = None, env: dict[str, str] | None = None) -> Cost:
-    """Run a command to its end; raises when it fails. Memory is what the kernel counted for it."""
+    """Run a command to its end and return its cost, as counted by the kernel. Raises RuntimeError when it fails."""
     began = time.perf_counter()
     out = Path(f"/tmp/mlids-bench-{os.getpid()}.out")
     with out.open("wb") as held:
@@ -55,5 +55,5 @@ def python(code: str, *args: object, interpreter: str | Path = sys.executable) -
 
 
 def best(costs: Sequence[Cost]) -> Cost:
-    """Return the fastest of several runs: on a shared machine, the least disturbed."""
+    """Return the fastest of several runs: the one that other work on the machine delayed least."""
     return min(costs, key=lambda c: c.wall_s)

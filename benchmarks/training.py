@@ -1,4 +1,4 @@
-"""A week of big days: training from a lake to a registered version with its threshold, and the nightly ledger of a day."""
+"""A week of big days: training from a lake to a registered version with its threshold; and the nightly reconciliation of a day."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.measure import SYNTH, Cost, python, run
 
 Row = tuple[str, float, str, float, str, str]
 MLIDS = Path(sys.executable).with_name("mlids")
-# Every row of a day but each hundredth, as if it had been scored live.
+# Records all rows of a day except every hundredth as scored live.
 _RECORD = """
 import sys
 from datetime import date
@@ -34,7 +34,7 @@ FIRST = date(2026, 11, 2)  # a Monday: five working days and a weekend
 
 
 def speeds(folder: Path, flows: int) -> list[Row]:
-    """Return (name, value, unit, goal, note, better) of a training on seven days against one on a single day, and of a reconciled day."""
+    """Return (name, value, unit, goal, note, better) of training on seven days against one day, and of reconciling a day."""
     home = folder / "training-home"
     env = os.environ | {"MLIDS_HOME": str(home)}
     rows = 0
@@ -50,9 +50,9 @@ def speeds(folder: Path, flows: int) -> list[Row]:
     night = run([MLIDS, "reconcile", "hq", FIRST.isoformat(), "--json"], env=env)
     done = json.loads(night.output[night.output.index("{\n") :].partition("\n}")[0] + "}")  # a progress bar comes before
     assert done["missing"] == 0 and done["late"] == -(-done["archived"] // 100), done
-    told = f"a limit; {done['archived']:,} conns, {done['late']:,} of them scored late, {night.wall_s:.0f} s"
+    night_note = f"a limit; {done['archived']:,} conns, {done['late']:,} of them scored late, {night.wall_s:.0f} s"
     return [
-        ("reconcile-day-peak-rss", night.peak_mb, "MB", 600.0, told, "lower"),
+        ("reconcile-day-peak-rss", night.peak_mb, "MB", 600.0, night_note, "lower"),
         ("training-week", week.wall_s, "s", 300.0, note, "lower"),
         (
             "training-week-peak-rss-vs-a-day",

@@ -1,8 +1,8 @@
-"""### Has the site changed?
+"""### Drift of the last week
 
-Every Monday Evidently compares how hosts behaved in the week that ended with the week before it, by effect
-size (p-values always ring on this many rows). The page is filed with the reports, the effects go to MLflow,
-and the outcome names the hosts that moved most.
+Every Monday Evidently compares the hosts' behaviour in the week that ended with the week before it, by effect
+size: with this many rows every p-value is significant. The page is stored with the reports, the effects are logged
+to MLflow, and the result names the hosts that changed most.
 """
 
 import pendulum

@@ -1,8 +1,8 @@
-"""### Is live scoring well?
+"""### Health of live scoring
 
-Every five minutes: fails, and so is seen, when a sensor is not followed, when scoring is behind by more than
-`MLIDS_LAG_BOUND_S`, when a sink or a sensor is down, or when the newest model was refused. The message names
-each sensor and what is wrong with it.
+Every five minutes. The run fails when a sensor is not followed, when scoring is behind by more than
+`MLIDS_LAG_BOUND_S`, when a sink or a sensor is down, or when the newest model could not be loaded. The error message names
+each sensor with its problem.
 """
 
 import pendulum
@@ -17,7 +17,9 @@ from airflow.timetables.interval import CronDataIntervalTimetable
     max_active_runs=1,
     default_args={"owner": "mlids", "retries": 0},
     params={
-        "max_lag_s": Param(None, type=["null", "number"], exclusiveMinimum=0, description="Bound instead of MLIDS_LAG_BOUND_S."),
+        "max_lag_s": Param(
+            None, type=["null", "number"], exclusiveMinimum=0, description="Limit instead of MLIDS_LAG_BOUND_S, in seconds."
+        ),
     },
     doc_md=__doc__,
     tags=["mlids", "live"],

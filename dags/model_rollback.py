@@ -1,7 +1,7 @@
-"""### Put the previous model back
+"""### Put the previous model back into production
 
-Moves the alias `production` to the version under `previous`, or to the one named in `to`. The move is written
-to the audit with who and why; the live scorer takes the model up within seconds.
+Moves the alias `production` to the version under `previous`, or to the one named in `to`. The move is recorded
+in the audit with user and reason; live scorers load the model within seconds.
 """
 
 import pendulum

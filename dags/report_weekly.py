@@ -1,7 +1,7 @@
 """### The weekly report
 
-Every Monday, after training and drift: alerts by behaviour and host, what changed, the model and its honest
-metrics, and whether every day arrived. Filed as HTML and PDF below `reports/`, linked on the mlids page.
+Every Monday, after training and drift: alerts by behaviour and host, drift, the model with its metrics,
+and the days that are missing. Stored as HTML and PDF in `reports/`, linked on the mlids page.
 """
 
 import pendulum

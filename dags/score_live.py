@@ -1,8 +1,8 @@
 """### Live scoring
 
-Follows the growing `conn.log` of every sensor and puts alerts into the sinks within a second or so. One task
-a sensor; each runs for `seconds` and is followed by the next run, which goes on at the stored position, so
-nothing is lost in between. `mlids serve` is the same loop as a service; `live_watch` says when it is not well.
+Follows the growing `conn.log` of every sensor and sends alerts to the sinks within about a second. Each sensor has
+one task, which runs for `seconds`; the next run continues at the checkpoint, so no conn is lost in between.
+`mlids serve` is the same loop as a service; `live_watch` fails when there is a problem.
 """
 
 import pendulum

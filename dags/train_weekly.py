@@ -1,11 +1,11 @@
-"""### Train both forests on the last days, and promote only what is not worse
+"""### Train both forests on the last days, and promote the model unless it is worse
 
-Every Monday: freeze the week as a snapshot (with attacks implanted into the site's own traffic), train the
-RandomForest and the IsolationForest, bundle them as one ONNX graph, register it in MLflow as `challenger`,
-judge it and the model in production on the same held-out rows, and move the alias `production` only when it
-is not worse. Days that no model has scored yet are scored then.
+Every Monday: store the week as a snapshot (with attacks implanted into the site's own traffic), train the
+RandomForest and the IsolationForest, export them as one ONNX graph, register it in MLflow as `challenger`,
+score the same held-out rows with it and with the model in production, and move the alias `production` unless it
+is worse. Days that no model has scored yet are scored afterwards.
 
-While the lake holds nothing of those days, nothing is done. Run it by hand to choose the days, or to see whether another seed changes anything.
+Nothing is done while the lake has no conns of those days. Run it by hand to choose the days or another seed.
 """
 
 import pendulum
@@ -20,7 +20,7 @@ from airflow.timetables.interval import CronDataIntervalTimetable
     max_active_runs=1,
     default_args={"owner": "mlids", "retries": 1, "retry_delay": pendulum.duration(minutes=5)},
     params={
-        "start": Param(None, type=["null", "string"], format="date", description="First day to learn from."),
+        "start": Param(None, type=["null", "string"], format="date", description="First day to train on."),
         "end": Param(None, type=["null", "string"], format="date", description="The day after the last one."),
         "seed": Param(0, type="integer", minimum=0, description="Seed of both forests."),
     },

@@ -1,12 +1,12 @@
 """### Pull, lake, ledger: one day of every sensor
 
 Each night, for every sensor in `sensors.toml`: pull the day that has just ended in the sensor's own time
-zone, turn it into typed Parquet, and hold it against what was scored live. What is missing there is scored
-late with the model in production, under the ids that live alerts have; the ledger says so by hour.
-Hours of the day before that arrived late are taken up too.
+zone, write it to the lake as typed Parquet, and compare it with the conns scored live. Missing conns are scored
+late with the model in production, under the same alert ids as live; the ledger counts them by hour.
+Hours of the day before that arrived late are included.
 
-**Backfill** it over any days the sensor still has: a day is replaced whole, never doubled. Run it by hand
-with `day` to take one day anew, or with `sensors` to take some sensors only.
+**Backfill** it over any days the sensor still has: a day is replaced whole, never duplicated. Run it by hand
+with `day` to ingest one day again, or with `sensors` for some sensors only.
 """
 
 import pendulum

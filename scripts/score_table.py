@@ -1,4 +1,4 @@
-"""Makes docs/images/score-table.svg: the real output of `mlids score` on a made-up day with attacks."""
+"""Writes docs/images/score-table.svg: the output of `mlids score` for a day of a synthetic site with attacks."""
 
 import io
 import os

@@ -23,10 +23,14 @@ def line(name, entry):
 
 
 def measured(found):
-    """Return the section of docs/detection.md."""
+    """Return the results section of docs/detection.md."""
+    return "\n".join([*_results(found), *_spread(found), *_by_attack(found), *_benign_captures(found)])
+
+
+def _results(found):
     about, pooled, macro, bare = found["about"], found["pooled"], found["macro"], found["implanted_only"]["pooled"]
     n = len(about["seeds"])
-    out = [
+    return [
         f"By `mlids evaluate --leave-one-out --seeds {n}` on {len(about['test'])} public captures (Stratosphere IPS and IoT-23: five of home devices and bots, two mixed days, "
         f"one remote-access trojan; {pooled['n_attack']:,} attack and {pooled['n_benign']:,} benign rows); each capture is tested by models trained on the others. "
         f"Means of {n} trainings; `scripts/tables.py` writes the tables.",
@@ -38,15 +42,24 @@ def measured(found):
         *(line(f"pooled, only implanted attacks in training, {d}", bare[d]) for d in ("forest", "hybrid")),
         *(line(f"{short(c)} ({e['all']['n_attack']:,} attacks), hybrid", e["all"]["hybrid"]) for c, e in found["captures"].items()),
     ]
-    if n > 1:
-        spread, mean, alone = pooled["hybrid"]["spread"], macro["hybrid"]["spread"], bare["forest"]["spread"]
-        out += [
-            "",
-            f"Spread over the {n} trainings (largest less smallest), hybrid: PR-AUC {spread['pr_auc_at_1pct']:.3f}, recall at 1 % {spread['recall_at_fpr_1pct']:.3f}, "
-            f"at 0.1 % {spread['recall_at_fpr_0_1pct']:.3f}; mean over captures, recall at 1 % {mean['recall_at_fpr_1pct']:.3f}. "
-            f"RandomForest on implanted attacks only, PR-AUC: {alone['pr_auc_at_1pct']:.3f}.",
-        ]
-    out += [
+
+
+def _spread(found):
+    n = len(found["about"]["seeds"])
+    if n < 2:
+        return []
+    spread, mean = found["pooled"]["hybrid"]["spread"], found["macro"]["hybrid"]["spread"]
+    alone = found["implanted_only"]["pooled"]["forest"]["spread"]
+    return [
+        "",
+        f"Spread over the {n} trainings (largest minus smallest), hybrid: PR-AUC {spread['pr_auc_at_1pct']:.3f}, recall at 1 % {spread['recall_at_fpr_1pct']:.3f}, "
+        f"at 0.1 % {spread['recall_at_fpr_0_1pct']:.3f}; mean over captures, recall at 1 % {mean['recall_at_fpr_1pct']:.3f}. "
+        f"RandomForest on implanted attacks only, PR-AUC: {alone['pr_auc_at_1pct']:.3f}.",
+    ]
+
+
+def _by_attack(found):
+    out = [
         "",
         "Without any label (`unsupervised`), by attack and by pair of hosts (the risk of a pair is that of its highest row), recall at 1 % of benign rows and pairs:",
         "",
@@ -61,14 +74,15 @@ def measured(found):
                     f"| {short(capture)}, {name} | {e['n_attack']:,} | {alone['recall_at_fpr_1pct']:.3f} | "
                     f"{pairs:,} of {pairs + e['n_benign_pairs']:,} | {alone['pair_recall_at_fpr_1pct']:.3f} |"
                 )
-    quiet = "; ".join(
+    return out
+
+
+def _benign_captures(found):
+    each = "; ".join(
         f"{short(c)} {e['n_benign']:,} rows, {e['hybrid']['alerts_per_day']:.1f} alerts a day" for c, e in found["benign_days"].items()
     )
-    out += [
-        "",
-        f"Captures without attacks, at the threshold set on their first third (alert budget {about['budget_per_day']:.0f} a day): {quiet}.",
-    ]
-    return "\n".join(out)
+    budget = found["about"]["budget_per_day"]
+    return ["", f"Captures without attacks, at the threshold set on their first third (alert budget {budget:.0f} a day): {each}."]
 
 
 def goals(found):

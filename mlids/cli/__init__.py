@@ -1,1 +1,1 @@
-"""The command line: it parses arguments, calls `pipeline` (or `demo`) and prints. Nothing else of mlids enters."""
+"""The command line: parses arguments, calls `pipeline` (or `demo`) and prints. Nothing else of mlids enters."""

@@ -1,4 +1,4 @@
-"""Entry point of `mlids`. Commands are imported when they are called, so that each starts fast."""
+"""Entry point of `mlids`. Commands import what they need when they run, so that each starts fast."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import sys
 
 import typer
 
+from mlids.cli import ingest, live, models, reports, synth
 from mlids.cli.alerts import app as alerts
 from mlids.cli.demo import demo
 from mlids.cli.evaluate import evaluate, spread_out
-from mlids.cli.line import COMMANDS
 from mlids.cli.output import fail
 from mlids.cli.score import score
 from mlids.errors import MlidsError
@@ -22,7 +22,7 @@ app = typer.Typer(
 app.command()(score)
 app.command()(demo)
 app.command()(evaluate)
-for command in COMMANDS:
+for command in (*ingest.COMMANDS, *models.COMMANDS, *reports.COMMANDS, *live.COMMANDS, *synth.COMMANDS):
     app.command()(command)
 app.add_typer(alerts, name="alerts")
 
@@ -41,7 +41,7 @@ def root(version: bool = typer.Option(False, "--version", callback=_version, is_
 
 
 def main() -> None:
-    """Run the command line; errors for people become one line and an exit code."""
+    """Run the command line. A MlidsError is printed as one line and sets the exit code."""
     try:
         app(args=spread_out(sys.argv[1:]) if sys.argv[1:2] == ["evaluate"] else None)
     except MlidsError as error:

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from mlids.cli.line import Json, show
-from mlids.cli.output import console, safe
+from mlids.cli.options import Json
+from mlids.cli.output import console, safe, show
 
 app = typer.Typer(help="List and show alerts, give verdicts, suppress conns.")
 AlertId = Annotated[str, typer.Argument(help="The alert's id, or its beginning.")]

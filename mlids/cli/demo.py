@@ -1,4 +1,4 @@
-"""`mlids demo`: the whole line on a made-up site."""
+"""`mlids demo`: the whole pipeline on a synthetic site."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from mlids.cli.output import safe
 
 
 def demo(
-    home: Annotated[Path, typer.Option(help="Folder that holds everything of this demo.")] = Path("demo-home"),
-    once: Annotated[bool, typer.Option("--once", help="Stop everything when the summary is printed.")] = False,
-    flows: Annotated[int, typer.Option(min=2_000, max=2_000_000, help="Flows a day of the made-up site.")] = 20_000,
-    seed: Annotated[int, typer.Option(min=0, help="Another site.")] = 7,
+    home: Annotated[Path, typer.Option(help="Folder for all files of this demo.")] = Path("demo-home"),
+    once: Annotated[bool, typer.Option("--once", help="Stop everything after the summary is printed.")] = False,
+    flows: Annotated[int, typer.Option(min=2_000, max=2_000_000, help="Flows a day of the synthetic site.")] = 20_000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the synthetic site.")] = 7,
 ) -> None:
-    """Run the whole line: sensor, pull, lake, train, drift, live scoring, report."""
+    """Run the whole pipeline: sensor, pull, lake, train, drift, live scoring, report."""
     from mlids.demo.run import Demo, show_summary
     from mlids.demo.stack import check_installed
 
@@ -33,7 +33,7 @@ def demo(
 
     def interrupt(*_: object) -> None:
         if ended.is_set():
-            return  # asked twice: already stopping
+            return  # a second signal: already stopping
         ended.set()
         raise KeyboardInterrupt
 
@@ -44,7 +44,7 @@ def demo(
         assert run.stack is not None
         show_summary(summary, run.stack.password)
         if not once:
-            say("everything stays up; press Ctrl-C to stop")
+            say("everything keeps running; press Ctrl-C to stop")
             while True:
                 run.stack.check()
                 time.sleep(2.0)

@@ -1,4 +1,4 @@
-"""`mlids evaluate`: the honest metrics on anybody's labelled logs, as a table and as JSON."""
+"""`mlids evaluate`: metrics on labelled logs of other networks, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MANY = {"--train", "--calibrate", "--test"}
 
 
 def spread_out(arguments: list[str]) -> list[str]:
-    """Return arguments in which `--train A B` reads `--train A --train B`: as a shell's * gives them."""
+    """Return arguments with `--train A B` as `--train A --train B`, so that a shell's * can be used."""
     out: list[str] = []
     option = None
     for argument in arguments:
@@ -34,13 +34,13 @@ Logs = Annotated[list[Path] | None, typer.Option(help="Labelled logs or folders,
 
 def evaluate(
     train: Logs = None, calibrate: Logs = None, test: Logs = None,
-    leave_one_out: Annotated[bool, typer.Option("--leave-one-out", help="Test each capture with attacks by a model of all the others.")] = False,
+    leave_one_out: Annotated[bool, typer.Option("--leave-one-out", help="Test each capture with a model trained on all the others.")] = False,
     seeds: Annotated[int, typer.Option(min=1, max=20, help="Trainings to average over.")] = 5,
-    budget: Annotated[float, typer.Option(min=0.1, help="Alerts a day that the site's own cut allows.")] = 20.0,
-    out: Annotated[Path | None, typer.Option(help="Where the metrics go, as JSON.")] = None,
+    budget: Annotated[float, typer.Option(min=0.1, help="Alerts a day that the site's own threshold allows.")] = 20.0,
+    out: Annotated[Path | None, typer.Option(help="Write the metrics to this file, as JSON.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:  # fmt: skip
-    """Say how well the two forests find attacks on labelled networks that they have not seen."""
+    """Measure how well the two forests find attacks on labelled networks that they were not trained on."""
     from mlids import pipeline
 
     with Progress() as progress:
@@ -55,10 +55,10 @@ def evaluate(
             print(f"all metrics: {out}")
 
 
-_NAME, _WIDTH = 36, 190  # a narrow terminal wraps lines rather than words
+_NAME, _WIDTH = 36, 190  # a narrow terminal wraps whole lines
 _COLUMNS = {
     "pr_auc_at_1pct": "PR-AUC at 1 %", "recall_at_fpr_1pct": "recall at 1 %", "recall_at_fpr_0_1pct": "at 0.1 %",
-    "recall_carried_1pct": "1 % carried", "actual_fpr_carried_1pct": "its FPR", "recall_site": "site's cut",
+    "recall_carried_1pct": "1 % carried", "actual_fpr_carried_1pct": "its FPR", "recall_site": "site's threshold",
     "actual_fpr_site": "its FPR", "alerts_per_day": "alerts/day",
 }  # fmt: skip
 
@@ -67,7 +67,7 @@ def _print(metrics: dict[str, Any]) -> None:
     from rich.table import Table
 
     everything = tuple(metrics["about"]["detectors"])
-    table = Table(title="captures the model has not seen", box=None, header_style="bold")
+    table = Table(title="captures that the model was not trained on", box=None, header_style="bold")
     for name in ("capture", "detector", "attacks", "benign", *_COLUMNS.values()):
         table.add_column(name, justify="left" if name in {"capture", "detector"} else "right", no_wrap=True)
     blocks: list[tuple[str, Any, tuple[str, ...]]] = [(name, c["all"], ("hybrid",)) for name, c in metrics["captures"].items()]
@@ -87,9 +87,9 @@ def _print(metrics: dict[str, Any]) -> None:
     if split is not None:
         print(f"for comparison only, flattering: a random split of the training rows gives PR-AUC at 1 % {split:.3f}")
     for name, n in metrics["about"]["artefacts_dropped"].items():
-        print(f"{safe(name)}: {n:,} rows without a packet are artefacts of the capture, whatever their label: not used")
+        print(f"{safe(name)}: {n:,} rows without a packet are artefacts of the capture and are not used, whatever their label")
     for name, n in metrics["about"]["contradictions"].items():
-        print(f"{safe(name)}: {n:,} rows have a twin with the other label")
+        print(f"{safe(name)}: {n:,} rows share all features with a row of the other label")
 
 
 def _shown(value: float | None) -> str:

@@ -1,7 +1,8 @@
-"""What all commands share on their way out: safe text, errors without tracebacks, progress on stderr."""
+"""Output of all commands: text that is safe for a terminal, results, errors without tracebacks, progress on stderr."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -11,22 +12,32 @@ _CONTROL = {c: f"\\x{c:02x}" for c in [*range(0x20), *range(0x7F, 0xA0)]}
 
 
 def safe(value: object) -> str:
-    """Return text for a terminal: control characters shown, not sent. Log contents are an attacker's."""
+    """Return text with control characters as escapes: log contents are chosen by an attacker."""
     return ("" if value is None else str(value)).translate(_CONTROL)
 
 
 def console(*, stderr: bool = False) -> Any:
-    """Return a rich console; imported late, since it costs as much as reading a small log."""
+    """Return a rich console. It is imported here because the import takes as long as scoring a small log."""
     from rich.console import Console
 
     found = Console(stderr=stderr, highlight=False)
     if not found.is_terminal and "COLUMNS" not in os.environ:
-        found.width = 160  # into a file or a pipe: a table is no use in slices
+        found.width = 160  # a file or a pipe: tables are not wrapped to 80 columns
     return found
 
 
+def show(facts: Any, as_json: bool) -> None:
+    """Print a result: as JSON, or one `name: value` a line."""
+    if as_json:
+        print(json.dumps(facts, indent=1, default=str))
+        return
+    for name, value in facts.items() if isinstance(facts, dict) else enumerate(facts):
+        shown = json.dumps(value, default=str) if isinstance(value, (dict, list)) else value
+        print(f"{safe(name)}: {safe(shown)}")
+
+
 class Progress:
-    """One line on stderr that says how far the work is; silent when stderr is no terminal."""
+    """One line of progress on stderr; nothing when stderr is not a terminal."""
 
     def __init__(self) -> None:
         self._shown = sys.stderr.isatty()
@@ -44,13 +55,13 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Wipe the line."""
+        """Clear the line."""
         if self._shown and self._width:
             sys.stderr.write("\r" + " " * self._width + "\r")
             sys.stderr.flush()
 
 
 def fail(message: str, code: int) -> int:
-    """Print an error for a person and return the exit code."""
+    """Print an error as one line on stderr and return the exit code."""
     sys.stderr.write(f"mlids: {safe(message)}\n")
     return code

@@ -1,4 +1,4 @@
-"""`mlids score`: a ranked list of what is odd in a Zeek log, with nothing set up."""
+"""`mlids score`: a ranked list of unusual conns in a Zeek log; needs no set-up."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def score(
     paths: Annotated[list[str], typer.Argument(help="Zeek logs (TSV, JSON, .gz, .zst), folders, or - for standard input.")],
     top: Annotated[int, typer.Option(min=0, max=10_000, help="How many findings to print.")] = 20,
     behaviour: Annotated[
-        str | None, typer.Option(help="Rank only what looks first of all like this: beacon, horizontal_scan, dns_tunnel, …")
+        str | None, typer.Option(help="Rank only conns whose strongest behaviour is this one: beacon, horizontal_scan, dns_tunnel, …")
     ] = None,
     format: Annotated[str, typer.Option(help="table, json or csv.")] = "table",  # noqa: A002
-    out: Annotated[Path | None, typer.Option(help="One row per conn into FILE.parquet, .csv or .jsonl.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write one row per conn to FILE.parquet, .csv or .jsonl.")] = None,
     model: Annotated[str | None, typer.Option(help="A trained model: a file, a folder or models:/mlids-conn@production.")] = None,
-    train: Annotated[list[Path] | None, typer.Option(help="Learn what is normal from these logs first (may be repeated).")] = None,
+    train: Annotated[list[Path] | None, typer.Option(help="Train on these logs first (may be repeated).")] = None,
     threshold: Annotated[float | None, typer.Option(min=0, max=100, help="risk_score from which a conn is an alert.")] = None,
-    network: Annotated[list[str] | None, typer.Option(help="Your own network, CIDR (may be repeated).")] = None,
-    sensor: Annotated[str, typer.Option(help="Name of the sensor, for rows that do not carry one.")] = "zeek",
+    network: Annotated[list[str] | None, typer.Option(help="An inside network, CIDR (may be repeated).")] = None,
+    sensor: Annotated[str, typer.Option(help="Name of the sensor, for rows without one.")] = "zeek",
 ) -> None:
-    """Rank the connections of a log by how odd they are, and say why."""
+    """Rank the connections of a log by risk, with the reasons."""
     from mlids import pipeline
     from mlids.errors import InputError
 
@@ -96,7 +96,7 @@ def _as_csv(findings: list[Finding]) -> str:
 
 
 def _no_formula(value: object) -> object:
-    """Keep a spreadsheet from running a cell that an attacker wrote."""
+    """Return a cell that a spreadsheet does not run as a formula: log contents are chosen by an attacker."""
     if isinstance(value, str):
         value = safe(value)
         return "'" + value if value[:1] in ("=", "+", "-", "@") and len(value) > 1 else value
@@ -110,14 +110,14 @@ def _print_table(scored: Scored, out: Path | None, behaviour: str | None) -> Non
 
     screen = console()
     reading = scored.reading
-    screen.print(f"{reading.rows:,} conns from {reading.files:,} file{'s' * (reading.files != 1)}; learned from {scored.trained_on}.")
-    like = f" that look{'' if scored.alerts else 's'} first of all like {behaviour}" if behaviour else ""
+    screen.print(f"{reading.rows:,} conns from {reading.files:,} file{'s' * (reading.files != 1)}; trained on: {scored.trained_on}.")
+    like = f" whose strongest behaviour is {behaviour}" if behaviour else ""
     if scored.alerts:
-        screen.print(f"[bold]{scored.alerts:,} conns{like}[/] reach a risk score of {scored.threshold:.0f} or more.")
+        screen.print(f"[bold]{scored.alerts:,} conns{like}[/] have a risk score of {scored.threshold:.0f} or more.")
     else:
-        screen.print(f"[bold green]Nothing stands out[/]: no conn{like} reaches a risk score of {scored.threshold:.0f} of 100.")
+        screen.print(f"[bold green]Nothing stands out[/]: no conn{like} has a risk score of {scored.threshold:.0f} or more.")
         if scored.findings:
-            screen.print("The least ordinary ones, for what they are worth:")
+            screen.print("The conns with the highest risk score:")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
     table.add_column("risk", justify="right", no_wrap=True)
     table.add_column("when (UTC)", no_wrap=True)
@@ -156,7 +156,7 @@ def _warn(scored: Scored) -> None:
     reading = scored.reading
     lines = []
     if reading.rejected:
-        lines.append(f"{reading.rejected:,} rows did not parse and were left out:")
+        lines.append(f"{reading.rejected:,} rows did not parse and were rejected:")
         lines += [f"  {source} line {r.line}: {r.reason}" for source, r in reading.rejects[:5]]
     lines += [p.reason if p.source in p.reason else f"{p.source}: {p.reason}" for p in reading.problems[:20]]
     for line in lines:

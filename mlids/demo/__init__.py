@@ -1,1 +1,1 @@
-"""The demo: a simulated sensor, a local Airflow and MLflow, and a run of the whole pipeline over them. Nothing that production needs enters."""
+"""The demo: a simulated sensor, a local Airflow and MLflow, and a run of the whole pipeline over them. Production code does not import it."""

@@ -1,4 +1,4 @@
-"""The whole line on a made-up site: simulated sensor, Airflow, MLflow, and a summary of what came of it."""
+"""The whole pipeline on a synthetic site: simulated sensor, Airflow, MLflow, and a summary of the results."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ class Demo:
         self.stack: Stack | None = None
 
     def say(self, message: str) -> None:
-        """Print one line of progress with the seconds passed."""
+        """Print one line of progress with the seconds since the start."""
         self._say_line(f"[{time.monotonic() - self._began:5.0f} s] {message}")
 
     def run(self) -> dict[str, Any]:
-        """Run every step and return the summary. Raises StackError at the step that failed, with its log's tail."""
+        """Run every step and return the summary. Raises StackError with the end of the log when a step fails."""
         self._write_site()
         self._sensor.start(self._today)
         self.stack = Stack(self.home)
         self.stack.start(self.say)
         self.say(f"Airflow: {self.stack.airflow_url} (user {USER}, password {self.stack.password}), MLflow: {self.stack.mlflow_url}")
         self._unpause("zeek_ingest", "train_weekly", "drift_weekly", "report_weekly", "model_rollback")
-        self._let_schedules_settle("train_weekly", "drift_weekly", "report_weekly")
+        self._wait_for_scheduled_runs("train_weekly", "drift_weekly", "report_weekly")
         self._backfill()
         start, end = (self._today - timedelta(days=7)).isoformat(), self._today.isoformat()
         self._trigger("train_weekly", {"start": start, "end": end})
@@ -64,18 +64,18 @@ class Demo:
         return self._summary(live, ledger)
 
     def stop(self) -> None:
-        """Stop the sensor and the stack; nothing stays behind."""
+        """Stop the sensor and the stack, with all processes that they started."""
         if self.stack is not None:
             self.stack.stop()
         self._sensor.stop()
 
     def _write_site(self) -> None:
         if self._sensor.has(self._days):
-            self.say("the site of an earlier run is still good")
+            self.say("using the site of an earlier run")
             return
-        self.say(f"writing {DAYS} days of a made-up site behind a simulated sensor")
+        self.say(f"writing {DAYS} days of a synthetic site behind a simulated sensor")
         total = self._sensor.write(self._days)
-        self.say(f"{total:,} conns written, {len(self._sensor.planted())} attacks planted, labels kept aside")
+        self.say(f"{total:,} conns written, {len(self._sensor.implanted())} attacks implanted; labels are in {self._sensor.labels.name}")
 
     def _unpause(self, *dags: str) -> None:
         assert self.stack is not None
@@ -90,8 +90,8 @@ class Demo:
                         raise
                     time.sleep(1.0)
 
-    def _let_schedules_settle(self, *dags: str) -> None:
-        """Wait for the runs that Airflow starts for last week by itself: with an empty lake they do nothing."""
+    def _wait_for_scheduled_runs(self, *dags: str) -> None:
+        """Wait for the runs of last week that Airflow starts by itself; the lake is empty, so they do nothing."""
         for dag in dags:
             self._watch(dag, lambda runs: runs, 1, limit_s=120)
 
@@ -103,14 +103,14 @@ class Demo:
             "max_active_runs": 3, "reprocess_behavior": "completed", "dag_run_conf": {},
         }  # fmt: skip
         self.stack.api("POST", "/api/v2/backfills", body)
-        # Yesterday's run may be the one that the schedule started by itself: it counts as well.
+        # The schedule may have started yesterday's run already; it counts as well.
         first, last = self._days[0].isoformat(), self._days[-1].isoformat()
         self._watch("zeek_ingest", lambda runs: [r for r in runs if first <= (r["logical_date"] or "")[:10] <= last], DAYS)
 
     def _watch(self, dag: str, choose: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], count: int, limit_s: float = 400.0) -> None:
         assert self.stack is not None
         end = time.monotonic() + limit_s
-        told = -1
+        reported = -1
         while True:
             self.stack.check()
             runs = choose(self.stack.api("GET", f"/api/v2/dags/{dag}/dagRuns?limit=100&order_by=-run_after")["dag_runs"])
@@ -120,9 +120,9 @@ class Demo:
                         f"{dag} run {run['dag_run_id']} failed; the end of its log:\n{task_log_tail(self.home, dag, run['dag_run_id'])}"
                     )
             done = sum(r["state"] == "success" for r in runs)
-            if done != told and count > 1:
+            if done != reported and count > 1:
                 self.say(f"{dag}: {done} of {count} runs done")
-                told = done
+                reported = done
             if done >= count:
                 return
             if time.monotonic() > end:
@@ -132,53 +132,53 @@ class Demo:
     def _trigger(self, dag: str, conf: dict[str, Any]) -> None:
         assert self.stack is not None
         self.say(f"{dag}: triggered")
-        # The id is ours, so that a repeated request cannot start a second run.
+        # With an id of our own, a repeated request does not start a second run.
         run_id = f"demo__{datetime.now(UTC):%Y%m%dT%H%M%S}"
         self.stack.api("POST", f"/api/v2/dags/{dag}/dagRuns", {"dag_run_id": run_id, "logical_date": None, "conf": conf})
         self._watch(dag, lambda runs: [r for r in runs if r["dag_run_id"] == run_id], 1)
         self.say(f"{dag}: done")
 
     def _replay_attack(self) -> list[ImplantedAttack]:
-        """Let the sensor see attacks now, and show alerts as they arrive; in between, the connection is cut."""
+        """Write live attacks to the log and print alerts as they arrive; between the attacks the connection is cut."""
         self._wait_for_scorer()
-        planted: list[ImplantedAttack] = []
-        told: set[str] = set()
+        implanted: list[ImplantedAttack] = []
+        printed: set[str] = set()
         alerts = open_stores(self._settings().database).alerts
         for what, conns, begins in self._sensor.attack(LIVE_ATTACKS, LIVE_S):
             if begins:
-                if planted:
+                if implanted:
                     self.say("the network between sensor and scorer is cut for a moment")
-                    self._sensor.cut()
+                    self._sensor.disconnect()
                 self.say(f"the sensor sees a live {what.attack.replace('_', ' ')}: {conns} conns")
-                planted.append(what)
-            self._tell_new(alerts, told)
+                implanted.append(what)
+            self._print_new(alerts, printed)
         end = time.monotonic() + 120
-        while time.monotonic() < end and len(_found(planted, alerts.latest(since=self._live_from()))) < len(planted):
-            self._tell_new(alerts, told)
+        while time.monotonic() < end and len(_found(implanted, alerts.latest(since=self._live_from()))) < len(implanted):
+            self._print_new(alerts, printed)
             time.sleep(0.5)
-        self._tell_new(alerts, told)
-        return planted
+        self._print_new(alerts, printed)
+        return implanted
 
     def _live_from(self) -> datetime:
         return datetime.now(UTC) - timedelta(hours=1)
 
-    def _tell_new(self, alerts: AlertStore, told: set[str]) -> None:
-        """Print the live alerts that came since the last look."""
+    def _print_new(self, alerts: AlertStore, printed: set[str]) -> None:
+        """Print the live alerts that are not printed yet."""
         for alert in reversed(alerts.latest(since=self._live_from())):
-            if alert["origin"] == "live" and alert["id"] not in told:
-                told.add(alert["id"])
+            if alert["origin"] == "live" and alert["id"] not in printed:
+                printed.add(alert["id"])
                 age = (datetime.now(UTC) - datetime.fromisoformat(alert["event"]["end"])).total_seconds()
                 self.say(f"live alert, risk {alert['score']:.0f}, {max(age, 0.0):.1f} s after its conn: {alert['message'][:130]}")
 
     def _close_day(self) -> dict[str, Any]:
-        """Rotate the live log, let the night's work run over it, and return the ledger of that day."""
+        """Rotate the live log, run zeek_ingest for its day, and return the ledger of that day."""
         rotated = time.time()
         day = self._sensor.rotate()
-        self.say("the live log is rotated; zeek_ingest holds its day against what was scored live")
+        self.say("the live log is rotated; zeek_ingest compares its day with what was scored live")
         held = self.home / "state" / SENSOR / "checkpoint.json"
         end = time.monotonic() + 60
         while time.monotonic() < end and not (held.exists() and held.stat().st_mtime > rotated + 2.0):
-            time.sleep(0.5)  # what was scored is on the disk from then on
+            time.sleep(0.5)  # the checkpoint has what was scored until then
         self._trigger("zeek_ingest", {"day": day})
         ledger = open_stores(self._settings().database).ledger
         row = next((r for r in ledger.days() if r["day"] == day and r["sensor"] == SENSOR), None)
@@ -190,7 +190,7 @@ class Demo:
 
     def _wait_for_scorer(self) -> None:
         assert self.stack is not None
-        self.say("score_live: waiting for the scorer to follow the sensor")
+        self.say("score_live: waiting until the scorer follows the sensor")
         end = time.monotonic() + 120
         path = self.home / "state" / SENSOR / "status.json"
         while time.monotonic() < end:
@@ -214,17 +214,17 @@ class Demo:
         stores = open_stores(settings.database)
         ledger = stores.ledger.days(self._days[0], self._today)
         alerts = stores.alerts.latest(limit=100_000)
-        planted = [*self._sensor.planted(), *live]
+        implanted = [*self._sensor.implanted(), *live]
         reports = sorted(p for p in settings.reports.glob("weekly-*") if p.suffix in {".html", ".pdf"})
         lake = pipeline.open_lake(settings)
         in_lake = sum(m.rows for log in ("conn", "dns") for d in self._days if (m := lake.manifest(log, SENSOR, d)))
         model = pipeline.production_facts(settings)
-        found = _found(planted, alerts)
+        found = _found(implanted, alerts)
         summary = {
             "rows_pulled": in_lake + sum(r["rejected"] for r in ledger), "rows_in_lake": in_lake, "rows_rejected": sum(r["rejected"] for r in ledger),
             "model_version": model["version"] if model else None, "metrics": model["metrics"] if model else {},
-            "alerts": len(alerts), "attacks_planted": len(planted), "attacks_found": len(found),
-            "attacks_missed": sorted({p.attack for p in planted if id(p) not in {id(f) for f in found}}),
+            "alerts": len(alerts), "attacks_planted": len(implanted), "attacks_found": len(found),
+            "attacks_missed": sorted({p.attack for p in implanted if id(p) not in {id(f) for f in found}}),
             "live_ledger": live_ledger, "report": [str(p) for p in reports], "seconds": round(time.monotonic() - self._began, 1),
             "memory_mb": round(self.stack.memory_bytes() / 1e6),
             "airflow": self.stack.airflow_url, "mlflow": self.stack.mlflow_url,
@@ -233,19 +233,19 @@ class Demo:
         return summary
 
 
-def _found(planted: Sequence[ImplantedAttack], alerts: Sequence[dict[str, Any]]) -> list[ImplantedAttack]:
-    """Return the attacks of which at least one row is named by an alert."""
+def _found(implanted: Sequence[ImplantedAttack], alerts: Sequence[dict[str, Any]]) -> list[ImplantedAttack]:
+    """Return the attacks with at least one conn named by an alert."""
     named = {uid for a in alerts for uid in a["mlids"]["uids"]}
-    return [p for p in planted if named & set(p.uids)]
+    return [p for p in implanted if named & set(p.uids)]
 
 
 def show_summary(summary: dict[str, Any], password: str, out: Any = sys.stdout) -> None:
-    """Print the summary for a person."""
+    """Print the summary as text."""
     metrics = summary["metrics"]
     lines = [
         "",
         f"  rows pulled        {summary['rows_pulled']:>12,}",
-        f"  rows in the lake   {summary['rows_in_lake']:>12,}   ({summary['rows_rejected']:,} refused)",
+        f"  rows in the lake   {summary['rows_in_lake']:>12,}   ({summary['rows_rejected']:,} rejected)",
         f"  model version      {summary['model_version']:>12}   PR-AUC at 1 % {metrics.get('hybrid_pr_auc_at_1pct', float('nan')):.3f}, recall at 1 % FPR {metrics.get('hybrid_recall_at_fpr_1pct', float('nan')):.3f} (held-out rows)",
         f"  attacks found      {summary['attacks_found']:>5} of {summary['attacks_planted']:<4}   in {summary['alerts']:,} alerts"
         + (f"; missed: {', '.join(summary['attacks_missed'])}" if summary["attacks_missed"] else ""),

@@ -1,4 +1,4 @@
-"""A simulated sensor: a real SSH server with SFTP on loopback, its own host key, and a log tree. For demo and tests."""
+"""A simulated sensor for demo and tests: an SSH server with SFTP on loopback, with a host key and a folder of logs."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ class _Handle(paramiko.SFTPHandle):
 
 @dataclass
 class Faults:
-    """What is wrong with the sensor at the moment."""
+    """Faults of the sensor that are in effect."""
 
     denied: set[str] = field(default_factory=set)  # file names that may not be read
-    bytes_per_s: float = 0.0  # of a slow link; 0: as fast as it goes
-    flow: threading.Event = field(default_factory=threading.Event)  # cleared: reads get no answer
+    bytes_per_s: float = 0.0  # of a slow link; 0: no limit
+    flow: threading.Event = field(default_factory=threading.Event)  # cleared: reads are not answered
 
 
 class _Files(paramiko.SFTPServerInterface):
-    """Read-only view of a folder; nothing above it can be reached."""
+    """Read-only view of a folder; paths above it are refused."""
 
     root: Path
     faults: Faults
@@ -94,7 +94,7 @@ class _Files(paramiko.SFTPServerInterface):
 
 
 class SimulatedSensor:
-    """Serves `root` as `/` over SFTP on 127.0.0.1, to the owner of `client_key` alone."""
+    """Serves `root` as `/` over SFTP on 127.0.0.1, for `client_key` only."""
 
     def __init__(self, root: Path, client_key: Path, host_key: Path, port: int = 0) -> None:
         self.root = root.resolve()
@@ -112,12 +112,12 @@ class SimulatedSensor:
         self._thread = threading.Thread(target=self._accept, name="simulated-sensor", daemon=True)
 
     def start(self) -> SimulatedSensor:
-        """Begin to accept connections."""
+        """Start accepting connections."""
         self._thread.start()
         return self
 
     def reboot(self, down_s: float, host_key: Path | None = None) -> None:
-        """Be away for a while and come back on the same port, with another host key where one is given."""
+        """Stop for `down_s` seconds and start again on the same port; with another host key if one is given."""
         self.stop()
         time.sleep(down_s)
         if host_key is not None:
@@ -126,23 +126,23 @@ class SimulatedSensor:
         self.start()
 
     def known_hosts_line(self) -> str:
-        """Return the line that makes this server known."""
+        """Return the line of known_hosts for this server."""
         return f"[127.0.0.1]:{self.port} {self._host_key.get_name()} {self._host_key.get_base64()}"
 
-    def cut(self) -> None:
-        """Drop every connection, as a network does."""
+    def disconnect(self) -> None:
+        """Close every connection, as a network failure does."""
         for transport in self._transports:
             transport.close()
         self._transports.clear()
 
     def stop(self) -> None:
-        """Stop listening and drop every connection."""
+        """Stop listening and close every connection."""
         self._stop.set()
         self.faults.flow.set()
         with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+            self._socket.shutdown(socket.SHUT_RDWR)  # ends the blocking accept
         self._socket.close()
-        self.cut()
+        self.disconnect()
         self._thread.join(timeout=5)
 
     def _accept(self) -> None:
@@ -162,7 +162,7 @@ class SimulatedSensor:
 
 
 def _key(path: Path) -> paramiko.PKey:
-    """Return the ECDSA key stored at `path`, made when it is not there (readable by its owner alone)."""
+    """Return the ECDSA key stored at `path`; it is created when missing, readable by its owner only."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         old = os.umask(0o077)

@@ -1,7 +1,7 @@
 """The local stack: MLflow and Airflow's four components as child processes on free loopback ports.
 
 `airflow standalone` is not used: it orphans its children on SIGTERM and its log servers listen on every
-address. Each component is started here, its output kept in `home/logs`, and all of them are ended by id.
+address. Each component is started here and ended by its process id; its output goes to `home/logs`.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from mlids.errors import StackError
 
 USER = "admin"
 RESTARTS = 3
-"""How often a part that dies is started again, before that is an error: Airflow's scheduler ends when SQLite stays locked."""
+"""Restarts of each component before its end is an error. Airflow's scheduler ends when SQLite stays locked."""
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
+    """Return a free port of loopback."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return int(s.getsockname()[1])
@@ -55,7 +55,7 @@ def _has(module: str) -> bool:
 
 @dataclass
 class Child:
-    """A process that the stack started, the head of its own group."""
+    """A component that the stack started, as leader of its own session."""
 
     name: str
     command: tuple[str, ...]
@@ -68,12 +68,12 @@ _LIBC = ctypes.CDLL(None)
 
 
 def _ended_with_parent() -> None:
-    """Ask the kernel to end this process when its parent dies: `kill -9` of the stack leaves nothing behind."""
+    """Ask the kernel to end this process when its parent dies, so that `kill -9` of the stack leaves no process."""
     _LIBC.prctl(1, signal.SIGTERM)
 
 
 class Stack:
-    """MLflow and Airflow for one home. Two homes do not collide."""
+    """MLflow and Airflow for one home. Stacks of two homes run at the same time without conflict."""
 
     def __init__(self, home: Path, extra_env: Mapping[str, str] | None = None) -> None:
         check_installed()
@@ -82,7 +82,7 @@ class Stack:
         self.logs = self.home / "logs"
         self.logs.mkdir(exist_ok=True)
         self.children: list[Child] = []
-        self._left: set[int] = set()  # sessions of parts that died: what they had started may live on, to finish a task
+        self._left: set[int] = set()  # sessions of components that died: their children may still run, to finish a task
         self.mlflow_port, self.api_port = free_port(), free_port()
         self.secrets = self._load_secrets()
         self.env = self._environment() | dict(extra_env or {})
@@ -157,7 +157,7 @@ class Stack:
         }
 
     def start(self, say: Callable[[str], None]) -> None:
-        """Start everything and wait until it is healthy. Raises StackError with the failing part's log tail."""
+        """Start all components and wait until they are healthy. Raises StackError with the end of the log of one that is not."""
         self._say = say
         self.home.joinpath("mlruns").mkdir(exist_ok=True)
         self._spawn(
@@ -170,8 +170,8 @@ class Stack:
         say("starting Airflow and MLflow")
         self._spawn("api-server", "airflow", "api-server", "--host", "127.0.0.1", "--port", str(self.api_port), "--workers", "1")
         self._wait("api-server", lambda: _answers(f"{self.airflow_url}/api/v2/monitor/health"))
-        # The tasks' half of the API builds itself at its first request and answers nobody meanwhile (10 s on a slow
-        # machine). With a change of the database in flight, the scheduler waits 5 s for SQLite's lock and ends: so, first.
+        # The execution API is built at its first request and does not answer meanwhile (10 s on a slow machine). During
+        # that time the database is locked, and the scheduler ends after waiting 5 s for SQLite's lock: request it first.
         self._wait("api-server", lambda: _answers(f"{self.airflow_url}/execution/health", timeout_s=60.0))
         self._spawn("scheduler", "airflow", "scheduler", "--skip-serve-logs")
         self._spawn("dag-processor", "airflow", "dag-processor")
@@ -186,7 +186,7 @@ class Stack:
         return False
 
     def run(self, *command: str, log: str) -> None:
-        """Run one command to its end. Raises StackError with the log's tail when it fails."""
+        """Run one command to its end. Raises StackError with the end of its log when it fails."""
         path = self.logs / f"{log}.log"
         with path.open("ab") as out:
             done = subprocess.run(command, env=self.env, stdout=out, stderr=subprocess.STDOUT, cwd=self.home, check=False)
@@ -201,7 +201,7 @@ class Stack:
         with log.open("ab") as out:
             return subprocess.Popen(
                 command, env=self.env, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=self.home,
-                start_new_session=True, preexec_fn=_ended_with_parent,  # noqa: PLW1509 - one call into a library that is loaded
+                start_new_session=True, preexec_fn=_ended_with_parent,  # noqa: PLW1509 - one call into a library that is loaded already
             )  # fmt: skip
 
     def _wait(self, name: str, ready: Callable[[], bool], seconds: float = 180.0) -> None:
@@ -214,7 +214,7 @@ class Stack:
             time.sleep(0.3)
 
     def check(self) -> None:
-        """Start parts again that have died. Raises StackError when one died more than RESTARTS times."""
+        """Restart components that have died. Raises StackError when one died more than RESTARTS times."""
         for child in self.children:
             code = child.process.poll()
             if code is None:
@@ -229,7 +229,7 @@ class Stack:
             child.process = self._process(child.command, child.log)
 
     def stop(self, grace_s: float = 12.0) -> None:
-        """End all parts and whatever they started: ask first, then make sure."""
+        """End all components and their children: SIGTERM, and SIGKILL after `grace_s` seconds."""
         import psutil
 
         family: dict[int, psutil.Process] = {}
@@ -243,7 +243,7 @@ class Stack:
                 if os.getsid(one.pid) in self._left:
                     family[one.pid] = one
                     one.terminate()
-        # The scheduler first: its tasks report to the API server while they end.
+        # The API server last: tasks report to it while they end.
         for child in sorted(self.children, key=lambda c: c.name not in {"scheduler", "triggerer", "dag-processor"}):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child.process.pid, signal.SIGTERM)
@@ -258,7 +258,7 @@ class Stack:
         self.children.clear()
 
     def api(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Call Airflow's REST API as `admin` and return its JSON. Raises StackError with its answer when it refuses."""
+        """Call Airflow's REST API as `admin` and return its JSON. Raises StackError with the answer when it is an error."""
         for attempt in range(8):
             if self._token is None and not path.endswith("/health"):
                 self._token = self._login()
@@ -274,13 +274,15 @@ class Stack:
                 if error.code == 401 and attempt == 0:
                     self._token = None
                     continue
-                if error.code in (500, 503) and attempt < 7:  # "database is locked": SQLite under the scheduler's load
+                if error.code in (500, 503) and attempt < 7:  # "database is locked": SQLite under the load of the scheduler
                     time.sleep(0.5 + attempt)
                     continue
-                if error.code == 409 and attempt:  # the try before was carried out after all
+                if error.code == 409 and attempt:  # the previous attempt succeeded
                     return None
-                raise StackError(f"Airflow refused {method} {path}: {error.code} {error.read().decode(errors='replace')[:500]}") from error
-            except OSError as error:  # no answer in time; asking twice does no harm but for POST
+                raise StackError(
+                    f"Airflow answered {method} {path} with an error: {error.code} {error.read().decode(errors='replace')[:500]}"
+                ) from error
+            except OSError as error:  # no answer in time; only a POST must not be repeated
                 if method == "POST" or attempt >= 2:
                     raise StackError(f"Airflow did not answer {method} {path}: {error}; see {self.logs}") from error
         return None
@@ -294,7 +296,7 @@ class Stack:
             return str(json.loads(answer.read())["access_token"])
 
     def memory_bytes(self) -> int:
-        """Return the proportional memory of all parts and what they started."""
+        """Return the proportional set size of all components and their children, in bytes."""
         import psutil
 
         total = 0
@@ -316,7 +318,7 @@ def _answers(url: str, timeout_s: float = 5.0) -> bool:
 
 
 def tail(path: Path, lines: int = 25) -> str:
-    """Return the last lines of a log."""
+    """Return the last lines of a log; "(no log)" when it cannot be read."""
     try:
         return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
     except OSError:

@@ -1,4 +1,4 @@
-"""RandomForest: which known attack a row looks like, and how likely."""
+"""RandomForest: the probability of each known attack class for a row."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def fit_forest(
     x: np.ndarray, labels: np.ndarray, *, weights: np.ndarray | None = None, seed: int = 0, trees: int = TREES,
     depth: int = 20, leaf: int = 3,
 ) -> RandomForestClassifier:  # fmt: skip
-    """Return a forest fitted on labels: `benign` or an attack's name. Benign rows weigh as much as all attacks together.
+    """Return a forest fitted on float32[n, features] and n labels: `benign` or an attack class.
 
-    Raises NoRowsError where one side is missing: a model of one class knows nothing.
+    Benign rows have the same total weight as all attack rows. Raises NoRowsError when either side has no rows.
     """
     from sklearn.ensemble import RandomForestClassifier
 
     kinds = set(labels.tolist())
     if BENIGN not in kinds or len(kinds) < 2:
-        raise NoRowsError(f"the training rows hold only {sorted(kinds) or 'nothing'}; both benign rows and at least one attack are needed")
+        raise NoRowsError(f"the training rows hold only {sorted(kinds) or 'nothing'}; benign rows and at least one attack are needed")
     return RandomForestClassifier(
         n_estimators=trees, max_depth=depth, min_samples_leaf=leaf, max_features="sqrt",
         n_jobs=2, random_state=seed,
@@ -35,7 +35,10 @@ def fit_forest(
 
 
 def balanced(labels: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Return weights scaled so that both sides weigh alike, whatever their numbers; by default a class counts by the root of its rows."""
+    """Return float64[n] weights, scaled so that benign rows and attack rows have the same total.
+
+    By default the total of a class is proportional to the square root of its number of rows.
+    """
     if weights is None:
         _, place, count = np.unique(labels, return_inverse=True, return_counts=True)
         weights = (count.astype(np.float64) ** -0.5)[place]

@@ -1,9 +1,9 @@
-"""Two scikit-learn forests as one ONNX graph: data, not code, with the spec in its metadata.
+"""Converts two scikit-learn forests to one ONNX graph with the spec in its metadata. A graph is data: loading it runs no code.
 
-Each forest becomes one tree-ensemble node. A RandomForest leaf weighs its class shares divided by the
-number of trees; an IsolationForest leaf weighs its depth plus c(n) (Liu et al. 2008), and the score
-2^(−mean depth / c(samples)) follows from the sum. scikit-learn compares float32 values with float64
-thresholds, so each threshold is rounded down to float32: for every float32 value the branch is the same.
+Each forest becomes one tree-ensemble node. The weight of a RandomForest leaf is its class shares divided by
+the number of trees. The weight of an IsolationForest leaf is its depth plus c(n) (Liu et al. 2008), and the
+score 2^(−mean depth / c(samples)) follows from the sum. scikit-learn compares float32 values with float64
+thresholds, so each threshold is rounded down to float32: every float32 value takes the same branch.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ ML_OPSET = 3
 
 
 def floor32(values: np.ndarray) -> np.ndarray:
-    """Return the largest float32 that is not above each float64: what a float32 value must not exceed."""
+    """Return the largest float32 that is not above each float64: for float32 values both thresholds give the same branch."""
     near = values.astype(np.float32)
     return np.where(near.astype(np.float64) > values, np.nextafter(near, np.float32(-np.inf)), near).astype(np.float32)
 
 
 def average_path(samples: np.ndarray) -> np.ndarray:
-    """c(n): the average depth of an unsuccessful search among n points; 0, 1 for n = 1, 2."""
+    """Return c(n), the average path length of an unsuccessful search among n points; 0 for n = 1, 1 for n = 2."""
     n = samples.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         path = 2.0 * (np.log(n - 1.0) + np.euler_gamma) - 2.0 * (n - 1.0) / n
@@ -120,8 +120,8 @@ def build_graph(forest: RandomForestClassifier | None, isolation: IsolationFores
         helper.make_node("Exp", ["log_score"], ["anomaly_score"]),
     ]
     # 2^(-sum / (trees * c)) = exp(-sum * ln 2 / (trees * c))
-    normal = len(isolation.estimators_) * float(average_path(np.array([isolation.max_samples_]))[0])
-    constants = [helper.make_tensor("exponent", TensorProto.FLOAT, [1], [-np.log(2.0) / max(normal, 1e-12)])]
+    total_path = len(isolation.estimators_) * float(average_path(np.array([isolation.max_samples_]))[0])
+    constants = [helper.make_tensor("exponent", TensorProto.FLOAT, [1], [-np.log(2.0) / max(total_path, 1e-12)])]
     outputs = [helper.make_tensor_value_info("anomaly_score", TensorProto.FLOAT, [None, 1])]
     if forest is not None:
         columns = np.asarray(spec.get("forest_columns") or range(width))
@@ -141,7 +141,7 @@ def build_graph(forest: RandomForestClassifier | None, isolation: IsolationFores
 
 
 def with_spec(graph: bytes, spec: dict[str, Any]) -> bytes:
-    """Return the same trees with another spec in the metadata."""
+    """Return the same graph with another spec in the metadata."""
     import onnx
     from onnx import helper
 

@@ -1,7 +1,7 @@
-"""Bulk scoring of an IsolationForest: every tree laid out as a complete one, walked level by level by many rows at once.
+"""Scores many rows with an IsolationForest: trees stored as complete binary trees, evaluated level by level for blocks of rows.
 
-A level is one step of arithmetic for all rows of a block, without a branch: about four times the rows of
-scikit-learn per CPU second, and the same numbers (a threshold is rounded down to float32, as in the ONNX graph).
+A level is one arithmetic step without branches for all rows of a block: about four times as many rows per CPU
+second as scikit-learn, with the same scores (thresholds are rounded down to float32, as in the ONNX graph).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mlids.features.kernel import compiled
 if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest
 
-# The first levels are compared for all their nodes at once, a bit each; the rest node by node.
+# All nodes of the first levels are compared at once, one bit each; deeper levels one node per row.
 TOP_LEVELS = 5
 BLOCK_ROWS = 256
 _PIECE_ROWS = 1 << 15
@@ -28,15 +28,15 @@ _PIECE_ROWS = 1 << 15
 
 @dataclass(frozen=True)
 class CompleteTrees:
-    """An IsolationForest as arrays: [trees, nodes] of features (places in COLUMNS) and thresholds, [trees, leaves] of path lengths."""
+    """An IsolationForest as arrays: [trees, nodes] of features (indices into COLUMNS) and thresholds, [trees, leaves] of path lengths."""
 
     feature: np.ndarray
     threshold: np.ndarray
     path: np.ndarray
-    usual: float  # sum of c(samples) over the trees: a row with this total scores 0.5
+    mean_total: float  # sum of c(samples) over the trees: a row with this total path length scores 0.5
 
     def scores(self, x: np.ndarray, threads: int = 2) -> np.ndarray:
-        """Return float32[n], 0 to 1, higher is stranger, of float32[n, features]; the fastest when columns are contiguous."""
+        """Return float32[n], 0 to 1, higher is more anomalous, for float32[n, features]; fastest when columns are contiguous."""
         walk: Callable[..., None] = compiled(_walk)
         total = np.empty(len(x))
         by_column, places = np.asarray(x, np.float32).T, COLUMNS
@@ -51,11 +51,11 @@ class CompleteTrees:
         else:
             with ThreadPoolExecutor(threads) as pool:
                 list(pool.map(piece, range(0, len(x), _PIECE_ROWS)))
-        return np.exp2(-total / self.usual).astype(np.float32)
+        return np.exp2(-total / self.mean_total).astype(np.float32)
 
 
 def complete(forest: IsolationForest) -> CompleteTrees:
-    """Return the forest's trees, each filled up to the depth of the deepest: a leaf above it goes on to the left."""
+    """Return the forest's trees, each padded to the depth of the deepest: below a leaf every value goes left."""
     trees = [e.tree_ for e in forest.estimators_]
     depth = max([TOP_LEVELS, *(int(t.max_depth) for t in trees)])
     inner = (1 << depth) - 1
@@ -63,26 +63,26 @@ def complete(forest: IsolationForest) -> CompleteTrees:
     threshold = np.full((len(trees), inner), np.inf, np.float32)
     path = np.zeros((len(trees), inner + 1), np.float32)
     for number, (tree, columns) in enumerate(zip(trees, forest.estimators_features_, strict=True)):
-        _place(tree, np.asarray(columns), depth, feature[number], threshold[number], path[number])
-    usual = len(trees) * float(average_path(np.array([forest.max_samples_]))[0])
-    return CompleteTrees(feature, threshold, path, max(usual, 1e-12))
+        _fill(tree, np.asarray(columns), depth, feature[number], threshold[number], path[number])
+    mean_total = len(trees) * float(average_path(np.array([forest.max_samples_]))[0])
+    return CompleteTrees(feature, threshold, path, max(mean_total, 1e-12))
 
 
-def _place(tree: Any, columns: np.ndarray, depth: int, feature: np.ndarray, threshold: np.ndarray, path: np.ndarray) -> None:
+def _fill(tree: Any, columns: np.ndarray, depth: int, feature: np.ndarray, threshold: np.ndarray, path: np.ndarray) -> None:
     length = node_depths(tree.children_left, tree.children_right) + average_path(tree.n_node_samples)
-    cuts = floor32(tree.threshold)
+    thresholds = floor32(tree.threshold)
     waiting = [(0, 0, 0)]
     while waiting:
         node, at, level = waiting.pop()
         if tree.children_left[node] < 0:
             path[((at + 1) << (depth - level)) - 1 - len(feature)] = length[node]
             continue
-        feature[at], threshold[at] = columns[tree.feature[node]], cuts[node]
+        feature[at], threshold[at] = columns[tree.feature[node]], thresholds[node]
         waiting += [(tree.children_left[node], 2 * at + 1, level + 1), (tree.children_right[node], 2 * at + 2, level + 1)]
 
 
 def _walk(by_column, places, first, last, feature, threshold, path, out):  # type: ignore[no-untyped-def]
-    """Add up the path lengths of all trees for the rows from first to last into out. Compiled by numba."""
+    """Write the total path length over all trees into `out` for the rows first to last (exclusive). Compiled by numba."""
     inner = feature.shape[1]
     depth = 0
     while (1 << depth) <= inner:
@@ -102,16 +102,16 @@ def _walk(by_column, places, first, last, feature, threshold, path, out):  # typ
             total[r] = 0.0
         for t in range(feature.shape[0]):
             columns = feature[t]
-            cuts = threshold[t]
+            limits = threshold[t]
             leaves = path[t]
             for r in range(BLOCK_ROWS):
                 bits[r] = 0
             for k in range(top):
                 values = block[columns[k]]
-                cut = cuts[k]
+                limit = limits[k]
                 bit = np.int32(1 << k)
                 for r in range(BLOCK_ROWS):
-                    bits[r] |= bit if values[r] > cut else np.int32(0)
+                    bits[r] |= bit if values[r] > limit else np.int32(0)
             for r in range(BLOCK_ROWS):
                 at = np.int32(0)
                 for _ in range(TOP_LEVELS):
@@ -120,7 +120,7 @@ def _walk(by_column, places, first, last, feature, threshold, path, out):  # typ
             for _ in range(TOP_LEVELS, depth):
                 for r in range(BLOCK_ROWS):
                     at = node[r]
-                    node[r] = 2 * at + 1 + np.int32(flat[columns[at] * BLOCK_ROWS + r] > cuts[at])
+                    node[r] = 2 * at + 1 + np.int32(flat[columns[at] * BLOCK_ROWS + r] > limits[at])
             for r in range(BLOCK_ROWS):
                 total[r] += leaves[node[r] - inner]
         for r in range(here):

@@ -1,4 +1,4 @@
-"""Reads the conns of files and folders, in archive order, and keeps account of what was left out."""
+"""Reads the conns of files and folders in archive order, and counts rejected lines and skipped logs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mlids.zeek.types import conn_columns
 
 @dataclass
 class Reading:
-    """What was read: rows taken, rows refused, sources that broke off, logs that are not conn."""
+    """The counts of a reading: rows, rejected lines, files, damaged sources, and log types that are not conn."""
 
     rows: int = 0
     rejected: int = 0
@@ -29,19 +29,18 @@ class Reading:
     skipped: list[str] = field(default_factory=list)  # log types that were not conn
 
     def note(self, reader: LogReader) -> None:
-        """Take up what a reader refused, and why."""
+        """Add the rejected lines and problems of a reader."""
         self.rejected += reader.report.rejected
         self.problems += reader.report.problems
         room = max(100 - len(self.rejects), 0)
         self.rejects += [(reader.report.source, r) for r in reader.report.take_rejects()[:room]]
 
 
-def read_conns(
-    paths: Sequence[Path | BinaryIO], reading: Reading, *, sensor: str = "zeek", log_columns: list[str] | None = None
-) -> Iterator[pl.DataFrame]:
-    """Yield the conns of files and folders in archive order; other logs are passed over and named.
+def read_conns(paths: Sequence[Path | BinaryIO], reading: Reading, *, sensor: str = "zeek") -> Iterator[pl.DataFrame]:
+    """Yield the conns of files and folders in archive order; other logs are skipped, and their types are added to `reading.skipped`.
 
-    A file that cannot be read is reported in `reading.problems` when there are others; alone it raises.
+    A file that cannot be read is added to `reading.problems` when there are others; a single one raises its error.
+    Raises InputError when there are no Zeek logs.
     """
     sources: list[Path | BinaryIO] = []
     for path in paths:

@@ -61,7 +61,7 @@ class Follower:
 
     When the storage fails (connection cut, sensor down), `poll` raises SourceError; a new Follower made with the
     stored position continues there. With `rebuild` the rows before that position are given once more, while
-    `warming` is true: for a caller that has lost the context it had made of them.
+    `warming` is true: for a caller that has lost the context it had computed from them.
     """
 
     def __init__(

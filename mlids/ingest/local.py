@@ -10,7 +10,7 @@ from mlids.ingest.storage import LogFile
 
 
 class LocalStorage:
-    """Files of this machine. Nothing is held open between two calls."""
+    """Files of this machine. No connection is needed."""
 
     faults: tuple[type[Exception], ...] = (OSError, EOFError)
 

@@ -74,8 +74,8 @@ class RotatedLogs:
 
     def _is_rotated(self, name: str) -> bool:
         """Return whether a name is that of a rotated log: `conn.08:00:00-…`, `conn-26-11-06_…`, `conn.log.1`."""
-        ours = name.startswith((f"{self._log_type}.", f"{self._log_type}-")) and not name.startswith(f"{self._log_type}-summary")
-        return ours and ".log" in name
+        of_this_type = name.startswith((f"{self._log_type}.", f"{self._log_type}-")) and not name.startswith(f"{self._log_type}-summary")
+        return of_this_type and ".log" in name
 
 
 class ArchiveWait:

@@ -23,20 +23,19 @@ if TYPE_CHECKING:
 
 def snapshot(start: str, end: str, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Freeze the conns of days from `start` up to, not including, `end`; return the snapshot's facts."""
-    from mlids.training.snapshot import take_snapshot
+    from mlids.training.snapshot import SnapshotOptions, take_snapshot
 
     settings = load_settings()
     lake = open_lake(settings)
     days = days_between(parse_day(start), parse_day(end))
-    info = take_snapshot(
-        lake, settings.home / "snapshots", lake.sensors(), days, networks=settings.networks,
-        alerts=open_stores(settings).alerts.judged(), max_rows=settings.train_rows, read_rows=settings.train_read_rows, progress=progress,
-    )  # fmt: skip
+    options = SnapshotOptions(settings.networks, max_rows=settings.train_rows, read_rows=settings.train_read_rows)
+    alerts = open_stores(settings).alerts.judged()
+    info = take_snapshot(lake, settings.home / "snapshots", lake.sensors(), days, options, alerts=alerts, progress=progress)
     return asdict(info)
 
 
 def train(snapshot_id: str, *, seed: int = 0) -> dict[str, Any]:
-    """Train both forests on a snapshot, set the threshold by the alert budget, register the bundle as challenger."""
+    """Train both forests on a snapshot, set the threshold by the budget, register the model as challenger; return its version."""
     from dataclasses import replace
 
     from mlids.detectors.bundle import Bundle, Fitted

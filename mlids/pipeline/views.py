@@ -1,4 +1,4 @@
-"""What people look at: drift, the report, the page."""
+"""Drift, the weekly report, and the content of the page in the Airflow UI."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _REPORT = re.compile(r"[a-z0-9_-]{1,80}\.(html|pdf)\Z")
 
 
 def drift(start: str, end: str, days: int | None = None) -> dict[str, Any]:
-    """Compare the days of `start`..`end` with as many before them; file the page, log the effects to MLflow."""
+    """Compare the days of `start`..`end` with as many before them; write the page, log the effects to MLflow."""
     from mlids.reporting.drift import compare
 
     settings = load_settings()
@@ -68,7 +68,7 @@ def report(start: str, end: str) -> dict[str, Any]:
 
 
 def report_file(name: str) -> Path | None:
-    """Return the path of a filed report; None when there is none of that name, or the name is not a report's."""
+    """Return the path of a report; None when there is none of that name, or the name is not that of a report."""
     path = load_settings().reports / name
     return path if _REPORT.match(name) and path.is_file() else None
 
@@ -86,7 +86,7 @@ def statuses(settings: Settings | None = None) -> list[dict[str, Any]]:
 
 
 def overview(limit: int = 200) -> dict[str, Any]:
-    """Return what the page in the Airflow UI shows: alerts, model, ledger, scorers, reports."""
+    """Return the content of the page in the Airflow UI: alerts, model, ledger, scorers, reports."""
     settings = load_settings()
     stores = open_stores(settings)
     try:
@@ -104,7 +104,7 @@ def overview(limit: int = 200) -> dict[str, Any]:
 
 
 def _gaps(ledger: LedgerStore) -> list[dict[str, Any]]:
-    """Return the latest hours that were partly scored live and partly not; days that were never live are no gap."""
+    """Return the latest hours that were partly scored live and partly not; days without live scoring have no gap."""
     today = datetime.now(UTC).date()
     found = ledger.hours(today - timedelta(days=14), today + timedelta(days=2))
     live_days = {(h["sensor"], h["day"]) for h in found if h["live"]}

@@ -1,1 +1,1 @@
-"""Drift and the weekly report, made from values handed over. No settings and no database enter."""
+"""Drift and the weekly report, from values passed in. No settings and no database enter."""

@@ -1,4 +1,4 @@
-"""Has the site changed? Evidently compares how hosts behaved in two spans, by effect size, and says who moved."""
+"""Drift: Evidently compares the hosts' behaviour in two spans of days by effect size; the hosts that changed most are named."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from mlids.ingest.lake import Lake
 from mlids.zeek.types import lasted
 
 SAMPLE_ROWS = 20_000
-# Wasserstein distance in standard deviations of the reference: 0.1 is Evidently's own cut. P-values always
-# fire on this many rows, so none is used.
+# Wasserstein distance in standard deviations of the reference; Evidently's default is 0.1. P-values are not used:
+# with this many rows every difference is significant.
 EFFECT = 0.15
 MEASURES = ("conns", "hosts", "services", "failed_share", "bytes_out", "bytes_in", "seconds", "dns_share")
 _WORDS = {
@@ -44,7 +44,7 @@ class Drift:
 
     @property
     def share(self) -> float:
-        """The share of measures that drifted."""
+        """The share of measures that drifted, 0 to 1."""
         return len(self.drifted) / len(MEASURES)
 
     def as_dict(self) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class Drift:
 
 
 def host_hours(lake: Lake, sensors: Sequence[str], days: Sequence[date]) -> pl.DataFrame:
-    """Return one row a source and hour with MEASURES (counts and bytes as log1p); empty without days."""
+    """Return one row per originator and hour (UTC) with MEASURES (counts, bytes and seconds as log1p); empty when no day is in the lake."""
     columns = ["ts", "id.orig_h", "id.resp_h", "id.resp_p", "proto", "service", "conn_state", "duration", "orig_ip_bytes", "resp_ip_bytes"]
     parts = []
     for sensor in sensors:
@@ -79,7 +79,7 @@ def host_hours(lake: Lake, sensors: Sequence[str], days: Sequence[date]) -> pl.D
 
 
 def compare(lake: Lake, sensors: Sequence[str], reference: Sequence[date], current: Sequence[date], html: Path) -> Drift:
-    """Compare two spans and file Evidently's page at `html`. Raises NoRowsError when a span is empty."""
+    """Compare two spans of days and write Evidently's page to `html`. Raises NoRowsError when a span has fewer than ten host-hours."""
     before, after = host_hours(lake, sensors, reference), host_hours(lake, sensors, current)
     for name, rows, days in (("reference", before, reference), ("current", after, current)):
         if rows.height < 10:
@@ -121,7 +121,10 @@ def _evidently(before: pl.DataFrame, after: pl.DataFrame, html: Path) -> dict[st
 
 
 def who_moved(before: pl.DataFrame, after: pl.DataFrame, top: int = 10) -> list[dict[str, Any]]:
-    """Return the hosts whose usual hour changed most, in pooled standard deviations, with the measure that moved."""
+    """Return the `top` hosts whose mean hour changed most, with the measure that changed most, in pooled standard deviations.
+
+    Only hosts with at least five hours in both spans are compared.
+    """
     spread = {m: max(float(pl.concat([before[m], after[m]]).std() or 0.0), 1e-6) for m in MEASURES}  # type: ignore[arg-type]
     means = [
         rows.group_by("host").agg(pl.len().alias("hours"), *(pl.col(m).mean() for m in MEASURES)).filter(pl.col("hours") >= 5)

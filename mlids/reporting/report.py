@@ -1,4 +1,4 @@
-"""The weekly report: alerts by behaviour and host, drift, the model's honest metrics, completeness. HTML and PDF."""
+"""The weekly report: alerts by behaviour and host, drift, metrics of the model, completeness. HTML and PDF."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mlids.window import Window
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """Where a report was filed; `pdf` is None when the PDF library is missing, and `why` says so."""
+    """Files of a report; `pdf` is None when the PDF library is missing, with the reason in `why`."""
 
     html: Path
     pdf: Path | None
@@ -27,7 +27,7 @@ def summarize(
     window: Window, alerts: Sequence[Mapping[str, Any]], ledger: Sequence[Mapping[str, Any]], drift: Mapping[str, Any] | None,
     model: Mapping[str, Any] | None, audit: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:  # fmt: skip
-    """Return what the template shows; metrics come only from what is handed over."""
+    """Return the values that the template shows: alerts, hosts and days are counted, the others passed on."""
     kinds = Counter(a["mlids"]["kind"] for a in alerts)
     hosts: dict[str, dict[str, Any]] = {}
     for a in alerts:
@@ -51,7 +51,7 @@ def summarize(
 
 
 def write_report(folder: Path, templates: Path, content: Mapping[str, Any], name: str) -> ReportFiles:
-    """Render the report into `folder` and return the files. Everything from a log is escaped.
+    """Write the report to `folder` and return its files. Log contents are escaped.
 
     Raises StackError when jinja2 is not installed.
     """
@@ -70,15 +70,15 @@ def write_report(folder: Path, templates: Path, content: Mapping[str, Any], name
         from weasyprint import HTML
     except (ImportError, OSError) as error:
         return ReportFiles(page, None, f"no PDF: {error}; install mlids[report] and libpango-1.0-0 libpangoft2-1.0-0")
-    # Nothing is fetched: the page carries its style, and a log must not make us open an address.
+    # The page includes its style, and nothing is fetched: an address in a log must not be opened.
     data = HTML(string=html, url_fetcher=_no_fetch).write_pdf()
     return ReportFiles(page, write_atomic(folder / f"{name}.pdf", data))
 
 
 def _no_fetch(url: str, *_: object, **__: object) -> dict[str, Any]:
-    raise ValueError(f"reports load nothing from outside: {url[:80]}")
+    raise ValueError(f"reports do not load addresses: {url[:80]}")
 
 
 def printable(value: object) -> str:
-    """Return text with control characters shown instead of sent."""
+    """Return text with control characters as escapes."""
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(value))

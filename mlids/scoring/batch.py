@@ -1,4 +1,4 @@
-"""Batch scoring of conn logs: one pass to read and compute features, one to score; memory bounded by a batch."""
+"""Batch scoring of conn logs: one pass to read and compute features, one to score. Memory is bounded by a batch."""
 
 from __future__ import annotations
 
@@ -29,8 +29,29 @@ from mlids.zeek.log_types import log_type_of
 from mlids.zeek.prefetch import prefetch, prefetch_chain
 from mlids.zeek.reader import LogReader, find_logs
 
-# Reasons cost a hundred scorings a row: they are given to the riskiest rows.
+# Explaining a row costs a hundred scorings, so only the rows with the highest risk are explained.
 EXPLAINED_ROWS = 2_000
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """How logs are scored and ranked. Without `model` an IsolationForest is fitted on `train`, or on the scored rows themselves."""
+
+    model: Model | None = None
+    train: Sequence[Path] = ()
+    networks: Sequence[str] = ()  # inside, as CIDR; default: private addresses
+    sensor: str = "zeek"  # of rows without one
+    top: int = 20  # findings to return
+    behaviour: str | None = None  # rank and count only conns whose strongest behaviour is this one
+    out: Path | None = None  # one row per conn, as .parquet, .csv or .jsonl
+    threshold: float | None = None  # risk_score; default: the model's own
+
+    def check(self) -> None:
+        """Raise InputError for a behaviour that does not exist, or an `out` of another format."""
+        if self.behaviour is not None and self.behaviour not in BEHAVIOUR_NAMES:
+            raise InputError(f"{self.behaviour!r} is not a behaviour; use one of {', '.join(BEHAVIOUR_NAMES)}")
+        if self.out is not None and self.out.suffix not in _FORMATS:
+            raise InputError(f"{self.out}: write to one of {', '.join(_FORMATS)}")
 
 
 @dataclass(frozen=True)
@@ -38,21 +59,21 @@ class Scored:
     """The outcome of a scoring run."""
 
     reading: Reading
-    alerts: int
-    threshold: float
+    alerts: int  # conns at the threshold or above
+    threshold: float  # risk_score
     findings: list[Finding]
     model_version: str | None
     trained_on: str  # in words
 
 
 def fit_unlabelled(x: np.ndarray, *, seed: int = 0) -> Fitted:
-    """Return a model of what is usual in `x`, without labels."""
+    """Return an IsolationForest fitted on float32[n, features]."""
     medians = np.median(x, axis=0).astype(float).tolist()
     return Fitted(fit_isolation(x, seed=seed), Spec(medians=medians, rows=len(x)))
 
 
 def learn_normal(paths: Sequence[Path], networks: Sequence[str], extractor: Extractor | None = None) -> Fitted:
-    """Return a model fitted on other days."""
+    """Return an IsolationForest fitted on a sample of other logs. Raises NoRowsError with fewer than two conns."""
     reading = Reading()
     sample = Sample()
     extractor = extractor or Extractor(networks)
@@ -65,33 +86,26 @@ def learn_normal(paths: Sequence[Path], networks: Sequence[str], extractor: Extr
 
 
 def score_logs(
-    paths: Sequence[Path | BinaryIO], *, model: Model | None = None, train: Sequence[Path] = (), networks: Sequence[str] = (),
-    sensor: str = "zeek", top: int = 20, behaviour: str | None = None, out: Path | None = None, threshold: float | None = None,
-    progress: Callable[[str], None] = lambda _: None,
-) -> Scored:  # fmt: skip
-    """Score every conn of `paths` and return the ranked findings; `out` gets one row per conn.
+    paths: Sequence[Path | BinaryIO], options: ScoreOptions = ScoreOptions(), progress: Callable[[str], None] = lambda _: None
+) -> Scored:
+    """Score every conn of `paths` and return the ranked findings; logs beside conn.log add evidence.
 
-    Without `model` an IsolationForest is fitted on `train`, or on the very rows that are scored. With `behaviour`
-    only conns that look first of all like it are ranked and counted as alerts.
-    Raises NoRowsError when there is no conn at all, InputError for an `out` or a behaviour of unknown kind.
+    Raises NoRowsError when there is no conn at all, InputError for an option that is not valid or an `out` that cannot
+    be written, StoreError when the temporary folder is full.
     """
-    if behaviour is not None and behaviour not in BEHAVIOUR_NAMES:
-        raise InputError(f"{behaviour!r} is no behaviour; use one of {', '.join(BEHAVIOUR_NAMES)}")
-    if out is not None and out.suffix not in _SINKS:
-        raise InputError(f"{out}: write to one of {', '.join(_SINKS)}")
+    options.check()
     reading = Reading()
     collectors = _read_other_logs(paths, reading, progress)
-    extractor = Extractor(networks)
-    trained_on = "a trained model"
-    if model is None and train:
-        progress("learning what is usual")
-        model = learn_normal(train, networks, extractor)
-        trained_on = "other days given with --train"
+    extractor = Extractor(options.networks)
+    model, trained_on = options.model, "a trained model"
+    if model is None and options.train:
+        progress("training on other days")
+        model, trained_on = learn_normal(options.train, options.networks, extractor), "other days given with --train"
     sample = Sample()
     with tempfile.TemporaryDirectory(prefix="mlids-score-") as folder:
         row_store = RowStore(Path(folder))
-        read = ((conns, extractor.prepare(conns)) for conns in read_conns(paths, reading, sensor=sensor))
-        for identity, x in prefetch(_featured(extractor, prefetch(read))):  # each step at its own rows, in its own thread
+        read = ((conns, extractor.prepare(conns)) for conns in read_conns(paths, reading, sensor=options.sensor))
+        for identity, x in prefetch(_featured(extractor, prefetch(read))):  # reading, features and storing run in a thread each
             if model is None:
                 sample.add(x)
             row_store.add(identity, x)
@@ -99,17 +113,19 @@ def score_logs(
         if not row_store.rows:
             raise NoRowsError(_nothing(reading))
         if model is None:
-            trained_on = "these very rows: no trained model was given"
-            x = sample.x
-            model = fit_unlabelled(x if len(x) > 1 else np.repeat(x, 2, axis=0))
-        return _score(
-            row_store, model, reading, trained_on, _by_uid(collectors, row_store), top=top, only=behaviour, out=out, threshold=threshold,
-            progress=progress,
-        )  # fmt: skip
+            model, trained_on = _fit_sample(sample.x), "the scored rows themselves: no trained model was given"
+        judged = _judge_all(row_store, model, options.threshold, progress)
+        evidence = _by_uid(collectors, row_store)
+        judged.add_evidence(row_store, evidence)
+        return _ranked(row_store, model, judged, evidence, options, reading, trained_on)
+
+
+def _fit_sample(x: np.ndarray) -> Fitted:
+    return fit_unlabelled(x if len(x) > 1 else np.repeat(x, 2, axis=0))
 
 
 def _featured(extractor: Extractor, read: Iterable[tuple[pl.DataFrame, list[Prepared]]]) -> Iterator[tuple[pl.DataFrame, np.ndarray]]:
-    """Yield who took part in some conns, and their features."""
+    """Yield identity columns and features of conns, in pieces."""
     for conns, prepared in read:
         identity, start = conns.select(IDENTITY), 0
         for x in extractor.in_pieces(prepared):
@@ -128,33 +144,34 @@ def _nothing(reading: Reading) -> str:
     return "no conns to score: " + ("; ".join(why) or "the log holds a header but no rows")
 
 
-def _score(
-    row_store: RowStore, model: Model, reading: Reading, trained_on: str, evidence: EvidenceByUid, *, top: int, only: str | None, out: Path | None,
-    threshold: float | None, progress: Callable[[str], None],
-) -> Scored:  # fmt: skip
+def _judge_all(row_store: RowStore, model: Model, threshold: float | None, progress: Callable[[str], None]) -> JudgedRows:
     judged = JudgedRows(row_store.rows)
     for verdicts in prefetch_chain(partial(_judged, model, x, threshold) for x in row_store.features()):
         judged.add(verdicts)
         progress(f"{judged.rows:,} conns scored")
-    judged.add_evidence(row_store, evidence)
-    cut = model.spec.threshold if threshold is None else threshold
-    rows = judged.like(only)
-    findings = rank(row_store, model, judged, rows, evidence, top=top, cut=cut)
-    if out is not None:
+    return judged
+
+
+def _ranked(
+    row_store: RowStore, model: Model, judged: JudgedRows, evidence: EvidenceByUid, options: ScoreOptions, reading: Reading, trained_on: str
+) -> Scored:
+    threshold = model.spec.threshold if options.threshold is None else options.threshold
+    rows = judged.like(options.behaviour)
+    findings = rank(row_store, model, judged, rows, evidence, top=options.top, threshold=threshold)
+    if options.out is not None:
         explained = judged.largest(EXPLAINED_ROWS)
-        _write(
-            row_store, out, model, judged, cut, dict(zip(explained.tolist(), reasons(model, row_store, explained, evidence), strict=True))
-        )
-    return Scored(reading, int((judged.risk[rows] >= cut).sum()), cut, findings, model.version, trained_on)
+        texts = dict(zip(explained.tolist(), reasons(model, row_store, explained, evidence), strict=True))
+        _write(row_store, options.out, model, judged, threshold, texts)
+    return Scored(reading, int((judged.risk[rows] >= threshold).sum()), threshold, findings, model.version, trained_on)
 
 
 def _judged(model: Model, x: np.ndarray, threshold: float | None) -> Iterator[Verdicts]:
-    """Yield the verdicts of some rows; a generator, so that the thread that asks for them does the work."""
+    """Yield the verdicts of float32[n, features]. It is a generator so that the work is done in the thread that reads from it."""
     yield judge(model, x, threshold)
 
 
 def _read_other_logs(paths: Sequence[Path | BinaryIO], reading: Reading, progress: Callable[[str], None]) -> list[LogEvidence]:
-    """Return what collects evidence, having read those logs beside conn.log that any of it is about."""
+    """Return the collectors of evidence, filled from the logs beside conn.log that they read."""
     collectors = [make() for make in evidence_types()]
     logs = [log for path in paths if isinstance(path, Path) for log in find_logs(path)]
     for path in logs:
@@ -186,14 +203,14 @@ def _by_uid(collectors: Sequence[LogEvidence], row_store: RowStore) -> dict[str,
     return {uid: e for e in sorted(found, key=lambda e: e.score) for uid in e.uids}
 
 
-_SINKS: dict[str, Callable[[pl.LazyFrame, Path], object]] = {
+_FORMATS: dict[str, Callable[[pl.LazyFrame, Path], object]] = {
     ".parquet": lambda frame, path: frame.sink_parquet(path, compression="zstd", compression_level=1),
     ".csv": lambda frame, path: frame.sink_csv(path),
     ".jsonl": lambda frame, path: frame.sink_ndjson(path),
 }
 
 
-def _write(row_store: RowStore, out: Path, model: Model, judged: JudgedRows, cut: float, words: dict[int, str]) -> None:
+def _write(row_store: RowStore, out: Path, model: Model, judged: JudgedRows, threshold: float, texts: dict[int, str]) -> None:
     scored = []
     for path, start, height in row_store.parts:
         rows = slice(start, start + height)
@@ -202,14 +219,14 @@ def _write(row_store: RowStore, out: Path, model: Model, judged: JudgedRows, cut
             attack_class=pl.Series(class_names(model, judged.attack_class[rows]), dtype=pl.String),
             anomaly_score=pl.Series(judged.anomaly[rows]),
             risk_score=pl.Series(judged.risk[rows]),
-            alert=pl.Series(judged.risk[rows] >= cut),
-            reasons=pl.Series([words.get(i, "") for i in range(start, start + height)]),
+            alert=pl.Series(judged.risk[rows] >= threshold),
+            reasons=pl.Series([texts.get(i, "") for i in range(start, start + height)]),
         )
         target = path.with_suffix(".scored.arrow")
         frame.write_ipc(target)
         scored.append(target)
     try:
         with replacing(out, sync=False) as partial:
-            _SINKS[out.suffix](pl.scan_ipc(scored), partial)
+            _FORMATS[out.suffix](pl.scan_ipc(scored), partial)
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error

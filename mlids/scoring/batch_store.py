@@ -1,4 +1,4 @@
-"""Rows on their way through a batch scoring: all of them on disk in order, and a uniform sample to fit on."""
+"""Temporary storage of a batch scoring: all rows on disk in order, and a uniform sample to fit a model on."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ FIT_ROWS = 65_536
 
 
 class Part(NamedTuple):
-    """Some rows of a row_store that were added at once: who took part, in which file, and where the rows stand."""
+    """Rows of a RowStore that were added together: the file with their identity columns, their first row number, their count."""
 
     path: Path
     start: int
     rows: int
 
     def of(self, rows: np.ndarray) -> np.ndarray:
-        """Say which of some rows of the row_store are in here."""
+        """Return bool[n]: which of these row numbers are in this part."""
         return (rows >= self.start) & (rows < self.start + self.rows)
 
 
 class RowStore:
-    """Identity and features of all rows on disk, in order, so that two passes need no second reading."""
+    """Identity columns and features of all rows, on disk in order: the second pass does not parse the logs again."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -37,12 +37,12 @@ class RowStore:
         self._features = folder / "features.f32"
 
     def add(self, identity: pl.DataFrame, x: np.ndarray) -> None:
-        """Append rows. Raises StoreError when the temporary folder is full."""
+        """Append rows with features float32[n, features]. Raises StoreError when the temporary folder is full."""
         path = self._folder / f"{len(self.parts):06d}.arrow"
         try:
             identity.write_ipc(path)
             with self._features.open("ab") as out:
-                x.T.tofile(out)  # by columns, as they lie
+                x.T.tofile(out)  # column by column, the order they have in memory
         except OSError as error:
             raise StoreError(
                 f"{self._folder}: {error.strerror or error}; scoring needs about 480 bytes a row there (set TMPDIR)"
@@ -51,7 +51,7 @@ class RowStore:
         self.rows += identity.height
 
     def features(self) -> Iterator[np.ndarray]:
-        """Yield the feature matrix as it was added, columns contiguous; what is not looked at is not read."""
+        """Yield float32[n, features] of each part, columns contiguous, mapped from disk: pages are read when they are used."""
         return (self._block(part) for part in self.parts)
 
     def _block(self, part: Part) -> np.ndarray:
@@ -59,7 +59,7 @@ class RowStore:
         return np.memmap(self._features, np.float32, "c", offset=part.start * width * 4, shape=(width, part.rows)).T
 
     def identity(self, rows: np.ndarray) -> pl.DataFrame:
-        """Return the identity of chosen rows, in the order asked for."""
+        """Return the identity columns of row numbers, in that order."""
         found = []
         for part in self.parts:
             wanted = rows[part.of(rows)]
@@ -70,7 +70,7 @@ class RowStore:
         return order.join(pl.concat(found), on="_row", how="left", maintain_order="left")
 
     def matrix(self, rows: np.ndarray) -> np.ndarray:
-        """Return the features of chosen rows."""
+        """Return float32[n, features] of row numbers."""
         out = np.empty((len(rows), len(NAMES)), np.float32)
         for part in self.parts:
             wanted = part.of(rows)
@@ -80,23 +80,23 @@ class RowStore:
 
 
 class Sample:
-    """A uniform sample of at most `size` rows of a stream; the same seed takes the same rows, however they are cut."""
+    """A uniform sample of at most `size` rows of a stream. The same seed takes the same rows, whatever the batch sizes."""
 
     def __init__(self, size: int = FIT_ROWS, seed: int = 0) -> None:
         self._size, self._rng = size, np.random.default_rng(seed)
-        self._keys = np.full(size, np.inf)  # the rows with the smallest are the sample; infinite: a place still free
-        self._numbers = np.zeros(size, np.int64)  # of the rows in the stream
+        self._keys = np.full(size, np.inf)  # a random key per row; the rows with the smallest are the sample; infinite: free
+        self._numbers = np.zeros(size, np.int64)  # row numbers in the stream
         self._x = np.empty((size, len(NAMES)), np.float32)
         self._seen = 0
 
     @property
     def x(self) -> np.ndarray:
-        """The rows taken, in the order of the stream."""
+        """float32[n, features] of the sample, in the order of the stream."""
         held = np.flatnonzero(np.isfinite(self._keys))
         return self._x[held[np.argsort(self._numbers[held])]]
 
     def add(self, x: np.ndarray) -> None:
-        """Offer rows; those that are taken get the places of those that go."""
+        """Offer the next rows; those taken replace the ones with the largest keys."""
         keys = self._rng.random(len(x))
         offered = np.flatnonzero(keys < self._keys.max())
         if len(offered):

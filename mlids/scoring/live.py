@@ -80,7 +80,7 @@ class Scorer:
         self._outbox, self._rules = Outbox(delivery, self._retry), RuleCache(delivery)
         self._follower: Follower | None = None
         self._start: Position | None = None
-        self._rebuild = False  # the context is lost and is made anew from the log
+        self._rebuild = False  # the context is lost and is computed again from the log
         self._reset_state()
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""From verdicts on all rows of a batch to the ranked list that a person reads: one line for what would be one alert."""
+"""Ranks the rows of a batch: one finding per group of conns that would be one alert."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from mlids.features.spec import BEHAVIOUR_NAMES
 from mlids.scoring.batch_store import RowStore
 
 IDENTITY = ["uid", "ts", "sensor", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto"]
+# Findings are grouped from the rows with the highest risk: first this many, and eight times more while they give too
+# few groups and the lowest of them still has the risk_score NOTABLE.
 CANDIDATES, MOST_CANDIDATES = 5_000, 320_000
-WORTH_A_LOOK = 40.0  # risk_score below which no more candidates are looked for
+NOTABLE = 40.0
 
 # The strongest evidence of other logs about a conn, by its uid.
 EvidenceByUid = Mapping[str, Evidence]
@@ -27,7 +29,7 @@ EvidenceByUid = Mapping[str, Evidence]
 
 @dataclass(frozen=True)
 class Finding:
-    """One entry of the ranked list: a conn that stands for `alike` conns of the same kind."""
+    """One entry of the ranked list: the conn with the highest risk of a group of `alike` conns."""
 
     conn: dict[str, object]
     risk_score: float
@@ -41,18 +43,18 @@ class Finding:
 
 
 class JudgedRows:
-    """What was said of each row of a row_store, in its order: 15 bytes a row."""
+    """Verdicts on each row of a RowStore, in its order: 15 bytes a row."""
 
     def __init__(self, rows: int) -> None:
         self.rows = 0  # judged so far
         self.risk = np.empty(rows, np.float32)
         self.anomaly = np.empty(rows, np.float32)
-        self.behaviour = np.empty(rows, np.int8)  # −1 where none is told
+        self.behaviour = np.empty(rows, np.int8)  # index into BEHAVIOURS, −1: none
         self.probability = np.full(rows, np.nan, np.float32)  # nan without a RandomForest
         self.attack_class = np.full(rows, -1, np.int16)
 
     def add(self, verdicts: Verdicts) -> None:
-        """Take up the verdicts of the next rows."""
+        """Append the verdicts of the next rows."""
         part = slice(self.rows, self.rows + len(verdicts.risk_score))
         scores = verdicts.scores
         self.risk[part], self.anomaly[part], self.behaviour[part] = verdicts.risk_score, scores.anomaly_score, verdicts.behaviour
@@ -80,13 +82,13 @@ class JudgedRows:
             self.behaviour[rows[named]] = found["behaviour"].drop_nulls().to_numpy()
 
     def like(self, behaviour: str | None) -> np.ndarray:
-        """Return the rows that look first of all like a behaviour; all of them for None."""
+        """Return the rows whose strongest behaviour is this one; all rows for None."""
         if behaviour is None:
             return np.arange(self.rows)
         return np.flatnonzero(self.behaviour == BEHAVIOUR_NAMES.index(behaviour))
 
     def largest(self, n: int, rows: np.ndarray | None = None) -> np.ndarray:
-        """Return the n riskiest rows (of some), the riskiest first; the stranger one where the risk is equal."""
+        """Return the n rows (of `rows`) with the highest risk, highest first; at equal risk the higher anomaly_score comes first."""
         rows = np.arange(self.rows) if rows is None else rows
         values = self.risk[rows] + self.anomaly[rows] * 1e-3
         if len(values) > n:
@@ -95,14 +97,14 @@ class JudgedRows:
         return rows[np.lexsort((np.arange(len(values)), -values))]
 
     def kinds(self, model: Model, rows: np.ndarray) -> list[str]:
-        """Return what an alert of each row would be called."""
+        """Return the kind that an alert of each row would have."""
         return kind_names(model.attack_classes, self.behaviour[rows], self.probability[rows], self.attack_class[rows])
 
 
 def rank(
-    row_store: RowStore, model: Model, judged: JudgedRows, rows: np.ndarray, evidence: EvidenceByUid, *, top: int, cut: float
+    row_store: RowStore, model: Model, judged: JudgedRows, rows: np.ndarray, evidence: EvidenceByUid, *, top: int, threshold: float
 ) -> list[Finding]:
-    """Return the `top` findings among some rows, the riskiest first."""
+    """Return the `top` findings among `rows`, the highest risk first."""
     if not len(rows):
         return []
     wanted = CANDIDATES
@@ -110,9 +112,9 @@ def rank(
         first = judged.largest(wanted, rows)
         identity = row_store.identity(first)
         groups, sizes = _group(identity, judged.kinds(model, first), top)
-        if len(groups) >= top or wanted >= min(MOST_CANDIDATES, len(rows)) or judged.risk[first[-1]] < WORTH_A_LOOK:
+        if len(groups) >= top or wanted >= min(MOST_CANDIDATES, len(rows)) or judged.risk[first[-1]] < NOTABLE:
             break
-        wanted *= 8  # one scan can fill many lines
+        wanted *= 8  # one scan can be thousands of rows
     chosen = first[groups]
     classes, why = class_names(model, judged.attack_class[chosen]), reasons(model, row_store, chosen, evidence)
     return [
@@ -124,7 +126,7 @@ def rank(
             attack_class=attack_class,
             behaviour=BEHAVIOURS[judged.behaviour[row]].name if judged.behaviour[row] >= 0 else None,
             reasons=text,
-            alert=bool(judged.risk[row] >= cut),
+            alert=bool(judged.risk[row] >= threshold),
             alike=int(size),
         )
         for at, row, size, attack_class, text in zip(groups, chosen, sizes, classes, why, strict=True)
@@ -137,7 +139,7 @@ def class_names(model: Model, kind: np.ndarray) -> list[str | None]:
 
 
 def _group(identity: pl.DataFrame, kinds: Sequence[str], top: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the strongest row of each group that would be one alert, and how many are alike among the candidates."""
+    """Return the row with the highest risk of each group, and the number of candidates in the group."""
     columns = (identity[n].to_list() for n in ("sensor", "id.orig_h", "id.resp_h", "id.resp_p", "proto"))
     keys = [(k, n, *in_common(k, s or "", t or "", f"{p}/{o}")) for k, n, s, t, p, o in zip(kinds, *columns, strict=True)]
     sizes = Counter(keys)
@@ -147,7 +149,7 @@ def _group(identity: pl.DataFrame, kinds: Sequence[str], top: int) -> tuple[np.n
 
 
 def reasons(model: Model, row_store: RowStore, rows: np.ndarray, evidence: EvidenceByUid) -> list[str]:
-    """Return why each of some rows was scored as it was, in words."""
+    """Return the reasons for the score of each of `rows`, in words; evidence of other logs comes first."""
     if not len(rows):
         return []
     x = row_store.matrix(rows)

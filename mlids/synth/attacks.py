@@ -15,7 +15,7 @@ import polars as pl
 
 from mlids.synth.draft import Draft, text
 
-ADMIN_PORTS = np.array([22, 135, 139, 445, 3389, 5985])
+SCANNED_ADMIN_PORTS = np.array([22, 135, 139, 445, 3389, 5985])
 COMMON_PORTS = np.array([21, 22, 23, 25, 53, 80, 110, 111, 135, 139, 143, 443, 445, 993, 1433, 1723, 3306, 3389, 5432, 5900, 8080, 8443])
 
 
@@ -150,7 +150,7 @@ def slow_scan(start: float, hosts: AttackHosts, rng: np.random.Generator) -> Dra
     orig = _pick(hosts.inside, rng)
     n = int(rng.integers(60, 160))
     targets = pl.Series(hosts.inside + hosts.servers).gather(rng.integers(0, len(hosts.inside) + len(hosts.servers), n))
-    ports = rng.choice(COMMON_PORTS, n) if rng.random() < 0.5 else np.full(n, rng.choice(ADMIN_PORTS))
+    ports = rng.choice(COMMON_PORTS, n) if rng.random() < 0.5 else np.full(n, rng.choice(SCANNED_ADMIN_PORTS))
     return _probes("slow_scan", _arrival_times(n, start, 1 / rng.uniform(30, 180), rng), orig, targets, ports, 0.05, rng)
 
 
@@ -323,7 +323,7 @@ def lateral_movement(start: float, hosts: AttackHosts, rng: np.random.Generator)
     others = others if len(others) >= 8 else [h for h in _subnet_of(orig) if h != orig]
     targets = rng.permutation(len(others))[: int(rng.integers(8, 30))]
     n = len(targets) * int(rng.integers(2, 5))
-    port = int(rng.choice(ADMIN_PORTS))
+    port = int(rng.choice(SCANNED_ADMIN_PORTS))
     failed = rng.random(n) < 0.25
     return Draft(
         ts=_arrival_times(n, start, 1 / rng.uniform(3, 40), rng),

@@ -1,4 +1,4 @@
-"""Labels with their source: from labelled logs, and from attacks implanted into the site's own traffic."""
+"""Labels of labelled logs, and attacks implanted into a site's own traffic."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from mlids.detectors.forest import BENIGN
 from mlids.features.behaviours import BEHAVIOURS
 from mlids.features.flow import PRIVATE_NETWORKS, local_ends
 from mlids.synth.attacks import SCENARIOS, AttackHosts
 from mlids.zeek.types import CONN, ended
 
-BENIGN = "benign"
-
+# Where a label comes from, besides the sources in label_sources: the log's own label column, attacks implanted for
+# training, the synthetic reference networks, and rows that are assumed to be benign.
+LOG_LABEL, IMPLANTED, REFERENCE, ASSUMED = "label", "implanted", "reference", "assumed"
 
 # Names that public labels and Zeek's notices give to attacks, and the class that is learned from each.
 _FAMILIES = (
@@ -34,7 +36,7 @@ def family(name: str) -> str:
 def normal_label(label: pl.Expr, detail: pl.Expr) -> pl.Expr:
     """Return `benign`, an attack's name, or null (no label, Background, Unknown).
 
-    Pipe-separated copies of IoT-23 hold `Malicious   C&C` in the first column, so the start decides.
+    Only the start of `label` is compared: pipe-separated copies of IoT-23 hold `Malicious   C&C` in that column.
     """
     start = label.str.strip_chars().str.to_lowercase()
     detail = detail.str.strip_chars()
@@ -52,7 +54,7 @@ class Implant:
 
 
 class Hosts:
-    """Gathers who is inside and outside while a site's traffic goes by; bounded."""
+    """Counts the inside hosts, servers and public servers of a site's traffic; bounded."""
 
     LIMIT = 5_000
 
@@ -81,13 +83,13 @@ class Hosts:
                     held[address] = held.get(address, 0) + n
 
     def cast(self, seed: int) -> AttackHosts | None:
-        """Return who can play in implanted attacks; None for a site without any inside host."""
+        """Return the hosts that implanted attacks use; None for a site without any inside host."""
         inside = _most(self._inside, 400)
         if not inside:
             return None
         servers = _most(self._servers, 40) or inside
         rng = np.random.default_rng([seed, 77])
-        # Documentation ranges: the implant's far end is nobody real.
+        # A documentation range (RFC 5737): an implanted attack never names a real outside host.
         outside = [f"203.0.113.{n}" for n in rng.permutation(np.arange(1, 255))[:80]]
         return AttackHosts(inside, servers, _most(self._public, 10), outside)
 
@@ -97,13 +99,13 @@ def _most(held: dict[str, int], n: int) -> list[str]:
 
 
 def make_implants(cast: AttackHosts, start: float, end: float, *, rounds: int, seed: int) -> list[Implant]:
-    """Return `rounds` instances of every scenario, begun at random moments between two epoch seconds."""
+    """Return `rounds` instances of every scenario, each starting at a random time between `start` and `end` (epoch seconds)."""
     rng = np.random.default_rng([seed, 78])
     out = []
     for instance in range(rounds):
         for name, scenario in SCENARIOS.items():
-            begun = start + rng.uniform(0.0, 0.85) * (end - start)
-            rows = scenario(begun, cast, rng).frame(rng)
+            begin = start + rng.uniform(0.0, 0.85) * (end - start)
+            rows = scenario(begin, cast, rng).frame(rng)
             out.append(Implant(name, rows.with_columns(instance=pl.lit(f"{name}-{instance}"))))
     return out
 
@@ -112,13 +114,13 @@ _END = ended().dt.epoch("us")
 
 
 def with_implants(batches: Iterator[pl.DataFrame], implants: Sequence[Implant]) -> Iterator[pl.DataFrame]:
-    """Yield the site's rows with implanted ones put in where Zeek would have written them.
+    """Yield the site's rows with the implanted rows merged in, in the order in which Zeek writes conns: by their end.
 
-    The site's own order is kept: an implanted row goes before the first own row that ended later. Own rows
+    The site's own order is kept: an implanted row comes before the first own row that ended later. Own rows
     keep their `label` and `source` and get a null `instance`.
     """
     names = [c.name for c in CONN]
-    rows = [i.rows.select(*names, "label", pl.lit("implanted").alias("source"), "instance") for i in implants]
+    rows = [i.rows.select(*names, "label", pl.lit(IMPLANTED).alias("source"), "instance") for i in implants]
     if not rows:
         yield from (b.select(*names, "label", "source").with_columns(instance=pl.lit(None, pl.String)) for b in batches)
         return

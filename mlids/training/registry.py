@@ -1,4 +1,4 @@
-"""MLflow: runs, model versions, aliases. The only module that imports mlflow."""
+"""MLflow: runs, model versions, aliases. Only this module imports mlflow."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Version:
 
 
 class Registry:
-    """Model versions of one name on one tracking server. Aliases keep no history: callers write the audit."""
+    """Versions of one registered model on one tracking server. MLflow keeps no history of aliases: callers write the audit."""
 
     def __init__(self, tracking_uri: str, name: str, experiment: str = "mlids") -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -50,7 +50,7 @@ class Registry:
         self._client = MlflowClient(tracking_uri, tracking_uri)
 
     def log_training(self, trained: Trained, extra: Mapping[str, Any], card: str = "") -> Version:
-        """Log a parent run with nested runs of both forests, register the bundle, and return its version."""
+        """Log a run with nested runs of both forests, register the graph, and return its version; `card` is Markdown."""
         import mlflow
         import onnx
         from mlflow.models import infer_signature
@@ -81,14 +81,14 @@ class Registry:
         return Version(str(info.registered_model_version), parent.info.run_id, metrics=_flat({"hybrid": trained.metrics["hybrid"]}))
 
     def _select(self) -> None:
-        """Point mlflow's module functions at this registry: they keep the last one that was used."""
+        """Set this server for mlflow's module functions: they use the one that was set last."""
         import mlflow
 
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
 
     def _ensure_experiment(self) -> None:
-        """Create the experiment with a local artifact folder when the store is a bare SQLite file."""
+        """Create the experiment when it does not exist; beside a SQLite file, with a local folder of artifacts."""
         if self._client.get_experiment_by_name(self.experiment) is None:
             location = None
             if self.uri.startswith("sqlite:///"):
@@ -96,7 +96,7 @@ class Registry:
             self._client.create_experiment(self.experiment, artifact_location=location)
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
-        """Add metrics to a run."""
+        """Add metrics to a run; nan is left out."""
         for name, value in metrics.items():
             if value == value:
                 self._client.log_metric(run_id, name, float(value))
@@ -125,7 +125,7 @@ class Registry:
             if getattr(error, "error_code", "") in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
                 return None
             raise StoreError(f"MLflow at {self.uri} does not answer: {str(error)[:200]}") from error
-        if not found.run_id:  # registered by hand, from a file
+        if not found.run_id:  # registered by hand from a file
             return Version(str(found.version), "", tuple(found.aliases), {}, {})
         run = self._client.get_run(found.run_id)
         return Version(str(found.version), found.run_id, tuple(found.aliases), run.data.metrics, run.data.params)
@@ -159,7 +159,7 @@ class Registry:
         return f"models:/{self.name}{'/' if reference.isdigit() else '@'}{reference}"
 
     def download(self, reference: str) -> bytes:
-        """Return the graph that `load` makes a bundle of, unchecked. Raises what it does."""
+        """Return the graph of a reference without checking it. Raises the same errors as `load`."""
         import mlflow
 
         reference = self._full(reference)
@@ -175,7 +175,7 @@ class Registry:
                 raise ModelError(f"the artifacts of {reference} are missing: {error}") from error
             found = sorted(path.rglob("*.onnx"))
             if not found:
-                raise ModelError(f"{reference} holds no .onnx file; it was not registered by mlids")
+                raise ModelError(f"{reference} has no .onnx file; it was not registered by mlids")
             return found[0].read_bytes()
 
     def _number(self, reference: str) -> str | None:
@@ -187,7 +187,7 @@ class Registry:
 
 
 def _log_estimator(estimator: object, example: Any) -> None:
-    """Log the scikit-learn original in the skops format: for comparison only, nothing in production loads it."""
+    """Log the scikit-learn model in the skops format, for comparison only: scoring never loads it."""
     import mlflow
 
     mlflow.sklearn.log_model(

@@ -1,4 +1,4 @@
-"""A frozen training week: sampled feature rows with labels, their window, and a digest over it all."""
+"""A frozen training week: sampled feature rows with labels, the days they are from, and a digest of the features."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from mlids.detectors.forest import BENIGN
 from mlids.errors import ModelError, NoRowsError
 from mlids.features.spec import FEATURES_VERSION, NAMES
 from mlids.files import replacing, write_atomic
 from mlids.ingest.lake import Lake
-from mlids.training.dataset import gather, reference, true_attack, weights
-from mlids.training.label_sources import LabelSources
-from mlids.training.labels import BENIGN
+from mlids.training.dataset import ExampleOptions, gather_examples, reference, true_attack, weights
+from mlids.training.label_sources.base import JUDGED_ALERTS, ConnLabels
+from mlids.training.label_sources.registry import label_source_types
+from mlids.training.label_sources.verdicts import judged_rows
 from mlids.zeek.types import CONN
 
 
@@ -32,10 +34,10 @@ class SnapshotInfo:
     sensors: list[str]
     days: list[str]
     rows_there: int  # conns of these days in the lake
-    rows_seen: int  # of these, read: all of them, save where that would take too long
+    rows_seen: int  # of these, read: at most about SnapshotOptions.read_rows
     rows: int  # kept
-    attacks: dict[str, int]
-    label_sources: dict[str, int]
+    attacks: dict[str, int]  # rows of each attack
+    label_sources: dict[str, int]  # rows by the source of their label; attacks that were not implanted count as "true attack"
     features_version: int
     digest: str
     made_at: str
@@ -43,7 +45,7 @@ class SnapshotInfo:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Feature rows with `label` (benign or an attack's name), the network they are of, `weight` and `held_out`."""
+    """float32[n, features] with `label` (benign or an attack's name), `network`, `weight` and `held_out` of each row."""
 
     info: SnapshotInfo
     x: np.ndarray
@@ -53,60 +55,85 @@ class Snapshot:
     held_out: np.ndarray
 
 
+@dataclass(frozen=True)
+class SnapshotOptions:
+    """How much of the lake becomes a snapshot."""
+
+    networks: Sequence[str] = ()  # inside, as CIDR; default: private addresses
+    max_rows: int = 200_000  # benign rows of all sensors together; bounds the memory
+    read_rows: int = 12_000_000
+    seed: int = 0
+
+
 def take_snapshot(
-    lake: Lake, folder: Path, sensors: Sequence[str], days: Sequence[date], *, networks: Sequence[str] = (),
-    alerts: Iterable[Mapping[str, Any]] = (), max_rows: int = 200_000,
-    read_rows: int = 12_000_000, seed: int = 0, progress: Callable[[str], None] = lambda _: None,
+    lake: Lake, folder: Path, sensors: Sequence[str], days: Sequence[date], options: SnapshotOptions = SnapshotOptions(), *,
+    alerts: Iterable[Mapping[str, Any]] = (), progress: Callable[[str], None] = lambda _: None,
 ) -> SnapshotInfo:  # fmt: skip
-    """Freeze the conns of `days` as features, with attacks implanted into them; return what was taken.
+    """Store the conns of `days` as features, with attacks implanted into them, and return what was stored.
 
-    Of weeks with more than `read_rows` conns a run of hours of each day is read: their past needs every row
-    of a run, so that one row in ten would be no sample.
+    Of weeks with more than `read_rows` conns, a stretch of hours of each day is read: the features of a row need
+    all rows before it, so a sample of single rows would have other features.
 
-    Labels are the log's own, analysts' verdicts on `alerts`, and Zeek's notices of those days.
-    Memory is bounded by `max_rows`. Raises NoRowsError when the lake holds nothing of those days.
+    Labels are the log's own, or those of the label sources: of logs of these days in the lake, and of `alerts` with a
+    verdict. Raises NoRowsError when the lake holds no conns of those days.
     """
     judged = list(alerts)
     there = lake.rows("conn", sensors, days)
-    share = min(1.0, read_rows / max(there, 1))
-    keep: list[pl.DataFrame] = []
+    share = min(1.0, options.read_rows / max(there, 1))
+    kept: list[pl.DataFrame] = []
     seen = 0
-    have: list[str] = []
+    present = {s: held for s in sensors if (held := [d for d in days if lake.manifest("conn", s, d)])}
     for number, sensor in enumerate(sensors):
-        present = [d for d in days if lake.manifest("conn", sensor, d)]
-        if not present:
+        if sensor not in present:
             continue
-        have.append(sensor)
-        rows, part = gather(
-            partial(_conns, lake, sensor, present, share), sensor, networks=networks, label_sources=_label_sources(lake, sensor, present, judged), max_benign=max_rows // len(sensors),
-            seed=seed + number, progress=partial(_tell, progress, sensor),
-        )  # fmt: skip
+        labels = conn_labels(lake, sensor, present[sensor], (a for a in judged if a["observer"]["name"] == sensor))
+        chosen = ExampleOptions(options.max_rows // len(sensors), options.networks, labels=labels, seed=options.seed + number)
+        conns = partial(_conns, lake, sensor, present[sensor], share)
+        rows, part = gather_examples(conns, sensor, chosen, partial(_report, progress, sensor))
         seen += rows
-        keep.append(part)
-    if not keep or seen == 0:
-        spoken = f"{days[0]} to {days[-1]}" if days else "no days"
-        raise NoRowsError(
-            f"the lake holds no conns of {', '.join(sensors) or 'any sensor'} for {spoken}; run zeek_ingest or `mlids ingest` for them first"
-        )
-    frame = pl.concat([*keep, reference()])
-    return _store(folder, frame, have, [d.isoformat() for d in days], there, seen)
+        kept.append(part)
+    if seen == 0:
+        raise NoRowsError(_no_conns(sensors, days))
+    return _store(folder, pl.concat([*kept, reference()]), list(present), [d.isoformat() for d in days], there, seen)
 
 
-def _label_sources(lake: Lake, sensor: str, days: Sequence[date], alerts: Sequence[Mapping[str, Any]]) -> LabelSources:
-    """Return what Zeek's notices of these days and the analysts say of a sensor's rows."""
-    out = LabelSources()
-    for notices in lake.batches("notice", sensor, days):
-        out.add_notices(notices)
-    out.add_verdicts(a for a in alerts if a["observer"]["name"] == sensor)
-    return out
+def _no_conns(sensors: Sequence[str], days: Sequence[date]) -> str:
+    span = f"{days[0]} to {days[-1]}" if days else "no days"
+    names = ", ".join(sensors) or "any sensor"
+    return f"the lake holds no conns of {names} for {span}; run zeek_ingest or `mlids ingest` for them first"
 
 
-def _tell(progress: Callable[[str], None], sensor: str, done: int) -> None:
+def conn_labels(lake: Lake, sensor: str, days: Sequence[date], alerts: Iterable[Mapping[str, Any]]) -> ConnLabels:
+    """Return the labels that all label sources have for a sensor's conns; `alerts` are those of the sensor with a verdict.
+
+    Raises SettingsError for a label source that cannot be loaded.
+    """
+    sources = [make() for make in label_source_types()]
+    judged = judged_rows(alerts)
+    for source in sources:
+        if source.log == JUDGED_ALERTS:
+            source.add(judged)
+        elif source.log is not None:
+            for rows in _rows_of(lake, source.log, source.fields, sensor, days):
+                source.add(rows)
+    return ConnLabels(sources)
+
+
+def _rows_of(lake: Lake, log: str, fields: Sequence[str], sensor: str, days: Sequence[date]) -> Iterator[pl.DataFrame]:
+    """Yield those columns of a log that a label source reads; logs of other Zeek versions lack some."""
+    for day in days:
+        manifest = lake.manifest(log, sensor, day)
+        columns = [name for name in fields if manifest is not None and name in manifest.columns]
+        if columns:
+            yield from lake.batches(log, sensor, [day], columns)
+
+
+def _report(progress: Callable[[str], None], sensor: str, done: int) -> None:
     progress(f"{sensor}: {done:,} conns")
 
 
 def _conns(lake: Lake, sensor: str, days: Sequence[date], share: float) -> Iterator[pl.DataFrame]:
-    """Yield the conns of days, or a run of hours of each: early in the first one, late in the last, so that all hours are met."""
+    """Yield the conns of days, or a stretch of hours of each: early on the first day, late on the last, so that all hours occur."""
     names = [c.name for c in CONN]
     for number, day in enumerate(days):
         held = lake.manifest("conn", sensor, day)
@@ -121,7 +148,7 @@ def _store(folder: Path, frame: pl.DataFrame, sensors: list[str], days: list[str
     digest = _digest(frame.select(NAMES).to_numpy())
     made_at = datetime.now(UTC)
     attacks = frame.filter(pl.col("label") != BENIGN)
-    # Where the labels came from, and apart from that how many true attacks there are.
+    # Attacks that were not implanted are counted together, whatever the source: training depends on whether there are any.
     sources = frame.select(pl.when(true_attack()).then(pl.lit("true attack")).otherwise("source").alias("source")).to_series()
     info = SnapshotInfo(
         id=f"{days[0]}_{days[-1]}_{digest[:12]}", sensors=sensors, days=days, rows_there=there, rows_seen=seen, rows=frame.height,
@@ -145,7 +172,7 @@ def _digest(x: np.ndarray) -> str:
 
 
 def load_snapshot(folder: Path, snapshot_id: str) -> Snapshot:
-    """Return a stored snapshot. Raises ModelError when it is missing, altered or of another feature version."""
+    """Return a stored snapshot. Raises ModelError when it is missing, was altered or has features of another version."""
     target = folder / snapshot_id
     try:
         info = SnapshotInfo(**json.loads((target / "snapshot.json").read_text(encoding="utf-8")))

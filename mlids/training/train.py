@@ -1,4 +1,4 @@
-"""Trains both forests on a snapshot, bundles them as data, and sets the cut by the alert budget."""
+"""Trains both forests on a snapshot, exports them as one graph, and sets the threshold by the alert budget."""
 
 from __future__ import annotations
 
@@ -24,20 +24,22 @@ from mlids.training.snapshot import Snapshot
 if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest, RandomForestClassifier
 
-# The budget is a most, not a quota: below this nothing becomes an alert. A certain RandomForest alone says 70,
-# so that it takes two voices, or one clear behaviour.
+# Bounds of the threshold. The budget is an upper limit and no quota: below the lower bound nothing becomes an alert.
+# A RandomForest at probability 1 gives 70 by itself, so an alert needs two of the three, or a behaviour at its full score.
 THRESHOLD_LOW, THRESHOLD_HIGH = 82.0, 97.0
 
 
-# A network gives the IsolationForest so many rows that each counts alike; the made-up ones so many.
+# Benign rows of each synthetic reference network, and of all other networks together, that the IsolationForest is
+# fitted on; the latter are divided equally among the networks.
 _REFERENCE_ROWS = 1_500
 _OWN_ROWS = 30_000
+# Quantiles of the benign anomaly_score at which the scale of surprise has its knots.
 _SURPRISE_RANKS = (0.5, 0.9, 0.99, 0.999)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Both forests, fitted, with the spec that goes with them."""
+    """Both fitted forests with their spec."""
 
     forest: RandomForestClassifier
     isolation: IsolationForest
@@ -45,18 +47,19 @@ class Pair:
     isolation_rows: int
 
     def model(self) -> Fitted:
-        """Return the pair as something that scores."""
+        """Return the pair as a model."""
         return Fitted(self.isolation, self.spec, self.forest)
 
 
 def fit_pair(x: np.ndarray, label: np.ndarray, network: np.ndarray, weight: np.ndarray, *, true_attacks: bool, seed: int = 0) -> Pair:
-    """Fit both forests: float32[n, features] with label, network and weight of each row.
+    """Fit both forests on float32[n, features] with label, network and weight of each row.
 
-    `true_attacks` says whether any attack among them was real, and not implanted: see SHAPE_COLUMNS.
+    `true_attacks`: at least one attack among the rows was observed, not implanted. Without any, the RandomForest gets
+    SHAPE_COLUMNS only.
 
-    The IsolationForest learns from benign rows, each network alike. Its score is put on a scale of surprise
-    by its own ranks: −log10(1 − rank) / 3, so that one benign row in ten is at 1/3, one in a thousand at 1.
-    Raises NoRowsError where one side is missing.
+    The IsolationForest is fitted on benign rows, the same number of each network. Its score is mapped to surprise,
+    0 to 1, by its rank among benign rows: −log10(1 − rank) / 3, so one benign row in ten has 1/3, one in a thousand 1.
+    Raises NoRowsError without benign rows, or without attacks.
     """
     columns, depth, leaf = (list(range(x.shape[1])), 20, 3) if true_attacks else (list(SHAPE_COLUMNS), 12, 5)
     forest = fit_forest(x[:, columns], label, weights=weight, seed=seed, depth=depth, leaf=leaf)
@@ -97,14 +100,14 @@ class Trained:
 
 
 def train(snapshot: Snapshot, *, seed: int = 0, budget_per_day: float, threshold: float = 70.0) -> Trained:
-    """Return both forests fitted on the snapshot's training rows and judged on those held out.
+    """Return both forests, fitted on the snapshot's training rows, with metrics on the held-out rows.
 
-    Raises NoRowsError where there is nothing to learn from.
+    Raises NoRowsError when the training rows have no benign row or no attack.
     """
     fit = ~snapshot.held_out
     benign = snapshot.label == BENIGN
     if not (fit & benign).any():
-        raise NoRowsError(f"snapshot {snapshot.info.id} has no benign rows to learn from")
+        raise NoRowsError(f"snapshot {snapshot.info.id} has no benign rows to train on; take a snapshot of other days")
     pair = fit_pair(
         snapshot.x[fit], snapshot.label[fit].astype(str), snapshot.network[fit].astype(str), snapshot.weight[fit],
         true_attacks=snapshot.info.label_sources.get("true attack", 0) > 0, seed=seed,
@@ -126,7 +129,7 @@ def train(snapshot: Snapshot, *, seed: int = 0, budget_per_day: float, threshold
 
 
 def _with_example(forest: object, isolation: object, spec: Spec, row: np.ndarray) -> Spec:
-    """Store one row and what scikit-learn says to it: every loader checks itself against it."""
+    """Return the spec with one row and its scores by scikit-learn: a loaded model is checked against them."""
     x = row[None, :]
     share = forest.predict_proba(x[:, spec.forest_columns])[0]  # type: ignore[attr-defined]
     attack = 1.0 - float(share[spec.classes.index(BENIGN)])
@@ -150,10 +153,10 @@ def budget_threshold(
     model: Model, batches: Iterable[pl.DataFrame], days: float, budget_per_day: float, networks: tuple[str, ...] = (),
     *, screen: Model | None = None,
 ) -> tuple[float, float]:  # fmt: skip
-    """Return the cut that keeps the site's own latest days within the budget, and the alerts a day at it.
+    """Return the threshold that keeps conns of `days` days within the budget, and the alerts a day at it.
 
-    Alerts are counted after grouping, as they will be sent. `screen` is the same model without its
-    RandomForest, which takes most of the time: rows that could not alert whatever it said are left out.
+    Alerts are counted after grouping, as they are sent. `screen` is the same model without its RandomForest, which takes
+    most of the time: rows that stay below the threshold at probability 1 are not scored by it.
     """
     extractor = Extractor(networks)
     strongest: dict[str, float] = {}
@@ -168,14 +171,14 @@ def budget_threshold(
             continue
         keys = group_keys(model, conns[rows.tolist()], verdicts, rows)
         _keep_strongest(strongest, [k.id for k in keys], verdicts.risk_score[rows])
-    return _cut(strongest.values(), days, budget_per_day)
+    return _threshold(strongest.values(), days, budget_per_day)
 
 
 def threshold_for_budget(keys: Sequence[str], risk: np.ndarray, days: float, budget_per_day: float) -> tuple[float, float]:
-    """Return the same for rows that are at hand: the group of each row and its risk_score."""
+    """Return the same as `budget_threshold` for the group key and risk_score of each row."""
     strongest: dict[str, float] = {}
     _keep_strongest(strongest, keys, risk)
-    return _cut(strongest.values(), days, budget_per_day)
+    return _threshold(strongest.values(), days, budget_per_day)
 
 
 def _keep_strongest(strongest: dict[str, float], keys: Sequence[str], risk: np.ndarray) -> None:
@@ -184,9 +187,9 @@ def _keep_strongest(strongest: dict[str, float], keys: Sequence[str], risk: np.n
             strongest[key] = value
 
 
-def _cut(strongest: Iterable[float], days: float, budget_per_day: float) -> tuple[float, float]:
+def _threshold(strongest: Iterable[float], days: float, budget_per_day: float) -> tuple[float, float]:
     ranked = sorted(strongest, reverse=True)
     allowed = int(budget_per_day * max(days, 1e-9))
-    cut = ranked[allowed] + 0.1 if len(ranked) > allowed else THRESHOLD_LOW
-    cut = float(min(max(cut, THRESHOLD_LOW), THRESHOLD_HIGH))
-    return cut, sum(r >= cut for r in ranked) / max(days, 1e-9)
+    threshold = ranked[allowed] + 0.1 if len(ranked) > allowed else THRESHOLD_LOW
+    threshold = float(min(max(threshold, THRESHOLD_LOW), THRESHOLD_HIGH))
+    return threshold, sum(r >= threshold for r in ranked) / max(days, 1e-9)

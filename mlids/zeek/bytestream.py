@@ -169,7 +169,7 @@ def blocks(pieces: Iterator[bytes], block_bytes: int) -> Iterator[Block]:
     memory stays bounded for every input.
     """
     line = 1
-    held: list[bytes] = []
+    pending: list[bytes] = []
     size = 0
     skipped = 0
     for piece in pieces:
@@ -181,28 +181,28 @@ def blocks(pieces: Iterator[bytes], block_bytes: int) -> Iterator[Block]:
                 continue
             yield Block(b"", line, 1, too_long=skipped + end)
             line, rest, skipped = line + 1, rest[end + 1 :], 0
-        held.append(rest)
+        pending.append(rest)
         size += len(rest)
         if size < block_bytes:
             continue
-        data = b"".join(held)
-        cut = data.rfind(b"\n") + 1
-        if cut:
-            lines = count_lines(data, 0, cut)
-            yield Block(data[:cut], line, lines)
+        data = b"".join(pending)
+        whole = data.rfind(b"\n") + 1
+        if whole:
+            lines = count_lines(data, 0, whole)
+            yield Block(data[:whole], line, lines)
             line += lines
-        held, size = [data[cut:]], len(data) - cut
+        pending, size = [data[whole:]], len(data) - whole
         if size > MAX_LINE_BYTES:
-            skipped, held, size = size, [], 0
+            skipped, pending, size = size, [], 0
     if skipped:
         yield Block(b"", line, 1, complete=False, too_long=skipped)
-    data = b"".join(held)
+    data = b"".join(pending)
     if not data:
         return
-    cut = data.rfind(b"\n") + 1
-    if cut:
-        lines = count_lines(data, 0, cut)
-        yield Block(data[:cut], line, lines)
+    whole = data.rfind(b"\n") + 1
+    if whole:
+        lines = count_lines(data, 0, whole)
+        yield Block(data[:whole], line, lines)
         line += lines
-    if cut < len(data):
-        yield Block(data[cut:], line, 1, complete=False)
+    if whole < len(data):
+        yield Block(data[whole:], line, 1, complete=False)

@@ -14,7 +14,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Zeek's test suite replaces every time by this text.
 MASKED_TIME = "XXXXXXXXXX.XXXXXX"
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z")
-_MAX_SECONDS = Decimal("253402300799")  # the end of the year 9999
+# What a datetime can hold: the years 1 to 9999.
+MIN_SECONDS = -62_135_596_800
+_MAX_SECONDS = Decimal("253402300799")
 # JSON::TS_MILLIS writes milliseconds; read as seconds they would be past the year 5000.
 _MILLIS_FROM = Decimal(100_000_000_000)
 
@@ -41,7 +43,7 @@ def to_time(value: Any) -> datetime | None:
         raise ValueError(f"{text[:40]!r} is outside the years 1 to 9999")
     if abs(seconds) >= _MILLIS_FROM:
         seconds /= 1000
-    if not -_MILLIS_FROM < seconds < _MAX_SECONDS:
+    if not MIN_SECONDS <= seconds < _MAX_SECONDS:
         raise ValueError(f"{text[:40]!r} is outside the years 1 to 9999")
     return EPOCH + timedelta(microseconds=int((seconds * 1_000_000).to_integral_value()))
 

@@ -1,6 +1,6 @@
 """Reads any Zeek log into batches of typed rows: TSV, JSON lines or CSV re-exports; plain, gzip or zstd.
 
-Nothing is dropped silently: bad rows become rejects with line and reason, and a damaged source is
+Nothing is dropped silently: rows that do not parse become rejects with line and reason, and a damaged source is
 reported with the position of the fault. Memory is bounded by the block size, not by the file's.
 """
 
@@ -108,8 +108,8 @@ class LogReader:
     def skim(self, data: bytes) -> None:
         """Read the header lines in `data`, the next bytes of the log, and skip its rows."""
         self._skimmed += data
-        cut = self._skimmed.rfind(b"\n") + 1
-        whole, self._skimmed = self._skimmed[:cut], self._skimmed[cut:]
+        end = self._skimmed.rfind(b"\n") + 1
+        whole, self._skimmed = self._skimmed[:end], self._skimmed[end:]
         if not whole:
             return
         if not self._seen_header and self._json is None:
@@ -194,7 +194,7 @@ class LogReader:
         if not self._header.columns:
             raise NotAZeekLogError(
                 f"{self._name} line {first_line}: rows without a #fields header; "
-                "was the head of the file cut off? (copy the header lines of a log of the same type above it)"
+                "is the head of the file missing? (copy the header lines of a log of the same type above it)"
             )
         yield from self._batch(parse_table(data, self._header, first_line, rows))
 

@@ -1,4 +1,4 @@
-"""Parses the rows of a Zeek table (TSV, or a CSV re-export): a fast path for whole blocks, and an exact one that finds bad rows."""
+"""Parses the rows of a Zeek table (TSV, or a CSV re-export): a fast path for whole blocks, and an exact one that finds the rows to reject."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from mlids.zeek.cells import convert, to_strings
+from mlids.zeek.cells import MIN_SECONDS, convert, to_strings
 from mlids.zeek.header import Header, decode_escapes
 from mlids.zeek.types import STRINGS, TIME, Column, dtype_of
 
@@ -37,7 +37,7 @@ class Parsed:
 
 
 def reject(line: int, reason: str, raw: str) -> Reject:
-    """Return a Reject with the raw text cut to 2,048 characters."""
+    """Return a Reject with at most 2,048 characters of the raw text."""
     return Reject(line, reason, raw[:2048])
 
 
@@ -111,7 +111,7 @@ def _finish(series: pl.Series, column: Column, header: Header, *, escapes: bool)
     if dtype == TIME:
         micros = series.to_physical().cast(pl.Int64)
         low, high = micros.min(), micros.max()
-        if low is not None and (low < -(10**17) or high > 10**17):  # type: ignore[operator]
+        if low is not None and (low < MIN_SECONDS * 1_000_000 or high > 10**17):  # type: ignore[operator]
             return None  # milliseconds, or a time out of range
         return micros.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     if dtype == pl.Boolean:

@@ -82,7 +82,7 @@ def write_log(
     path: Path, frame: pl.DataFrame, *, log: str, columns: tuple[Column, ...] | None = None,
     form: str = "tsv", opened: datetime, closed: datetime | None = None,
 ) -> None:  # fmt: skip
-    """Write one log file beside its target and rename it; a name that ends in `.gz` is compressed.
+    """Write one log file under a temporary name and rename it; a name that ends in `.gz` is compressed.
 
     `columns` are those of the log type in LOG_COLUMNS by default; `closed` adds the `#close` line of TSV.
     """

@@ -1,1 +1,1 @@
-"""mlids inside the Airflow UI: one signed-in page with alerts, model, ledger and links to reports."""
+"""mlids inside the Airflow UI: one page for signed-in users with alerts, model, ledger and links to reports."""

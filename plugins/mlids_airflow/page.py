@@ -1,4 +1,4 @@
-"""The page: read-only, for signed-in users. Everything that came from a log is escaped by Jinja."""
+"""The page: read-only, for signed-in users. Jinja escapes log contents."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from airflow.api_fastapi.core_api.security import requires_access_view
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse
 
-# An app mounted by a plugin is public unless it asks for a login itself.
+# An app mounted by a plugin is public unless it requires a login itself.
 app = FastAPI(
     title="mlids", docs_url=None, redoc_url=None, openapi_url=None,
     dependencies=[Depends(requires_access_view(AccessView.PLUGINS))],
@@ -22,13 +22,13 @@ _HEADERS = {
 
 @app.get("/", response_class=HTMLResponse)
 def page(request: Request) -> HTMLResponse:
-    """Show today's alerts, the model, the ledger, the scorers and the reports."""
+    """Return the page with the latest alerts, the model, the ledger, the scorers and the reports."""
     import jinja2
 
     from mlids import pipeline
     from mlids.reporting.report import printable
 
-    # The UI shows the page in a frame under another address, so links are given from the root.
+    # The UI shows the page in a frame under another address, so links start at the root.
     base = request.scope.get("root_path", "").rstrip("/") + "/"
     templates = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
     templates.filters["printable"] = printable
@@ -45,12 +45,12 @@ def overview() -> dict:
 
 @app.get("/reports/{name}")
 def report(name: str) -> FileResponse:
-    """Return a filed report."""
+    """Return a report."""
     from mlids import pipeline
 
     path = pipeline.report_file(name)
     if path is None:
         raise HTTPException(404, "no such report")
-    # Evidently's pages bring their own scripts; a sandbox keeps them away from the login.
+    # Evidently's pages contain scripts; the sandbox keeps them from the login session.
     policy = {"Content-Security-Policy": "sandbox allow-scripts"} if name.startswith("drift") else _HEADERS
     return FileResponse(path, headers={**policy, "X-Content-Type-Options": "nosniff"})

@@ -1,4 +1,4 @@
-"""`mlids score` as a person uses it: any form in, a ranked list out, errors without tracebacks."""
+"""`mlids score`: any form of log in, a ranked list out, errors without tracebacks."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def test_one_row_per_conn_in_every_kind_of_file(day: Path, tmp_path: Path) -> No
     assert mlids("score", day, "--out", tmp_path / "o.xlsx").returncode == 2
 
 
-def test_planted_attacks_lead_the_list(day: Path) -> None:
+def test_implanted_attacks_come_first(day: Path) -> None:
     found = json.loads(mlids("score", day, "--format", "json").stdout)
-    assert found["alerts"] > 0 and "these very rows" in found["trained_on"]
+    assert found["alerts"] > 0 and "the scored rows themselves" in found["trained_on"]
     assert {f["behaviour"] for f in found["findings"][:5]} & {"horizontal_scan", "vertical_scan", "brute_force", "flood", "dns_tunnel"}
     assert all({"uid", "id.orig_h", "risk_score", "reasons"} <= set(f) for f in found["findings"])
 
 
-def test_a_calm_log_has_nothing_that_stands_out(tmp_path: Path) -> None:
+def test_nothing_stands_out_in_a_log_of_web_traffic(tmp_path: Path) -> None:
     from datetime import date
 
     from mlids.synth.draft import CONN_NAMES
@@ -106,7 +106,7 @@ def test_a_trained_model_from_a_file(day: Path, tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"Lorem ipsum\n", "not a Zeek log"),
         (b"", "no conns"),
@@ -118,13 +118,13 @@ def test_a_trained_model_from_a_file(day: Path, tmp_path: Path, monkeypatch: pyt
         (b'{"a":' * 50_000, "no conns"),
     ],
 )
-def test_what_cannot_be_scored_is_said_in_one_line(content: bytes, said: str, tmp_path: Path) -> None:
+def test_what_cannot_be_scored_is_one_line_of_error(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "conn.log").write_bytes(content)
     done = mlids("score", tmp_path / "conn.log")
-    assert done.returncode == 2 and said in done.stderr.decode() and "Traceback" not in done.stderr.decode()
+    assert done.returncode == 2 and message in done.stderr.decode() and "Traceback" not in done.stderr.decode()
 
 
-def test_usage_faults(tmp_path: Path) -> None:
+def test_wrong_options(tmp_path: Path) -> None:
     (tmp_path / "conn.log").write_text(CONN_HEADER + conn_line())
     for args in (["--format", "xml"], ["--network", "10.0.0.0/99"], ["--model", "/nowhere.onnx"], ["--top", "-1"]):
         done = mlids("score", tmp_path / "conn.log", *args)
@@ -132,7 +132,7 @@ def test_usage_faults(tmp_path: Path) -> None:
     assert b"no such file" in mlids("score", tmp_path / "nowhere").stderr
 
 
-def test_terminal_escapes_in_a_log_are_shown_not_sent(tmp_path: Path) -> None:
+def test_terminal_escapes_in_a_log_are_printed_as_text(tmp_path: Path) -> None:
     rows = "".join(conn_line(f"C{n}", orig_bytes=str(n)) for n in range(30)) + conn_line("C\\x1b[31mred", service="\\x1b]0;owned\\x07")
     (tmp_path / "conn.log").write_text(CONN_HEADER + rows)
     for form in ("table", "json", "csv"):
@@ -188,6 +188,6 @@ def test_one_behaviour_alone_and_the_one_true_beacon_heads_it(real_data: Path, t
 def test_a_behaviour_that_nothing_looks_like_gives_an_empty_list(tmp_path: Path) -> None:
     (tmp_path / "conn.log").write_text(CONN_HEADER + "".join(conn_line(f"C{n}") for n in range(30)))
     done = mlids("score", tmp_path / "conn.log", "--behaviour", "lateral_movement")
-    assert done.returncode == 0 and "no conn that looks first of all like lateral_movement" in " ".join(done.stdout.decode().split())
+    assert done.returncode == 0 and "no conn whose strongest behaviour is lateral_movement" in " ".join(done.stdout.decode().split())
     wrong = mlids("score", tmp_path / "conn.log", "--behaviour", "beacons")
     assert wrong.returncode == 2 and b"horizontal_scan, vertical_scan" in wrong.stderr

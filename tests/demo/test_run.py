@@ -1,4 +1,4 @@
-"""The whole demo on real running components, its page in Chromium, and nothing left behind after Ctrl-C."""
+"""The whole demo on real components, its page in Chromium, and no process left after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import psutil
 import pytest
 
 from tests.conftest import missing
+from tests.support.processes import arguments, family, listening, running, sessions, with_argument
 
 MARK = "mlids-demo-test"
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict]:  # type: ignore[type-arg]
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     home = tmp_path_factory.mktemp(MARK)
     log = home / "out.log"
     with log.open("wb") as out:
@@ -39,13 +40,11 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict]:  # type: i
     killed = scheduler = None
     while "press Ctrl-C" not in log.read_text():
         assert process.poll() is None and time.monotonic() < end, log.read_text()[-6_000:]
-        if scheduler is None and re.search(
-            r"zeek_ingest: ([3-9]|1[0-2]) of", log.read_text()
-        ):  # Airflow's scheduler dies in the middle of a backfill
-            family = psutil.Process(process.pid).children(recursive=True)
-            scheduler = next(p.pid for p in family if p.cmdline()[2:3] == ["scheduler"])
+        # Airflow's scheduler is killed in the middle of a backfill, and the scorer in the middle of an attack.
+        if scheduler is None and re.search(r"zeek_ingest: ([3-9]|1[0-2]) of", log.read_text()):
+            scheduler = next(p.pid for p in family(process.pid) if arguments(p)[2:3] == ["scheduler"])
             os.kill(scheduler, signal.SIGKILL)
-        if killed is None and "the sensor sees a live" in log.read_text():  # the scorer dies in the middle of an attack
+        if killed is None and "the sensor sees a live" in log.read_text():
             killed = json.loads((home / "h" / "state" / "hq" / "status.json").read_text())["pid"]
             os.kill(killed, signal.SIGKILL)
         time.sleep(0.5)
@@ -67,7 +66,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict]:  # type: i
         process.wait(timeout=90)
 
 
-def test_summary_says_what_came_of_it(demo: dict) -> None:  # type: ignore[type-arg]
+def test_summary_counts_rows_attacks_and_reports(demo: dict[str, Any]) -> None:
     summary = json.loads((demo["home"] / "demo-summary.json").read_text())
     wanted = {
         "rows_pulled",
@@ -92,7 +91,7 @@ def test_summary_says_what_came_of_it(demo: dict) -> None:  # type: ignore[type-
     assert lines == summary["rows_in_lake"] + summary["live_ledger"]["archived"]
 
 
-def test_live_alerts_came_from_the_live_scorer(demo: dict) -> None:  # type: ignore[type-arg]
+def test_live_alerts_came_from_the_live_scorer(demo: dict[str, Any]) -> None:
     assert "live alert" in demo["text"]
     import sqlite3
 
@@ -102,7 +101,7 @@ def test_live_alerts_came_from_the_live_scorer(demo: dict) -> None:  # type: ign
     assert origins["live"] >= 2 and origins["late"] >= 5
 
 
-def test_a_killed_scheduler_and_scorer_and_a_cut_connection_heal_and_the_ledger_closes(demo: dict) -> None:  # type: ignore[type-arg]
+def test_a_killed_scheduler_and_scorer_and_a_cut_connection_heal_and_the_ledger_closes(demo: dict[str, Any]) -> None:
     assert "scheduler ended with code -9 and is started again" in demo["text"]
     assert demo["killed"] and "is cut for a moment" in demo["text"]
     status = json.loads((demo["home"] / "state" / "hq" / "status.json").read_text())
@@ -112,15 +111,11 @@ def test_a_killed_scheduler_and_scorer_and_a_cut_connection_heal_and_the_ledger_
     assert ledger["live"] + ledger["late"] == ledger["archived"] > 500 and ledger["late"] < 0.2 * ledger["archived"], ledger
 
 
-def test_everything_listens_on_loopback_only(demo: dict) -> None:  # type: ignore[type-arg]
-    family = psutil.Process(demo["process"].pid).children(recursive=True)
-    listening = {
-        c.laddr.ip for p in [psutil.Process(demo["process"].pid), *family] for c in p.net_connections() if c.status == psutil.CONN_LISTEN
-    }
-    assert listening == {"127.0.0.1"}
+def test_everything_listens_on_loopback_only(demo: dict[str, Any]) -> None:
+    assert {address for address, _ in listening(family(demo["process"].pid))} == {"127.0.0.1"}
 
 
-def test_the_page_wants_a_login_and_shows_alerts(demo: dict, tmp_path: Path) -> None:  # type: ignore[type-arg]
+def test_the_page_requires_a_login_and_shows_alerts(demo: dict[str, Any], tmp_path: Path) -> None:
     for path in ("/mlids/", "/mlids/api/overview", "/mlids/reports/weekly-x.html"):
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(demo["url"] + path, timeout=30)
@@ -158,25 +153,27 @@ def test_the_page_wants_a_login_and_shows_alerts(demo: dict, tmp_path: Path) -> 
     assert not errors
 
 
-def test_secrets_stay_out_of_logs_and_files(demo: dict) -> None:  # type: ignore[type-arg]
+def test_secrets_stay_out_of_logs_and_files(demo: dict[str, Any]) -> None:
     secrets = json.loads((demo["home"] / "secrets.json").read_text())
     assert (demo["home"] / "secrets.json").stat().st_mode & 0o077 == 0
-    for path in (demo["home"] / "logs").glob("*.log"):
+    logs = list((demo["home"] / "logs").glob("*.log"))
+    assert len(logs) >= 5
+    for path in logs:
         text = path.read_text(errors="replace")
         assert not any(value in text for value in secrets.values()), path
     assert "PRIVATE KEY" in (demo["home"] / "sensor" / "client_key").read_text()
     assert (demo["home"] / "sensor" / "client_key").stat().st_mode & 0o077 == 0
 
 
-def test_interrupt_leaves_no_process_behind(demo: dict) -> None:  # type: ignore[type-arg]
-    process = psutil.Process(demo["process"].pid)
-    family = [process, *process.children(recursive=True)]
-    ports = [c.laddr.port for p in family for c in p.net_connections() if c.status == psutil.CONN_LISTEN]
+def test_interrupt_leaves_no_process_behind(demo: dict[str, Any]) -> None:
+    processes = family(demo["process"].pid)
+    ports = {port for _, port in listening(processes)}
+    assert len(processes) > 5 and ports
     demo["process"].send_signal(signal.SIGINT)
     assert demo["process"].wait(timeout=90) == 0
-    assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
-    assert not [p for p in psutil.process_iter(["cmdline"]) if MARK in " ".join(p.info["cmdline"] or [])]
-    assert demo["scheduler"] not in {os.getsid(p.pid) for p in psutil.process_iter()}  # what the killed scheduler had started
+    assert not running(processes)
+    assert not with_argument(MARK)
+    assert demo["scheduler"] not in sessions(), "what the killed scheduler had started has ended too"
     for port in ports:
         with socket.socket() as s:
             assert s.connect_ex(("127.0.0.1", port)) != 0

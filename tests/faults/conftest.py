@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults.field import Field, Outcome, hold, make_field
 
-# `make test-faults` lasts longer at each fault than `make test` has the time for.
+# `make test-faults` makes each fault last longer than `make test` does.
 LONG = os.environ.get("MLIDS_FAULTS") == "long"
 _MARK = "<!-- faults -->"
 
@@ -37,7 +37,7 @@ def outcomes() -> Iterator[list[Outcome]]:
 
 @pytest.fixture
 def tell(outcomes: list[Outcome]) -> Callable[[Outcome], None]:
-    """Hold an outcome against the promise and put it into the table."""
+    """Check an outcome and add it to the table."""
 
     def told(outcome: Outcome) -> None:
         outcomes.append(outcome)
@@ -47,7 +47,7 @@ def tell(outcomes: list[Outcome]) -> Callable[[Outcome], None]:
 
 
 def _name(line: str) -> str:
-    """Return what a row is about, without the metrics that it may carry in brackets or as numbers."""
+    """Return the name of a row's fault, without measured values in brackets or as numbers."""
     return re.sub(r"\(.*|[\d,]+", "", line.split("|")[1]).strip()
 
 

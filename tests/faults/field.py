@@ -1,4 +1,4 @@
-"""A sensor, its growing log and a scorer in the field, with all that is needed to break each and to count afterwards."""
+"""A sensor, its growing log and a scorer, with the means to break each of them and to count rows and alerts afterwards."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from mlids.settings import Settings, load_settings
 from mlids.synth.archive import attack_hosts
 from mlids.synth.attacks import brute_force, horizontal_scan, vertical_scan
 from mlids.synth.draft import CONN_NAMES, written_order
-from mlids.synth.live_log import LiveLog
+from mlids.synth.growing import GrowingLog
 from mlids.synth.site import Site
 
 SENSOR = "hq"
@@ -62,7 +62,7 @@ def traffic(end: datetime, flows: int = FLOWS) -> pl.DataFrame:
 
 @dataclass
 class Outcome:
-    """What a fault left behind: the row of the table."""
+    """The counts after a fault: one row of the table."""
 
     fault: str
     written: int
@@ -76,12 +76,12 @@ class Outcome:
 
 @dataclass
 class Field:
-    """One home, one sensor, one log, and at most one scorer at work."""
+    """One home, one sensor, one log, and at most one running scorer."""
 
     home: Path
     logs: Path
     sensor: SimulatedSensor
-    log: LiveLog
+    log: GrowingLog
     rows: pl.DataFrame
     scorer: Scorer | None = None
     thread: threading.Thread | None = None
@@ -97,13 +97,13 @@ class Field:
         return load_settings()
 
     def write(self, share: float) -> None:
-        """Let the sensor write the next share of the rows."""
+        """Write the next share of the rows to the log."""
         upto = min(self.at + round(share * self.rows.height), self.rows.height)
         self.log.append(self.rows[self.at : upto])
         self.at = upto
 
     def write_rest(self) -> None:
-        """Let the sensor write all that is left."""
+        """Write the remaining rows to the log."""
         self.write(1.0)
 
     def start(self) -> Scorer:
@@ -125,14 +125,14 @@ class Field:
         return scorer
 
     def begin(self, share: float) -> Scorer:
-        """Start a scorer, write a share of the rows, and see them scored."""
+        """Start a scorer, write a share of the rows, and wait until they are scored."""
         scorer = self.start()
         self.write(share)
         assert self.caught_up()
         return scorer
 
     def stop(self) -> None:
-        """Stop it as a person would."""
+        """Stop the scorer."""
         if self.scorer is not None and self.thread is not None and self.model is not None:
             self.scorer.stop()
             self.thread.join(timeout=15)
@@ -141,7 +141,7 @@ class Field:
             self.scorer = self.thread = None
 
     def child(self, code: str = "", seconds: int = 60) -> subprocess.Popen[bytes]:
-        """Start a scorer as a process of its own, with `code` run before it: a fault at an exact place."""
+        """Start a scorer in its own process; `code` runs before it and places a fault."""
         run = f"import mlids.scoring.checkpoint as c; c.EVERY_S = 0.1; c.SHARE = 1.0\n{code}\nfrom mlids import pipeline; pipeline.serve(['{SENSOR}'], {seconds})"
         made = subprocess.Popen([sys.executable, "-c", run], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ))
         self.children.append(made)
@@ -155,8 +155,8 @@ class Field:
         self.stop()
         self.sensor.stop()
 
-    def until(self, seen: Callable[[], bool], seconds: float = 20.0) -> bool:
-        """Wait until something is so; say whether it became so."""
+    def until(self, seen: Callable[[], bool], seconds: float = 60.0) -> bool:
+        """Wait until `seen` is true; return whether it is."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if seen():
@@ -165,12 +165,18 @@ class Field:
         return False
 
     def taken(self) -> int:
-        """Rows that the scorer at work has scored or refused."""
+        """Rows that the running scorer has scored or rejected."""
         return self.scorer.status.rows + self.scorer.status.rejected if self.scorer is not None else 0
 
-    def caught_up(self, seconds: float = 20.0) -> bool:
+    def caught_up(self, seconds: float = 60.0) -> bool:
         """Wait until every written row was taken."""
         return self.until(lambda: self.taken() >= self.log.rows, seconds)
+
+    def waiting_bytes(self) -> int:
+        """Bytes of an incomplete last line that the scorer has read."""
+        follower = self.scorer._follower if self.scorer is not None else None
+        cursor = follower._cursor if follower is not None else None
+        return cursor._lines.waiting_bytes if cursor is not None else 0
 
     def checkpointed(self) -> dict[str, Any]:
         """Return the checkpoint on disk; empty while there is none."""
@@ -205,11 +211,11 @@ class Field:
             part = conns.slice(start, 500)
             x = extractor.features(part)
             found |= {a.id: a.count for a in aggregator.add(model, part, x, judge(model, x))}
-        assert len(found) >= 3, "a fault that loses nothing because there is nothing to lose shows nothing"
+        assert len(found) >= 3, "without alerts a fault cannot lose any"
         return found
 
     def found(self) -> dict[str, int]:
-        """Return the alerts (id and count) that were kept."""
+        """Return the alerts (id and count) in the database."""
         return {a["id"]: a["mlids"]["count"] for a in pipeline.open_stores(self.settings).alerts.latest(limit=100_000)}
 
     def doubled(self) -> int:
@@ -222,7 +228,7 @@ class Field:
         return sum(n - 1 for n in ids.values())
 
     def settle(self, fault: str, *, rejected: int | None = None) -> Outcome:
-        """Do the night's work and count: the row of the table for a fault."""
+        """Run the nightly tasks and count: the table row of a fault."""
         expected = self.expected()
         days = self.night()
         total = {k: sum(d[k] for d in days) for k in ("live", "late", "missing", "rejected")}
@@ -234,13 +240,13 @@ class Field:
 
 
 def hold(outcome: Outcome) -> None:
-    """Hold an outcome against the promise."""
+    """Assert that no row and no alert was lost or counted twice."""
     assert outcome.missing == 0 and outcome.written == outcome.live + outcome.late + outcome.rejected, outcome
     assert outcome.lost == 0 and outcome.doubled == 0, outcome
 
 
 def make_field(trained_home: Path, folder: Path, patch: pytest.MonkeyPatch, **log: Any) -> Field:
-    """Return a field in an own home with the trained model in production."""
+    """Return a field in its own home, with the trained model in production."""
     home, logs = folder / "home", folder / "logs"
     home.mkdir(parents=True)
     shutil.copytree(trained_home / "mlruns", home / "mlruns")
@@ -248,7 +254,7 @@ def make_field(trained_home: Path, folder: Path, patch: pytest.MonkeyPatch, **lo
     patch.setenv("MLIDS_POLL_INTERVAL_S", "0.1")
     patch.setattr(checkpoint, "EVERY_S", 0.2)
     patch.setattr(checkpoint, "SHARE", 1.0)
-    growing = LiveLog(logs, **log).open()
+    growing = GrowingLog(logs, **log).open()
     sensor = SimulatedSensor(logs, folder / "client", folder / "host").start()
     (home / "known_hosts").write_text(sensor.known_hosts_line() + "\n")
     (home / "sensors.toml").write_text(

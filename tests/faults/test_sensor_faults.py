@@ -15,7 +15,7 @@ from mlids import pipeline
 from mlids.errors import HostKeyError
 from mlids.ingest.follow import FollowOptions
 from mlids.scoring.status import ScorerState
-from mlids.synth.live_log import LiveLog
+from mlids.synth.growing import GrowingLog
 from mlids.zeek.types import Column
 from tests.faults.conftest import LONG
 from tests.faults.field import Field, Outcome, make_field, traffic
@@ -40,8 +40,8 @@ def test_cut_in_mid_line(place: Field, tell: Tell) -> None:
     scorer = place.begin(0.4)
     line = place.log.text(place.rows[place.at : place.at + 1])
     place.log.append_bytes(line[:40])
-    time.sleep(0.5)
-    place.sensor.cut()
+    assert place.until(lambda: place.waiting_bytes() == 40), "the half line was not read"
+    place.sensor.disconnect()
     place.log.append_bytes(line[40:], 1)
     place.at += 1
     place.write_rest()
@@ -55,7 +55,7 @@ def test_cut_in_mid_line(place: Field, tell: Tell) -> None:
 def test_rotation_while_disconnected(place: Field, tell: Tell, rotations: int) -> None:
     place.begin(0.3)
     place.sensor.faults.denied.add("conn.log")
-    place.sensor.cut()
+    place.sensor.disconnect()
     for _ in range(rotations):
         place.write(0.2)
         place.log.rotate()
@@ -90,12 +90,12 @@ def test_inode_reused_at_once(place: Field, tell: Tell) -> None:
 
 
 def test_copy_truncate(place: Field, tell: Tell) -> None:
-    place.begin(0.5)
-    place.sensor.faults.flow.clear()  # what is written now is read by nobody before the cut
+    scorer = place.begin(0.5)
+    place.sensor.faults.flow.clear()  # rows that are written now are not read before the log is truncated
     place.write(0.1)
     place.log.copy_truncate()
     place.sensor.faults.flow.set()
-    time.sleep(1.5)
+    assert place.until(lambda: scorer.status.state is ScorerState.WAITING_FOR_LOG), "the truncated log has no row"
     place.write_rest()
     assert place.caught_up()
     first = place.night()
@@ -289,7 +289,7 @@ def test_clock_steps_back(trained_home: Path, tmp_path: Path, home: Path, monkey
         place.close()
 
 
-def test_log_that_comes_late_and_says_nothing(place: Field, tell: Tell) -> None:
+def test_log_that_comes_late_and_has_no_row(place: Field, tell: Tell) -> None:
     place.log.path.unlink()
     scorer = place.start()
     assert place.until(lambda: scorer.status.state is ScorerState.WAITING_FOR_LOG)
@@ -324,7 +324,7 @@ def test_malformed_lines_are_refused_one_by_one(place: Field, tell: Tell) -> Non
 
 def test_growing_log_is_what_zeekctl_would_leave(tmp_path: Path) -> None:
     """The harness itself: a rotated log lies in the archive, whole, with header and footer."""
-    log = LiveLog(tmp_path).open()
+    log = GrowingLog(tmp_path).open()
     log.append(traffic(datetime.now(UTC), 300)[:10])
     target = log.rotate()
     lines = gzip.decompress(target.read_bytes()).decode().splitlines()

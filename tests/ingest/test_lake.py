@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from datetime import date
 from pathlib import Path
 
@@ -16,7 +14,6 @@ import pytest
 
 from mlids.errors import InputError
 from mlids.ingest.lake import Lake
-from mlids.training.snapshot import _conns, take_snapshot
 from mlids.zeek.types import CONN
 from tests.conftest import CONN_HEADER, conn_line
 
@@ -91,31 +88,51 @@ def test_all_log_types_land(synthetic_site: Path, tmp_path: Path) -> None:
 
 
 _KILLED = """
-import sys
+import os, shutil, signal, sys
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
+from mlids.ingest import day_swap, day_writer
 from mlids.ingest.lake import Lake
-print("ready", flush=True)
-while True:
-    Lake(Path(sys.argv[1])).ingest("hq", date(2024, 4, 19), [Path(sys.argv[2])])
+
+def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
+
+def rename(self, target, original=Path.rename):
+    return die() if self.name.startswith(".new-") else original(self, target)
+
+match sys.argv[3]:
+    case "before the first part": day_writer.DayWriter._flush = die
+    case "before the manifest": day_writer.DayWriter._unify = die
+    case "before the swap": day_writer.swap_in = die
+    case "after the exchange": day_swap.shutil = SimpleNamespace(rmtree=die)
+    case "between two renames":
+        day_swap.ctypes = SimpleNamespace(CDLL=lambda *_, **__: SimpleNamespace())
+        Path.rename = rename
+Lake(Path(sys.argv[1])).ingest("hq", date(2024, 4, 19), [Path(sys.argv[2])])
 """
 
 
-def test_killed_at_any_instant_leaves_one_whole_day(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("place", "rows"),
+    [
+        ("before the first part", 200),
+        ("before the manifest", 200),
+        ("before the swap", 200),
+        ("after the exchange", 300),
+        ("between two renames", 200),
+    ],
+)
+def test_killed_at_each_step_leaves_one_whole_day(tmp_path: Path, place: str, rows: int) -> None:
     lake = Lake(tmp_path / "lake")
-    source = write(tmp_path / "conn.00.log", *(f"C{n}" for n in range(200)))
+    lake.ingest("hq", DAY, [write(tmp_path / "conn.00.log", *(f"C{n}" for n in range(200)))])
+    source = write(tmp_path / "conn.01.log", *(f"D{n}" for n in range(300)))
+    done = subprocess.run([sys.executable, "-c", _KILLED, str(lake.root), str(source), place], check=False, timeout=120)
+    assert done.returncode == -signal.SIGKILL, "the step was not reached"
+    manifest = lake.manifest("conn", "hq", DAY)
+    assert manifest is not None and manifest.rows == rows == len(uids(lake))
+    assert {u[0] for u in uids(lake)} == {"C" if rows == 200 else "D"}
     lake.ingest("hq", DAY, [source])
-    for delay in (0.0, 0.004, 0.009, 0.013, 0.02, 0.031):
-        child = subprocess.Popen([sys.executable, "-c", _KILLED, str(lake.root), str(source)], stdout=subprocess.PIPE)
-        assert child.stdout is not None
-        child.stdout.readline()
-        time.sleep(0.05 + delay)
-        os.kill(child.pid, signal.SIGKILL)
-        child.wait()
-        child.stdout.close()
-        found = list(lake.day_path("conn", "hq", DAY).parent.glob("date=*/*.parquet"))
-        assert pl.read_parquet(found).height == 200
-    lake.ingest("hq", DAY, [source])
+    assert len(uids(lake)) == 300
     assert [p.name for p in lake.day_path("conn", "hq", DAY).parent.iterdir()] == [f"date={DAY}"]
 
 
@@ -130,15 +147,3 @@ def test_a_stretch_of_a_day_is_whole_parts_without_a_gap(tmp_path: Path, monkeyp
 
     assert stretch(0.0, 0.3) == ["C0", "C1", "C2"] and stretch(0.7, 1.0) == ["C7", "C8", "C9"]
     assert stretch(0.42, 0.43) == ["C4"] and stretch(0.99, 1.0) == ["C9"] and len(stretch(0.0, 1.0)) == 10
-
-
-def test_a_full_week_is_learned_from_in_stretches(synthetic_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlids.ingest.day_writer.PART_ROWS", 200)
-    lake = Lake(tmp_path / "lake")
-    days = [date(2026, 11, n) for n in (2, 3, 4)]
-    for day in days:
-        lake.ingest("hq", day, sorted((synthetic_site / day.isoformat()).glob("conn.*")))
-    info = take_snapshot(lake, tmp_path / "snapshots", ["hq"], days, read_rows=4_000)
-    assert info.rows_there == lake.rows("conn", ["hq"], days) > 8_000 and 0.7 < info.rows_seen / 4_000 < 1.3
-    hours = {h for frame in _conns(lake, "hq", days, 4_000 / info.rows_there) for h in frame["ts"].dt.hour()}
-    assert len(hours) > 15, "the days' stretches tell of most hours together"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
 import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,17 +21,18 @@ from mlids.pipeline.registry_watch import watch_command
 from mlids.scoring.live_model import ProductionModel
 from mlids.scoring.status import ScorerState, Status
 from mlids.settings import load_settings
-from mlids.synth.live_log import LiveLog
+from mlids.synth.growing import GrowingLog
 from tests.conftest import free_port
 from tests.faults.field import traffic
+from tests.support.serving import serve_until
 
 
 @pytest.fixture
-def two(trained_home: Path, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> list[LiveLog]:
+def two(trained_home: Path, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> list[GrowingLog]:
     """Two sensors in folders, and a third whose machine is not there."""
     monkeypatch.setenv("MLIDS_HOME", str(trained_home))
     monkeypatch.setenv("MLIDS_DATABASE_URL", f"sqlite:///{tmp_path}/mlids.db")
-    logs = [LiveLog(tmp_path / name).open() for name in ("a", "b")]
+    logs = [GrowingLog(tmp_path / name).open() for name in ("a", "b")]
     entries = [f'[[sensor]]\nname = "{n}-{tmp_path.name[-20:]}"\nkind = "folder"\nlogs = "{tmp_path / n}"\n' for n in ("a", "b")]
     entries.append(f'[[sensor]]\nname = "c-{tmp_path.name[-20:]}"\nhost = "127.0.0.1"\nport = {free_port()}\ntimeout_s = 2\n')
     sensors = tmp_path / "sensors.toml"
@@ -47,44 +47,58 @@ def _get(port: int, path: str) -> tuple[int, str]:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
+    except OSError:  # not listening yet
+        return 0, ""
 
 
-def test_a_sensor_that_is_down_holds_up_no_other(two: list[LiveLog], capsys: pytest.CaptureFixture[str]) -> None:
+def _metrics(text: str) -> dict[str, dict[str, float]]:
+    """Return the metrics by name and first letter of the sensor."""
+    return {f.name: {s.labels["sensor"][0]: s.value for s in f.samples} for f in text_string_to_metric_families(text)}
+
+
+def test_a_sensor_that_is_down_holds_up_no_other(two: list[GrowingLog], monkeypatch: pytest.MonkeyPatch) -> None:
     rows = traffic(datetime.now(UTC))
     for log in two:
         log.append(rows)
     port = free_port()
-    seen: list[tuple[int, str]] = []
     faults: list[str] = []
 
-    def look() -> None:
-        seen.extend([_get(port, "/metrics"), _get(port, "/healthz"), _get(port, "/x")])
-        try:
-            pipeline.watch_live(5.0)  # a wait shorter than the bound is no fault
-        except SourceError as error:
-            faults.append(str(error))
+    def scored() -> bool:
+        metrics = _metrics(_get(port, "/metrics")[1])
+        return metrics.get("mlids_rows", {}) == {"a": rows.height, "b": rows.height, "c": 0} and metrics["mlids_errors"]["c"] > 0
 
-    timer = threading.Timer(11.0, look)
-    timer.start()
-    done = {s["sensor"][0]: s for s in pipeline.serve(seconds=14, metrics_port=port)}
-    timer.join()
+    def only_c_is_a_fault() -> bool:
+        try:
+            pipeline.watch_live(5.0)  # a wait shorter than the bound is not a fault
+        except SourceError as error:
+            faults[:] = [str(error)]
+        return bool(faults) and "c-" in faults[0] and "a-" not in faults[0] and "b-" not in faults[0]
+
+    seen: list[tuple[int, str]] = []
+
+    def looked() -> bool:
+        if scored() and only_c_is_a_fault():
+            seen.extend([_get(port, "/metrics"), _get(port, "/healthz"), _get(port, "/x")])
+        return bool(seen)
+
+    done = {s["sensor"][0]: s for s in serve_until(looked, lambda: pipeline.serve(metrics_port=port), monkeypatch)}
     assert done["a"]["rows"] == done["b"]["rows"] == rows.height
     assert done["c"]["rows"] == 0 and "is sshd running" in done["c"]["last_error"]
     alerts = pipeline.open_stores(load_settings()).alerts.latest(limit=1_000)
     assert {a["observer"]["name"][0] for a in alerts} == {"a", "b"}
 
-    families = {f.name: {s.labels["sensor"][0]: s.value for s in f.samples} for f in text_string_to_metric_families(seen[0][1])}
-    assert families["mlids_rows"] == {"a": rows.height, "b": rows.height, "c": 0}
-    assert families["mlids_up"] == {"a": 1, "b": 1, "c": 0} and families["mlids_errors"]["c"] > 0
+    metrics = _metrics(seen[0][1])
+    assert metrics["mlids_rows"] == {"a": rows.height, "b": rows.height, "c": 0}
+    assert metrics["mlids_up"] == {"a": 1, "b": 1, "c": 0} and metrics["mlids_errors"]["c"] > 0
     assert seen[1][0] == 200 and len(json.loads(seen[1][1])) == 3 and seen[2][0] == 404
 
-    assert len(faults) == 1 and "is sshd running" in faults[0] and "a-" not in faults[0]
+    assert "is sshd running" in faults[0]
     findings = {f.part.split("-")[0]: f for f in pipeline.doctor()}
     assert findings["database"].well and findings["model"].well and findings["sensor a"].well
     assert not findings["sensor c"].well and "is sshd running" in findings["sensor c"].text
 
 
-def test_the_watch_sees_silence_and_lag(two: list[LiveLog]) -> None:
+def test_the_watch_sees_silence_and_lag(two: list[GrowingLog]) -> None:
     settings = load_settings()
     with pytest.raises(SourceError, match="no scorer has ever followed it"):
         pipeline.watch_live()
@@ -99,6 +113,10 @@ def test_the_watch_sees_silence_and_lag(two: list[LiveLog]) -> None:
     with pytest.raises(SourceError, match="400 s behind"):
         pipeline.watch_live()
     assert pipeline.watch_live(500.0)
+    failed = late | {"state": "failed; starts again", "last_error": "ZeroDivisionError: once", "lag_s": 0.0}
+    (settings.state / settings.sensors()[0].name / "status.json").write_text(json.dumps(failed))
+    with pytest.raises(SourceError, match="failed; starts again: ZeroDivisionError"):
+        pipeline.watch_live(500.0)
     old = late | {"updated_at": "2026-01-01T00:00:00+00:00"}
     (settings.state / settings.sensors()[0].name / "status.json").write_text(json.dumps(old))
     with pytest.raises(SourceError, match="has not reported for"):
@@ -111,6 +129,7 @@ def test_health_is_bad_when_a_scorer_hangs_or_was_refused() -> None:
         Status("hq", state=ScorerState.WAITING, updated_at=now)
     )
     assert not is_well(Status("hq", state=ScorerState.REFUSED, updated_at=now))
+    assert not is_well(Status("hq", state=ScorerState.FAILED, updated_at=now))
     assert not is_well(Status("hq", state=ScorerState.FOLLOWING, updated_at="2026-01-01T00:00:00+00:00")) and not is_well(Status("hq"))
     status = Status("hq", state=ScorerState.REFUSED, updated_at=now)
     with MetricsServer(lambda: [status], "127.0.0.1", 0) as server:
@@ -131,7 +150,7 @@ def test_systemd_is_notified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "NOTIFY_SOCKET" not in os.environ
 
 
-def test_a_fault_of_our_own_ends_no_sensor(two: list[LiveLog], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_our_own_ends_no_sensor(two: list[GrowingLog], monkeypatch: pytest.MonkeyPatch) -> None:
     rows = traffic(datetime.now(UTC))
     two[0].append(rows)
     settings = load_settings()
@@ -139,7 +158,12 @@ def test_a_fault_of_our_own_ends_no_sensor(two: list[LiveLog], monkeypatch: pyte
     monkeypatch.setattr(live, "RESTART_S", 0.2)
     with ProductionModel(watch_command(settings.tracking_uri, settings.model_name), settings.state / "model") as model:
         scorer = live.make_scorer(settings, name, FailsOnce(model))  # type: ignore[arg-type]
-        assert live._run_all([scorer], 8.0, lambda _: None) == []
+
+        def stop_when_scored(_: str) -> None:
+            if scorer.status.errors and scorer.status.rows == rows.height:
+                scorer.stop()
+
+        assert live._run_all([scorer], 90.0, stop_when_scored) == []
     assert scorer.status.rows == rows.height and scorer.status.state is ScorerState.STOPPED
     assert scorer.status.errors >= 1 and scorer.status.last_error == "ZeroDivisionError: once"
 

@@ -9,7 +9,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Thread
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,6 +17,7 @@ import pytest
 
 from mlids import pipeline
 from mlids.demo.simulated_sensor import SimulatedSensor
+from mlids.scoring.outbox import RULES_S
 from mlids.settings import load_settings
 from mlids.synth.archive import attack_hosts
 from mlids.synth.attacks import brute_force, horizontal_scan
@@ -25,6 +26,7 @@ from mlids.synth.site import Site
 from mlids.zeek.types import CONN
 from mlids.zeek.writer import header_lines, tsv_rows
 from tests.support import forked
+from tests.support.serving import serve_until, wait_until
 
 NOW = datetime(2026, 11, 6, 9, 0, tzinfo=UTC)
 
@@ -59,15 +61,27 @@ def append(log: Path, rows: pl.DataFrame) -> None:
         out.write(tsv_rows(rows))
 
 
-def test_alerts_arrive_and_a_second_run_goes_on(live) -> None:  # type: ignore[no-untyped-def]
+def scored_rows(name: str) -> int:
+    """Return the rows that the status file counts; 0 while there is none."""
+    try:
+        return int(json.loads((load_settings().state / name / "status.json").read_text())["rows"])
+    except FileNotFoundError:
+        return 0
+
+
+def score_until(name: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    return serve_until(lambda: scored_rows(name) >= rows, lambda: pipeline.score_live(name), monkeypatch)
+
+
+def test_alerts_arrive_and_a_second_run_goes_on(live, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     log, name, _ = live
     rows = traffic()
     append(log, rows[: rows.height // 2])
-    first = pipeline.score_live(name, 3)
+    first = score_until(name, rows.height // 2, monkeypatch)
     assert first["rows"] == rows.height // 2 and first["state"] == "stopped"
     append(log, rows[rows.height // 2 :])
-    second = pipeline.score_live(name, 3)
-    assert second["rows"] == rows.height, "the second run went on where the first one stopped"
+    second = score_until(name, rows.height, monkeypatch)
+    assert second["rows"] == rows.height, "the second run continued where the first one stopped"
     alerts = pipeline.open_stores(load_settings()).alerts.latest(limit=10_000)
     kinds = {a["mlids"]["kind"] for a in alerts}
     assert "brute_force" in kinds and kinds & {"horizontal_scan", "slow_scan", "lateral_movement"}
@@ -76,21 +90,22 @@ def test_alerts_arrive_and_a_second_run_goes_on(live) -> None:  # type: ignore[n
     assert status["rows"] == rows.height and status["rejected"] == 0
 
 
-def test_a_scorer_far_behind_keeps_its_time_and_its_place(live) -> None:  # type: ignore[no-untyped-def]
+def test_a_scorer_far_behind_ends_in_time_and_keeps_its_position(live, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     log, name, _ = live
     rows = traffic()
     for _ in range(90):
         append(log, rows)
     total = 90 * rows.height
     began = time.monotonic()
-    first = pipeline.score_live(name, 3)
-    assert 0 < first["rows"] < total and time.monotonic() - began < 10, "it ended in time though there was more to read"
+    for seconds in (3, 6, 12):  # a loaded machine may not begin to score within three seconds
+        began = time.monotonic()
+        first = pipeline.score_live(name, seconds)
+        if first["rows"]:
+            break
+    assert 0 < first["rows"] < total and time.monotonic() - began < seconds + 10, "it ended in time though there was more to read"
     held = json.loads((load_settings().state / name / "checkpoint.json").read_text())
     assert held["rows"] == first["rows"], "and knows how far it was"
-    done = first
-    while done["rows"] < total and time.monotonic() - began < 120:
-        done = pipeline.score_live(name, 4)
-    assert done["rows"] == total
+    assert score_until(name, total, monkeypatch)["rows"] == total
     keys = sum(p.stat().st_size for p in (load_settings().state / name / "scored").glob("*.keys")) // 8
     assert keys == total, "every row is recorded as scored, and none of them twice"
 
@@ -101,50 +116,48 @@ def test_serve_stops_at_once_when_asked(live) -> None:  # type: ignore[no-untype
     child = subprocess.Popen(
         [Path(sys.executable).with_name("mlids"), "serve", name, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
-    status = load_settings().state / name / "status.json"
-    for _ in range(150):
-        if status.exists() and json.loads(status.read_text())["rows"] == 200:
-            break
-        time.sleep(0.1)
+    assert wait_until(lambda: scored_rows(name) == 200)
     began = time.monotonic()
     child.send_signal(signal.SIGTERM)
-    out, _ = child.communicate(timeout=10)
-    assert child.returncode == 0 and time.monotonic() - began < 5 and json.loads(out)[0]["rows"] == 200
+    out, _ = child.communicate(timeout=30)
+    assert child.returncode == 0 and time.monotonic() - began < 8 and json.loads(out)[0]["rows"] == 200
 
 
-def test_a_rule_holds_back_what_a_running_scorer_would_tell(live, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_suppression_rule_reaches_a_running_scorer(live, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     log, name, _ = live
     monkeypatch.setenv("COLUMNS", "400")
 
-    def told(*words: str) -> str:
+    def mlids(*words: str) -> str:
         done = forked.run(["alerts", *words])
         assert done.returncode == 0, done.stderr
         return done.stdout.decode()
 
     rows = traffic()
-    scorer = Thread(target=lambda: done.append(pipeline.score_live(name, 20)))
-    done: list[dict[str, object]] = []
-    scorer.start()
+    scorer = subprocess.Popen(
+        [Path(sys.executable).with_name("mlids"), "serve", name, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
     append(log, rows)
     alerts = _until(
-        lambda: json.loads(told("--json", "--limit", "1000")), lambda found: any(a["mlids"]["kind"] == "brute_force" for a in found)
+        lambda: json.loads(mlids("--json", "--limit", "1000")), lambda found: any(a["mlids"]["kind"] == "brute_force" for a in found)
     )
     one = next(a for a in alerts if a["mlids"]["kind"] == "brute_force")
-    assert "rule 1" in told("suppress", "--alert", one["id"][:10], "--why", "our own password audit")
-    time.sleep(6)  # the scorer reads the rules every five seconds
+    assert "rule 1" in mlids("suppress", "--alert", one["id"][:10], "--why", "our own password audit")
+    time.sleep(RULES_S + 0.5)  # the scorer reads the rules before rows once they are this old
     append(log, rows)
-    rule = _until(lambda: json.loads(told("rules", "--json"))[0], lambda r: r["conns"] > 0)
-    scorer.join()
-    assert rule["why"] == "our own password audit" and done[0]["rows"] == 2 * rows.height, "suppressed, not left out"
-    assert one["id"] not in {a["id"] for a in json.loads(told("--json", "--limit", "1000"))}
-    assert "were suppressed by rules" in told() and "our own password audit" in told("rules")
-    assert json.loads(told("show", one["id"], "--json"))["mlids"]["count"] == one["mlids"]["count"], "and the alert grew no more"
-    told("verdict", one["id"], "false-positive")
-    told("unsuppress", "1")
-    assert "[false positive]" in told("--limit", "1000")
+    rule = _until(lambda: json.loads(mlids("rules", "--json"))[0], lambda r: r["conns"] > 0)
+    assert wait_until(lambda: scored_rows(name) == 2 * rows.height)
+    scorer.send_signal(signal.SIGTERM)
+    done = json.loads(scorer.communicate(timeout=30)[0])
+    assert rule["why"] == "our own password audit" and done[0]["rows"] == 2 * rows.height, "suppressed, and scored all the same"
+    assert one["id"] not in {a["id"] for a in json.loads(mlids("--json", "--limit", "1000"))}
+    assert "were suppressed by rules" in mlids() and "our own password audit" in mlids("rules")
+    assert json.loads(mlids("show", one["id"], "--json"))["mlids"]["count"] == one["mlids"]["count"], "and the alert grew no more"
+    mlids("verdict", one["id"], "false-positive")
+    mlids("unsuppress", "1")
+    assert "[false positive]" in mlids("--limit", "1000")
 
 
-def _until(look, good, seconds: float = 15.0):  # type: ignore[no-untyped-def]
+def _until(look, good, seconds: float = 60.0):  # type: ignore[no-untyped-def]
     end = time.monotonic() + seconds
     while not good(found := look()):
         assert time.monotonic() < end, found

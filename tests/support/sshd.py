@@ -19,7 +19,7 @@ from tests.conftest import free_port
 
 @dataclass
 class Sshd:
-    """A running sshd: where it listens, the client's key, and its host key."""
+    """A running sshd: its port, the client's key, and its host key."""
 
     port: int
     key: Path
@@ -28,20 +28,20 @@ class Sshd:
     process: subprocess.Popen[bytes]
 
     def sensor(self, logs: Path, **changes: object) -> Sensor:
-        """Return a sensor that is this server."""
+        """Return the settings of a sensor on this server."""
         return Sensor(
             **{"name": "hq", "host": "127.0.0.1", "port": self.port, "user": getpass.getuser(), "key_file": self.key, "logs": str(logs)}
             | changes
         )
 
     def stop(self) -> None:
-        """End it."""
+        """End the server."""
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(timeout=10)
 
 
 def start_sshd(folder: Path, program: str = "/usr/sbin/sshd", keygen: str = "ssh-keygen") -> Sshd:
-    """Start a server whose keys and settings lie in `folder`; return it once it answers."""
+    """Start a server with its keys and settings in `folder`; return it once it answers."""
     for name in ("host", "client"):
         subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
     (folder / "authorized").write_text((folder / "client.pub").read_text())
@@ -53,14 +53,14 @@ def start_sshd(folder: Path, program: str = "/usr/sbin/sshd", keygen: str = "ssh
         "Subsystem sftp internal-sftp\nMaxStartups 100\n"
     )
     if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)  # sshd's privilege separation wants it
+        Path("/run/sshd").mkdir(exist_ok=True)  # sshd's privilege separation needs it
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([program, "-D", "-e", "-f", str(folder / "config")], stdout=log, stderr=log)
     host_key = paramiko.Ed25519Key.from_private_key_file(str(folder / "host"))
     known = folder / "known_hosts"
     known.write_text(f"[127.0.0.1]:{port} {host_key.get_name()} {host_key.get_base64()}\n")
     server = Sshd(port, folder / "client", known, folder / "host", process)
-    for _ in range(100):
+    for _ in range(600):
         try:
             ssh.connect(server.sensor(folder), known).close()
             return server

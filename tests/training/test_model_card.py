@@ -1,4 +1,4 @@
-"""The model card says what a version learned from, with metrics from other networks or the word that there are none."""
+"""The model card: what a version was trained on, and metrics on other networks where there are any."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from mlids import pipeline
 from mlids.detectors.bundle import Spec
 from mlids.pipeline.models import evaluation
 from mlids.settings import load_settings
@@ -28,7 +27,7 @@ def trained() -> SimpleNamespace:
 def test_card_without_an_evaluation_says_so() -> None:
     text = model_card(trained(), SNAPSHOT, 3.0, None)
     assert "1,000,000 of 1,000,000 conns read" in text and "risk_score 84.2" in text and "| hybrid | 0.900 | – | 0.500 |" in text
-    assert "Not measured here" in text
+    assert "Not measured." in text
 
 
 def test_an_evaluation_left_in_the_home_folder_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,13 +43,3 @@ def test_an_evaluation_left_in_the_home_folder_is_shown(tmp_path: Path, monkeypa
     (tmp_path / "evaluation.json").write_text(json.dumps(found))
     text = model_card(trained(), SNAPSHOT, 3.0, evaluation(settings))
     assert "2 captures, 1,200 attack and 3,400 benign rows" in text and "| hybrid | 0.500 | 0.250 | – | 0.750 | 0.010 |" in text
-
-
-def test_a_young_sensor_is_still_learning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synthetic_site: Path) -> None:
-    monkeypatch.setenv("MLIDS_HOME", str(tmp_path))
-    for day in ("2026-11-02", "2026-11-03"):
-        pipeline.ingest_paths("hq", day, [synthetic_site / day])
-    assert pipeline.warm_up("hq") == {"sensor": "hq", "days": 2, "of": 7, "learning": True, "text": "learning, day 2 of 7"}
-    monkeypatch.setenv("MLIDS_TRAIN_DAYS", "2")
-    assert pipeline.warm_up("hq")["learning"] is False
-    assert pipeline.training_span("2026-11-02", "2026-11-04", None) == ("2026-11-02", "2026-11-04")

@@ -1,4 +1,4 @@
-"""Real logs against independent expectations: line counts, `zat`, Python's json and csv; never our own output."""
+"""Real logs compared with independent results: line counts, `zat`, Python's json and csv."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import pytest
 from mlids.errors import NotAZeekLogError
 from mlids.zeek.reader import LogReader, ReadReport
 
-# What is wrong with files that are meant to be wrong: rows refused, or the whole file.
-REFUSED = {
+# Rejected rows of files with known faults, and files that are not Zeek logs.
+REJECTED = {
     "rita/has_unknown_field/http.log": 1,  # 29 fields under 30 names
     "rita/truncated/conn.log": 1,  # the last line ends in the middle
     "rita/truncated/conn_json.log": 2,  # a port of 93145, and a last line that ends in the middle
     "slips/test10-mixed-zeek-dir/notice.log": 1,  # 23 fields under 26 names
 }
-NO_LOGS = {"rita/text_file/conn.log", "rita/truncated/conn_top.log", "zat/data/top_domains_1k.csv"}
+NOT_ZEEK_LOGS = {"rita/text_file/conn.log", "rita/truncated/conn_top.log", "zat/data/top_domains_1k.csv"}
 
 
 def lines_of(path: Path) -> list[bytes]:
@@ -73,7 +73,7 @@ def test_every_other_log_keeps_every_row(real_data: Path) -> None:
             name = path.relative_to(real_data).as_posix()
             if not path.is_file() or not path.name.endswith((".log", ".log.gz", ".json.gz", ".labeled", ".csv")):
                 continue
-            if name in NO_LOGS or path.name.startswith("conn-summary"):
+            if name in NOT_ZEEK_LOGS or path.name.startswith("conn-summary"):
                 with pytest.raises(NotAZeekLogError, match="not a Zeek log"):
                     read(path)
                 continue
@@ -83,7 +83,7 @@ def test_every_other_log_keeps_every_row(real_data: Path) -> None:
             want = len(lines_of(path)) - (path.suffix == ".csv")
             if name == "slips/test10-mixed-zeek-dir/conn.log":
                 want = sum(not ln.lstrip().startswith(b"#") for ln in lines_of(path))
-            assert report.rejected == REFUSED.get(name, 0), (name, report.take_rejects()[:3])
+            assert report.rejected == REJECTED.get(name, 0), (name, report.take_rejects()[:3])
             assert report.rows == frame.height == want - report.rejected, name
             assert not report.problems, name
             seen += 1
@@ -117,7 +117,7 @@ def test_tsv_logs_agree_with_zat(real_data: Path) -> None:
         real_data / "slips/test10-mixed-zeek-dir/ssl.log",
     ]:
         ours, _ = read(path)
-        assert path.read_bytes().startswith(b"#separator"), "zat reads anything else for ever"
+        assert path.read_bytes().startswith(b"#separator"), "zat does not return for anything else"
         theirs = list(ZeekLogReader(str(path)).readrows())
         assert len(theirs) == ours.height, path
         for name in ("uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto"):

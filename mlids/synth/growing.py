@@ -1,4 +1,4 @@
-"""A live log that is written, rotated and archived as Zeek and zeekctl do it, also with their faults: half lines, late or half archives."""
+"""A growing log, written, rotated and archived as Zeek and zeekctl do it, also with their faults: half lines, late or half archives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class LiveLog:
+class GrowingLog:
     """`LOGS/current/LOG.log`, and its archive `LOGS/YYYY-MM-DD/LOG.HH:MM:SS-HH:MM:SS.log.gz` in the sensor's time zone.
 
     `clock` is the sensor's clock, which may step. `rows` is the number of rows written.
@@ -40,7 +40,7 @@ class LiveLog:
         self.rows = 0
         self._waiting: list[tuple[Path, Path]] = []
 
-    def open(self) -> LiveLog:
+    def open(self) -> GrowingLog:
         """Start an empty log: the header for TSV, no bytes for JSON."""
         last, self._opened = self._opened, self._clock()
         if abs((self._opened - last).total_seconds()) < 1.0:  # names and headers of logs hold whole seconds
@@ -75,35 +75,35 @@ class LiveLog:
 
         `archive` is `at once`, `later` (see `archive_waiting`), or `half`: only the first half of the gzip file is written.
         """
-        aside = self.path.with_name(f"{self._log}-{self._opened:%y-%m-%d_%H.%M.%S}.log")
+        rotated = self.path.with_name(f"{self._log}-{self._opened:%y-%m-%d_%H.%M.%S}.log")
         target, end = self._target()
-        self.path.rename(aside)
+        self.path.rename(rotated)
         if reopen:
             self.open()
-        with aside.open("ab") as out:
+        with rotated.open("ab") as out:
             if self.form == "tsv":
                 out.write(footer_line(end))
-        self._waiting.append((aside, target))
+        self._waiting.append((rotated, target))
         if archive == "at once":
             self.archive_waiting()
         elif archive == "half":
             target.parent.mkdir(parents=True, exist_ok=True)
-            data = gzip.compress(aside.read_bytes())
+            data = gzip.compress(rotated.read_bytes())
             target.write_bytes(data[: len(data) // 2])
-            kept = aside.with_name(f".{aside.name}")
-            aside.rename(kept)
-            self._waiting[-1] = (kept, target)
+            hidden = rotated.with_name(f".{rotated.name}")
+            rotated.rename(hidden)
+            self._waiting[-1] = (hidden, target)
         return target
 
     def archive_waiting(self) -> None:
         """Archive every rotated log that is waiting, completely."""
-        for aside, target in self._waiting:
+        for rotated, target in self._waiting:
             target.parent.mkdir(parents=True, exist_ok=True)
             part = target.with_name(f".{target.name}")
-            with aside.open("rb") as data, gzip.open(part, "wb", compresslevel=1) as out:
+            with rotated.open("rb") as data, gzip.open(part, "wb", compresslevel=1) as out:
                 shutil.copyfileobj(data, out)
             part.replace(target)
-            aside.unlink()
+            rotated.unlink()
         self._waiting.clear()
 
     def copy_truncate(self) -> None:
@@ -116,8 +116,8 @@ class LiveLog:
         self._opened = max(self._clock(), self._opened + timedelta(seconds=1))
 
 
-def replay(rows: pl.DataFrame, log: LiveLog, *, rate: float, sleep: Callable[[float], None], tick_s: float = 0.1) -> Iterator[int]:
-    """Append rows to a live log at `rate` rows a second; yield the number written so far, after each tick with new rows.
+def replay(rows: pl.DataFrame, log: GrowingLog, *, rate: float, sleep: Callable[[float], None], tick_s: float = 0.1) -> Iterator[int]:
+    """Append rows to a growing log at `rate` rows a second; yield the number written so far, after each tick with new rows.
 
     `ts` of the rows is not changed. `sleep` is called with `tick_s` after each tick; a caller may end the replay there.
     """

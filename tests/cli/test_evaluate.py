@@ -1,0 +1,34 @@
+"""`mlids evaluate`: options, table and JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mlids.cli.evaluate import spread_out
+from tests.support import forked
+from tests.support.captures import C2, MIXED, QUIET
+
+
+def test_options_take_what_a_shell_gives() -> None:
+    assert spread_out(["evaluate", "--train", "a", "b", "--seeds", "2", "--test", "c"]) == [
+        "evaluate", "--train", "a", "--train", "b", "--seeds", "2", "--test", "c",
+    ]  # fmt: skip
+
+
+def test_a_capture_is_tested_and_the_random_split_is_marked_as_flattering(real_data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "metrics.json"
+    command = ["evaluate", "--train", real_data / C2, real_data / QUIET, "--test", real_data / MIXED, "--seeds", "1", "--out", out]
+    done = forked.run([str(c) for c in command], timeout=300)
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout.decode()
+    assert "conn.log.labeled" in shown and "mean over captures" in shown and "flattering" in shown and f"all metrics: {out}" in shown
+    metrics = json.loads(out.read_text())
+    assert metrics["about"]["train"] == ["labeled-conn.log", "CTU-Honeypot-Capture-4-1.conn.log.labeled"]
+    assert list(metrics["captures"]) == metrics["about"]["test"] == ["conn.log.labeled"]
+    assert metrics["pooled"]["n_attack"] == 4_195 and metrics["pooled"]["hybrid"]["recall_at_fpr_1pct"] > 0.5
+
+
+def test_what_is_missing_is_named(real_data: Path) -> None:
+    wrong = forked.run(["evaluate", "--train", str(real_data / MIXED)])
+    assert wrong.returncode != 0 and b"--leave-one-out" in wrong.stderr
