@@ -37,15 +37,15 @@ class Step:
     may_pause: bool = True
 
 
-class LineCutter:
-    """Cuts pieces of bytes at line ends. The incomplete last line waits for the next piece; one longer than 1 MiB is skipped."""
+class LineSplitter:
+    """Splits pieces of bytes at line ends. The incomplete last line waits for the next piece; one longer than 1 MiB is skipped."""
 
     def __init__(self) -> None:
         self._incomplete = b""
         self._skipping = False
         self.skipped = 0  # lines
 
-    def cut(self, piece: bytes) -> bytes:
+    def split(self, piece: bytes) -> bytes:
         """Return the whole lines that are complete with this piece."""
         if self._skipping:
             _, newline, piece = piece.partition(b"\n")
@@ -76,7 +76,7 @@ class LogCursor:
 
     def __init__(self, sensor: str, path: str, log_type: str, start: Position) -> None:
         self._sensor = sensor
-        self._lines = LineCutter()
+        self._lines = LineSplitter()
         self._reader = LogReader(Path(path), f"{sensor}:{path}", log=log_type)
         if start.form:
             self._reader.restore_form(start.form)
@@ -101,7 +101,7 @@ class LogCursor:
         """Return the rows of the lines that are complete with the next piece of the log."""
         self.read_bytes += len(piece)
         skipped = self._lines.skipped
-        lines = self._lines.cut(piece)
+        lines = self._lines.split(piece)
         skipped = self._lines.skipped - skipped
         if skipped:
             log.warning("a line longer than 1 MiB was skipped", extra={"sensor": self._sensor})

@@ -60,7 +60,7 @@ def test_elasticsearch_429_503_and_timeouts_after_commit(
 ) -> None:
     from elasticsearch import Elasticsearch
 
-    monkeypatch.setattr("mlids.alerts.sinks.TIMEOUT_S", 1.0)
+    monkeypatch.setattr("mlids.alerts.sinks.elasticsearch.TIMEOUT_S", 1.0)
     proxy = BrokenProxy(node.url).start()
     monkeypatch.setenv("MLIDS_SINKS", "sqlite,jsonl,elasticsearch")
     monkeypatch.setenv("MLIDS_ELASTIC_URL", proxy.url)

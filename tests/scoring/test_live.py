@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,17 @@ def scored_rows(name: str) -> int:
         return 0
 
 
+@contextmanager
+def serving(name: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `mlids serve` in its own process; it is killed at the end if it still runs."""
+    command: list[str | Path] = [Path(sys.executable).with_name("mlids"), "serve", name, "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
 def score_until(name: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return serve_until(lambda: scored_rows(name) >= rows, lambda: pipeline.score_live(name), monkeypatch)
 
@@ -113,14 +126,12 @@ def test_a_scorer_far_behind_ends_in_time_and_keeps_its_position(live, monkeypat
 def test_serve_stops_at_once_when_asked(live) -> None:  # type: ignore[no-untyped-def]
     log, name, _ = live
     append(log, traffic()[:200])
-    child = subprocess.Popen(
-        [Path(sys.executable).with_name("mlids"), "serve", name, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    assert wait_until(lambda: scored_rows(name) == 200)
-    began = time.monotonic()
-    child.send_signal(signal.SIGTERM)
-    out, _ = child.communicate(timeout=30)
-    assert child.returncode == 0 and time.monotonic() - began < 8 and json.loads(out)[0]["rows"] == 200
+    with serving(name) as child:
+        assert wait_until(lambda: scored_rows(name) == 200)
+        began = time.monotonic()
+        child.send_signal(signal.SIGTERM)
+        out, _ = child.communicate(timeout=30)
+        assert child.returncode == 0 and time.monotonic() - began < 8 and json.loads(out)[0]["rows"] == 200
 
 
 def test_a_suppression_rule_reaches_a_running_scorer(live, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
@@ -133,28 +144,28 @@ def test_a_suppression_rule_reaches_a_running_scorer(live, monkeypatch: pytest.M
         return done.stdout.decode()
 
     rows = traffic()
-    scorer = subprocess.Popen(
-        [Path(sys.executable).with_name("mlids"), "serve", name, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    append(log, rows)
-    alerts = _until(
-        lambda: json.loads(mlids("--json", "--limit", "1000")), lambda found: any(a["mlids"]["kind"] == "brute_force" for a in found)
-    )
-    one = next(a for a in alerts if a["mlids"]["kind"] == "brute_force")
-    assert "rule 1" in mlids("suppress", "--alert", one["id"][:10], "--why", "our own password audit")
-    time.sleep(RULES_S + 0.5)  # the scorer reads the rules before rows once they are this old
-    append(log, rows)
-    rule = _until(lambda: json.loads(mlids("rules", "--json"))[0], lambda r: r["conns"] > 0)
-    assert wait_until(lambda: scored_rows(name) == 2 * rows.height)
-    scorer.send_signal(signal.SIGTERM)
-    done = json.loads(scorer.communicate(timeout=30)[0])
-    assert rule["why"] == "our own password audit" and done[0]["rows"] == 2 * rows.height, "suppressed, and scored all the same"
-    assert one["id"] not in {a["id"] for a in json.loads(mlids("--json", "--limit", "1000"))}
-    assert "were suppressed by rules" in mlids() and "our own password audit" in mlids("rules")
-    assert json.loads(mlids("show", one["id"], "--json"))["mlids"]["count"] == one["mlids"]["count"], "and the alert grew no more"
-    mlids("verdict", one["id"], "false-positive")
-    mlids("unsuppress", "1")
-    assert "[false positive]" in mlids("--limit", "1000")
+    with serving(name) as scorer:
+        append(log, rows)
+        assert wait_until(lambda: scored_rows(name) == rows.height)
+        alerts = _until(
+            lambda: json.loads(mlids("--json", "--limit", "1000")), lambda found: any(a["mlids"]["kind"] == "brute_force" for a in found)
+        )
+        one = next(a for a in alerts if a["mlids"]["kind"] == "brute_force")
+        assert "rule 1" in mlids("suppress", "--alert", one["id"][:10], "--why", "our own password audit")
+        time.sleep(RULES_S + 0.5)  # the scorer reads the rules before rows once they are this old, and has flushed its counts
+        count = json.loads(mlids("show", one["id"], "--json"))["mlids"]["count"]
+        append(log, rows)
+        rule = _until(lambda: json.loads(mlids("rules", "--json"))[0], lambda r: r["conns"] > 0)
+        assert wait_until(lambda: scored_rows(name) == 2 * rows.height)
+        scorer.send_signal(signal.SIGTERM)
+        done = json.loads(scorer.communicate(timeout=30)[0])
+        assert rule["why"] == "our own password audit" and done[0]["rows"] == 2 * rows.height, "suppressed, and scored all the same"
+        assert one["id"] not in {a["id"] for a in json.loads(mlids("--json", "--limit", "1000"))}
+        assert "were suppressed by rules" in mlids() and "our own password audit" in mlids("rules")
+        assert json.loads(mlids("show", one["id"], "--json"))["mlids"]["count"] == count, "and the alert grew no more"
+        mlids("verdict", one["id"], "false-positive")
+        mlids("unsuppress", "1")
+        assert "[false positive]" in mlids("--limit", "1000")
 
 
 def _until(look, good, seconds: float = 60.0):  # type: ignore[no-untyped-def]
