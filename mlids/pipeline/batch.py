@@ -80,6 +80,6 @@ def write_synthetic_logs(
     labels = out.with_name(f"{out.name}-labels.jsonl")
     labels.unlink(missing_ok=True)
     span = [start + timedelta(days=n) for n in range(days)]
-    for day, rows, planted in write_days(out, Site(seed), span, flows=flows, attacks_per_day=attacks_per_day, form=form, zone=zone):
-        save_labels(labels, planted)
-        yield {"day": day.isoformat(), "conns": rows, "attacks": [p.attack for p in planted]}
+    for day, rows, implanted in write_days(out, Site(seed), span, flows=flows, attacks_per_day=attacks_per_day, form=form, zone=zone):
+        save_labels(labels, implanted)
+        yield {"day": day.isoformat(), "conns": rows, "attacks": [p.attack for p in implanted]}

@@ -133,8 +133,8 @@ def _with_example(forest: object, isolation: object, spec: Spec, row: np.ndarray
     x = row[None, :]
     share = forest.predict_proba(x[:, spec.forest_columns])[0]  # type: ignore[attr-defined]
     attack = 1.0 - float(share[spec.classes.index(BENIGN)])
-    strange = float(anomaly_scores(isolation, x)[0])  # type: ignore[arg-type]
-    return replace(spec, example=[float(v) for v in row], example_scores=[strange, attack])
+    anomaly = float(anomaly_scores(isolation, x)[0])  # type: ignore[arg-type]
+    return replace(spec, example=[float(v) for v in row], example_scores=[anomaly, attack])
 
 
 def judge_held_out(model: Bundle, snapshot: Snapshot) -> dict[str, dict[str, float]]:

@@ -166,8 +166,8 @@ def test_one_scan_is_one_line_and_a_day_of_the_internet_is_readable(real_data: P
     """A real day of a host on the Internet: its loudest scanners fill a line each, and its one beacon is in the list."""
     found = json.loads(mlids("score", real_data / "rita/2024-04-19", "--format", "json", "--top", 20).stdout)["findings"]
     assert len(found) == 20
-    told = [(f["behaviour"], f["id.orig_h"]) for f in found if f["behaviour"] in {"slow_scan", "vertical_scan"}]
-    assert len(set(told)) == len(told) >= 4
+    scans = [(f["behaviour"], f["id.orig_h"]) for f in found if f["behaviour"] in {"slow_scan", "vertical_scan"}]
+    assert len(set(scans)) == len(scans) >= 4
     assert sum(f["behaviour"] == "inbound_probes" for f in found) == 1, "the Internet's background is one line"
     assert max(f["alike"] for f in found) > 10_000
     beacons = [f for f in found if f["behaviour"] == "beacon"]
@@ -177,12 +177,12 @@ def test_one_scan_is_one_line_and_a_day_of_the_internet_is_readable(real_data: P
 def test_one_behaviour_alone_and_the_one_true_beacon_heads_it(real_data: Path, tmp_path: Path) -> None:
     out = tmp_path / "all.parquet"
     done = mlids("score", real_data / "rita/2024-04-19", "--behaviour", "beacon", "--format", "json", "--top", 3, "--out", out)
-    told = json.loads(done.stdout)
-    first = told["findings"][0]
+    result = json.loads(done.stdout)
+    first = result["findings"][0]
     assert (first["id.orig_h"], first["id.resp_h"]) == ("73.54.23.243", "64.225.56.201")
-    assert {f["behaviour"] for f in told["findings"]} == {"beacon"} and told["alerts"] == 0
+    assert {f["behaviour"] for f in result["findings"]} == {"beacon"} and result["alerts"] == 0
     written = pl.read_parquet(out)
-    assert written.height == told["rows"] and written["alert"].sum() > 1_000, "the file has all conns, whatever is ranked"
+    assert written.height == result["rows"] and written["alert"].sum() > 1_000, "the file has all conns, whatever is ranked"
 
 
 def test_a_behaviour_that_nothing_looks_like_gives_an_empty_list(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The DAGs parse light, say their intervals, carry docs and forms, and run with `dag.test()`."""
+"""DAGs load nothing heavy when parsed, declare intervals, documentation and forms, and run with `dag.test()`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows that a batch scoring keeps on disk and the sample it learns from."""
+"""Rows that a batch scoring keeps on disk, and the sample that a model is fitted on."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from mlids.scoring.batch_store import RowStore, Sample
 ROWS = np.random.default_rng(0).random((5_000, len(NAMES)), dtype=np.float32)
 
 
-def cut(step: int) -> list[np.ndarray]:
+def batches(step: int) -> list[np.ndarray]:
     return [ROWS[start : start + step] for start in range(0, len(ROWS), step)]
 
 
 @pytest.mark.parametrize("step", [1, 7, 300, 1_024, 5_000])
-def test_a_sample_is_the_same_however_the_stream_is_cut_and_in_its_order(step: int) -> None:
+def test_a_sample_is_the_same_for_all_batch_sizes_and_in_the_order_of_the_stream(step: int) -> None:
     sample = Sample(size=300, seed=1)
-    for some in cut(step):
+    for some in batches(step):
         sample.add(some)
     keys = np.random.default_rng(1).random(len(ROWS))
     chosen = np.sort(np.argsort(keys)[:300])
@@ -30,15 +30,15 @@ def test_a_sample_is_the_same_however_the_stream_is_cut_and_in_its_order(step: i
 
 def test_fewer_rows_than_the_sample_holds_are_all_of_them() -> None:
     sample = Sample(size=9_000)
-    for some in cut(700):
+    for some in batches(700):
         sample.add(some)
     np.testing.assert_array_equal(sample.x, ROWS)
 
 
-def test_what_is_spooled_comes_back(tmp_path: Path) -> None:
+def test_stored_rows_are_read_back(tmp_path: Path) -> None:
     row_store = RowStore(tmp_path)
     at = 0
-    for some in cut(1_300):
+    for some in batches(1_300):
         row_store.add(pl.DataFrame({"uid": [f"C{i}" for i in range(at, at + len(some))]}), np.asfortranarray(some))
         at += len(some)
     np.testing.assert_array_equal(np.concatenate(list(row_store.features())), ROWS)

@@ -37,8 +37,14 @@ def test_an_evaluation_left_in_the_home_folder_is_shown(tmp_path: Path, monkeypa
     assert evaluation(settings) is None
     (tmp_path / "evaluation.json").write_text("{")
     assert evaluation(settings) is None, "a damaged file is no evaluation"
-    figure = {"pr_auc_at_1pct": 0.5, "recall_at_fpr_1pct": 0.25, "recall_at_fpr_0_1pct": None, "recall_site": 0.75, "actual_fpr_site": 0.01}
-    every = dict.fromkeys(("forest", "isolation", "unsupervised", "hybrid"), figure)
+    metrics = {
+        "pr_auc_at_1pct": 0.5,
+        "recall_at_fpr_1pct": 0.25,
+        "recall_at_fpr_0_1pct": None,
+        "recall_site": 0.75,
+        "actual_fpr_site": 0.01,
+    }
+    every = dict.fromkeys(("forest", "isolation", "unsupervised", "hybrid"), metrics)
     about = {"test": ["a", "b"], "seeds": [0, 1], "leave_one_out": True}
     found = {"pooled": every | {"n_attack": 1_200, "n_benign": 3_400}, "macro": every, "about": about}
     (tmp_path / "evaluation.json").write_text(json.dumps(found))
