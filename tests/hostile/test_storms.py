@@ -14,11 +14,12 @@ from mlids.alerts.document import Alert
 from mlids.detectors.verdict import Verdicts, judge
 from mlids.evidence.base import Evidence
 from mlids.features.context import Context
-from mlids.features.extract import Extractor, conn_columns
+from mlids.features.extract import Extractor
 from mlids.features.spec import POSITION
 from mlids.ingest.cursor import Position
 from mlids.scoring.checkpoint import Checkpoint
 from mlids.scoring.evidence_alerts import evidence_alerts
+from mlids.zeek.types import conn_columns
 from tests.support.alerts import ConstantModel, flood
 
 NOON = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
