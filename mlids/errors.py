@@ -11,6 +11,7 @@
     │   └── UnsafeNameError   a remote name tried to leave the landing folder
     ├── StoreError            the lake, registry or a sink refused
     │   └── ModelError        the model is missing, damaged or of another feature version
+    │       └── OtherFeaturesError  it is whole, but was made for other features than this installation has
     └── StackError            a part of the local stack did not start or a step failed
 
 Messages say what, where, and what to do. The command line prints them without a traceback.
@@ -71,6 +72,10 @@ class StoreError(MlidsError):
 
 class ModelError(StoreError):
     """The model is missing, damaged, or made for other features."""
+
+
+class OtherFeaturesError(ModelError):
+    """The model is whole, but was made for other features than this installation has."""
 
 
 class StackError(MlidsError):

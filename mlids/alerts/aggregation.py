@@ -11,10 +11,12 @@ import numpy as np
 import polars as pl
 
 from mlids.alerts.document import UIDS_KEPT, Alert
-from mlids.alerts.grouping import STORM_FROM, WINDOW_S, GroupKey, alert_kinds, group_keys, storm_key
+from mlids.alerts.grouping import WINDOW_S, GroupKey, alert_kinds, group_keys
+from mlids.alerts.storms import Storms
 from mlids.alerts.suppression import Rule, suppressing_rules
 from mlids.detectors.bundle import Model
 from mlids.detectors.verdict import Verdicts, explain
+from mlids.features.spec import POSITION
 
 MAX_OPEN = 20_000
 STRONGER = 5.0  # a rise of the risk score by more than this renews the alert's reasons
@@ -30,7 +32,7 @@ class AlertAggregator:
         self.open: dict[str, Alert] = {}
         self.rules = rules
         self.suppressed: Counter[int] = Counter()
-        self._kinds: Counter[tuple[str, str, int]] = Counter()
+        self._storms: Storms | None = None  # of the open alerts; None: not counted yet
 
     def add(self, model: Model, conns: pl.DataFrame, x: np.ndarray, verdicts: Verdicts) -> list[Alert]:
         """Add a scored batch (`x` holds its features) and return the alerts that are new or changed, each once."""
@@ -39,16 +41,20 @@ class AlertAggregator:
             return []
         hits = conns[rows.tolist()]
         keys = group_keys(model, hits, verdicts, rows)
+        inside = x[rows, POSITION["orig_local"]] > 0.5
+        if self._storms is None:  # the open alerts may be those of a checkpoint
+            self._storms = Storms(self.open.values())
         touched: dict[str, Alert] = {}
         fresh: list[tuple[Alert, int]] = []
-        for key, row, conn in zip(keys, rows.tolist(), hits.iter_rows(named=True), strict=True):
+        for key, row, conn, local in zip(keys, rows.tolist(), hits.iter_rows(named=True), inside.tolist(), strict=True):
             alert = self.open.get(key.id)
-            if alert is None and self._is_storm(key):
-                key = storm_key(key)
+            if alert is None:
+                key = self._storms.key_for(key, conn["id.orig_h"] or "", local)
                 alert = self.open.get(key.id)
             risk = float(verdicts.risk_score[row])
             if alert is None:
-                alert = self._begin(model, key, conn, verdicts, row)
+                alert = self._begin(model, key, conn, verdicts, row, inside=local)
+                self._storms.add(alert)
                 fresh.append((alert, row))
             elif _count(alert, conn, risk):
                 fresh.append((alert, row))
@@ -67,7 +73,7 @@ class AlertAggregator:
         self.suppressed.update(rule[rule >= 0].tolist())
         return rows[rule < 0]
 
-    def _begin(self, model: Model, key: GroupKey, conn: dict[str, Any], verdicts: Verdicts, row: int) -> Alert:
+    def _begin(self, model: Model, key: GroupKey, conn: dict[str, Any], verdicts: Verdicts, row: int, *, inside: bool) -> Alert:
         scores = verdicts.scores
         known = scores.attack_probability is not None and scores.attack_class is not None
         when = conn["ts"] or datetime.fromtimestamp(key.window, UTC)
@@ -78,26 +84,20 @@ class AlertAggregator:
             attack_probability=float(scores.attack_probability[row]) if known else None,  # type: ignore[index]
             attack_class=model.attack_classes[int(scores.attack_class[row])] if known else None,  # type: ignore[index]
             anomaly_score=float(scores.anomaly_score[row]), model_version=model.version,
+            inside=inside,
         )  # fmt: skip
         self.open[key.id] = alert
-        self._kinds[key.sensor, key.kind, key.window] += 1
         return alert
-
-    def _is_storm(self, key: GroupKey) -> bool:
-        """Return whether STORM_FROM alerts of this kind are open in this window, so that further ones go to the storm alert."""
-        if not self._kinds and self.open:  # restored from a checkpoint
-            self._kinds.update((a.key.sensor, a.key.kind, a.key.window) for a in self.open.values())
-        return self._kinds[key.sensor, key.kind, key.window] >= STORM_FROM
 
     def _close_old(self) -> None:
         """Forget alerts whose window is over. Time is that of the newest alert, not of this machine's clock."""
         newest = max(a.key.window for a in self.open.values())
-        if any(a.key.window < newest - WINDOW_S for a in self.open.values()):
-            self.open = {k: a for k, a in self.open.items() if a.key.window >= newest - WINDOW_S}
-            self._kinds = Counter({k: n for k, n in self._kinds.items() if k[2] >= newest - WINDOW_S})
-        if len(self.open) > MAX_OPEN:
-            kept = sorted(self.open.values(), key=lambda a: a.last_ts)[-MAX_OPEN:]
+        kept = [a for a in self.open.values() if a.key.window >= newest - WINDOW_S]
+        if len(kept) > MAX_OPEN:
+            kept = sorted(kept, key=lambda a: a.last_ts)[-MAX_OPEN:]
+        if len(kept) < len(self.open):
             self.open = {a.id: a for a in kept}
+            self._storms = None
 
 
 def _count(alert: Alert, conn: dict[str, Any], risk: float) -> bool:

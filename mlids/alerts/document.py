@@ -36,6 +36,7 @@ class Alert:
     anomaly_score: float = 0.0
     model_version: str | None = None
     dataset: str = "conn"  # Zeek's name of the log that it comes from
+    inside: bool = False  # whether `src` belongs to the site; storms count both sides apart
 
     @property
     def id(self) -> str:
@@ -46,6 +47,8 @@ class Alert:
     def title(self) -> str:
         """One line for lists: the behaviour, and by whom or against whom."""
         name = _TITLES.get(self.key.kind, self.key.kind.replace("_", " "))
+        if self.key.target == STORM and self.key.source:
+            return f"{name} by {self.key.source}, many more of them"
         if self.key.target == STORM:
             return f"{name}, many more of them; the first is of {self.src}"
         if self.key.source:

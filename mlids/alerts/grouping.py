@@ -20,9 +20,7 @@ from mlids.features.flow import TO_MANY
 
 # One alert covers this long; the same behaviour in the next window is a new alert.
 WINDOW_S = 6 * 3600
-# Alerts of one kind, sensor and window beyond this number become one storm alert (a flood of spoofed sources).
-STORM_FROM = 100
-STORM = "many"
+STORM = "many"  # the target of a storm alert
 # Anomalies do not distinguish destinations: all of one source are one alert.
 _GROUPING = (
     {b.name: b.grouping for b in BEHAVIOURS}
@@ -94,9 +92,10 @@ def in_common(kind: str, source: str, target: str, service: str) -> tuple[str, s
     }[grouping]
 
 
-def storm_key(key: GroupKey) -> GroupKey:
-    """Return the key of the storm alert, which counts all further conns of this sensor, kind and window."""
-    return GroupKey(_digest(key.sensor, key.kind, "storm", str(key.window)), key.sensor, key.kind, "", STORM, key.window)
+def storm_key(key: GroupKey, source: str = "", *, inside: bool = False) -> GroupKey:
+    """Return the key of the storm alert of this sensor, kind and window: of outside sources, of one source, or of all inside sources."""
+    whose = ("inside", source) if source else ("inside",) if inside else ()
+    return GroupKey(_digest(key.sensor, key.kind, "storm", *whose, str(key.window)), key.sensor, key.kind, source, STORM, key.window)
 
 
 def alert_kinds(model: Model, verdicts: Verdicts, rows: Sequence[int] | np.ndarray) -> list[str]:

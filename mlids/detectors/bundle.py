@@ -12,7 +12,7 @@ import numpy as np
 from mlids.detectors.forest import BENIGN
 from mlids.detectors.isolation import anomaly_scores
 from mlids.detectors.trees import CompleteTrees, complete
-from mlids.errors import ModelError
+from mlids.errors import ModelError, OtherFeaturesError
 from mlids.features.spec import FEATURES_VERSION, NAMES
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Bundle:
         self.graph = graph
         self.digest = hashlib.sha256(graph).hexdigest()
         if self.spec.features_version != FEATURES_VERSION or self.spec.features != list(NAMES):
-            raise ModelError(f"{_difference(self.spec)}; train a new one with `mlids train`")
+            raise OtherFeaturesError(f"{_difference(self.spec)}; train a new one with `mlids train`")
         self.attack_classes = self.spec.attack_classes
         self._self_test()
 
@@ -157,7 +157,10 @@ class Bundle:
     def _self_test(self) -> None:
         if not self.spec.example:
             return
-        scores = self.score(np.array([self.spec.example], np.float32))
+        try:
+            scores = self.score(np.array([self.spec.example], np.float32))
+        except Exception as error:  # onnxruntime has no base class for what a graph with other inputs or outputs raises
+            raise ModelError(f"the model does not score its own example: {str(error)[:200]}; it is damaged") from error
         found = [float(scores.anomaly_score[0])]
         if scores.attack_probability is not None:
             found.append(float(scores.attack_probability[0]))

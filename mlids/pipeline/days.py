@@ -204,7 +204,10 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
     with closing(open_delivery(settings, part)) as delivery:
         aggregator = AlertAggregator(delivery.rules())
         done = _score_late(settings, sensor_name, window, when, aggregator, progress)
-        others = evidence_alerts(_evidence(lake, sensor_name, when), sensor_name, day, threshold=settings.threshold, aggregator=aggregator)
+        others = evidence_alerts(
+            _evidence(lake, sensor_name, when), sensor_name, day, threshold=settings.threshold, aggregator=aggregator,
+            networks=settings.networks,
+        )  # fmt: skip
         alerts = [*done.alerts, *others]
         delivery.send(alerts, lambda error, attempt: False)
         delivery.count_suppressed(aggregator)

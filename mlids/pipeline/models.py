@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from mlids.errors import ModelError
+from mlids.errors import ModelError, OtherFeaturesError
 from mlids.pipeline.days import warm_up
 from mlids.pipeline.stores import open_lake, open_registry, open_stores
 from mlids.settings import Settings, load_settings
@@ -109,23 +109,29 @@ def evaluate_and_promote(version: str, snapshot_id: str, *, who: str = "airflow"
 
 
 def _decide(registry: Registry, current: Version | None, version: str, settings: Settings, snapshot_id: str) -> Gate:
-    """Return the gate's decision on a version, compared with the current one."""
-    from mlids.training.gate import gate
+    """Return the gate's decision on a version, compared with the current one; a current one that is damaged is a refusal."""
+    import numpy as np
+
+    from mlids.training.gate import gate, refusal
     from mlids.training.snapshot import load_snapshot
-    from mlids.training.train import judge_held_out
+    from mlids.training.train import attacks_found, judge_held_out
 
     frozen = load_snapshot(settings.home / "snapshots", snapshot_id)
     challenger = registry.load(version)
     mine = judge_held_out(challenger, frozen)["hybrid"]
-    theirs = conns_a_day = None
-    if current is not None and current.version != version:
-        try:
-            production = registry.load("production")
-            theirs = judge_held_out(production, frozen)["hybrid"]
-            conns_a_day = (challenger.spec.conns_a_day, production.spec.conns_a_day)
-        except ModelError:
-            theirs = None  # damaged, or of another feature version: there is nothing to compare with
-    return gate(mine, theirs, conns_a_day=conns_a_day)
+    if current is None or current.version == version:
+        return gate(mine, None)
+    try:
+        production = registry.load(current.version)
+        theirs = judge_held_out(production, frozen)["hybrid"]
+        if np.isfinite(mine["pr_auc_at_1pct"]) and not np.isfinite(theirs["pr_auc_at_1pct"]):
+            raise ModelError("it gives no usable scores on the held-out rows")
+        found = attacks_found(challenger, frozen, settings.threshold), attacks_found(production, frozen, settings.threshold)
+    except OtherFeaturesError as error:  # it scores nothing here any more
+        return gate(mine, None, absent=f"version {current.version} cannot defend its place: {error}")
+    except (ModelError, ValueError, IndexError, TypeError) as error:  # damaged or lost is not absent: that must not open the gate
+        return refusal(mine, f"production, version {current.version}, cannot be compared with: {error}; repair it, or use --force")
+    return gate(mine, theirs, conns_a_day=(challenger.spec.conns_a_day, production.spec.conns_a_day), found=found)
 
 
 def rollback(*, to: str | None = None, why: str, who: str = "airflow") -> dict[str, Any]:

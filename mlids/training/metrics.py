@@ -9,13 +9,13 @@ DETECTORS = ("forest", "isolation", "unsupervised", "hybrid")
 
 
 def pr_auc(scores: np.ndarray, attack: np.ndarray, prevalence: float | None = None) -> float:
-    """Return the average precision of ranking by `scores`, 0 to 1; nan with one class only.
+    """Return the average precision of ranking by `scores`, 0 to 1; nan with one class only, or a score that is no number.
 
     With `prevalence` benign rows are weighted so that this share of all weight is attacks: precision depends on the mix
     of rows, and a test set has another mix than a network.
     """
     n_attack, n_benign = int(attack.sum()), int((~attack).sum())
-    if not n_attack or not n_benign:
+    if not n_attack or not n_benign or not np.isfinite(scores).all():
         return float("nan")
     from sklearn.metrics import average_precision_score
 

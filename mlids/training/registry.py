@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlids.detectors.bundle import Bundle
-from mlids.errors import ModelError, StoreError
+from mlids.errors import ModelError, OtherFeaturesError, StoreError
 
 if TYPE_CHECKING:
     from mlids.training.train import Trained
@@ -149,9 +149,17 @@ class Registry:
     def load(self, reference: str) -> Bundle:
         """Return the bundle of an alias, a version number or a `models:/…` URI.
 
-        Raises ModelError when it is missing or damaged, StoreError when MLflow does not answer.
+        Raises ModelError when it is missing or damaged, with its file; OtherFeaturesError when it was made for other
+        features; StoreError when MLflow does not answer.
         """
-        return Bundle(self.download(reference), self._number(self._full(reference)))
+        name, graph = self._file(reference)
+        number = self._number(self._full(reference))
+        try:
+            return Bundle(graph, number)
+        except OtherFeaturesError:
+            raise
+        except ModelError as error:
+            raise ModelError(f"{name} of version {number or reference}: {error}") from error
 
     def _full(self, reference: str) -> str:
         if reference.startswith(("models:/", "runs:/")):
@@ -159,7 +167,10 @@ class Registry:
         return f"models:/{self.name}{'/' if reference.isdigit() else '@'}{reference}"
 
     def download(self, reference: str) -> bytes:
-        """Return the graph of a reference without checking it. Raises the same errors as `load`."""
+        """Return the graph of a reference without checking it. Raises ModelError when it is missing, or StoreError."""
+        return self._file(reference)[1]
+
+    def _file(self, reference: str) -> tuple[str, bytes]:
         import mlflow
 
         reference = self._full(reference)
@@ -176,7 +187,7 @@ class Registry:
             found = sorted(path.rglob("*.onnx"))
             if not found:
                 raise ModelError(f"{reference} has no .onnx file; it was not registered by mlids")
-            return found[0].read_bytes()
+            return found[0].name, found[0].read_bytes()
 
     def _number(self, reference: str) -> str | None:
         rest = reference.removeprefix("models:/")

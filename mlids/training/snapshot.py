@@ -1,11 +1,11 @@
-"""A frozen training week: sampled feature rows with labels, the days they are from, and a digest of the features."""
+"""A frozen training week: sampled feature rows with labels, the days they are from, and a digest of all that training reads."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
@@ -25,12 +25,17 @@ from mlids.training.label_sources.registry import label_source_types
 from mlids.training.label_sources.verdicts import judged_rows
 from mlids.zeek.types import CONN
 
+# The digest begins with its form. The first form had no name, and covered features alone.
+DIGEST_FORM = "all2-"
+_DIGEST_SHOWN = 12  # hexadecimal digits of the digest in the snapshot's id
+_ROW_FACTS = ("label", "network", "weight", "held_out")  # beside the features
+
 
 @dataclass(frozen=True)
 class SnapshotInfo:
     """What a snapshot holds. `held_out` rows are kept from training: later days and whole attack instances."""
 
-    id: str
+    id: str  # of the days, with the beginning of the digest: contents that were exchanged do not fit it
     sensors: list[str]
     days: list[str]
     rows_there: int  # conns of these days in the lake
@@ -39,7 +44,7 @@ class SnapshotInfo:
     attacks: dict[str, int]  # rows of each attack
     label_sources: dict[str, int]  # rows by the source of their label; attacks that were not implanted count as "true attack"
     features_version: int
-    digest: str
+    digest: str  # of every row (features, label, network, weight, held_out) and every fact but `id` and `made_at`
     made_at: str
 
 
@@ -145,16 +150,16 @@ def _conns(lake: Lake, sensor: str, days: Sequence[date], share: float) -> Itera
 def _store(folder: Path, frame: pl.DataFrame, sensors: list[str], days: list[str], there: int, seen: int) -> SnapshotInfo:
     frame = frame.rename({"late": "held_out"})
     frame = frame.with_columns(weight=weights(frame)).drop("instance")
-    digest = _digest(frame.select(NAMES).to_numpy())
     made_at = datetime.now(UTC)
     attacks = frame.filter(pl.col("label") != BENIGN)
     # Attacks that were not implanted are counted together, whatever the source: training depends on whether there are any.
     sources = frame.select(pl.when(true_attack()).then(pl.lit("true attack")).otherwise("source").alias("source")).to_series()
     info = SnapshotInfo(
-        id=f"{days[0]}_{days[-1]}_{digest[:12]}", sensors=sensors, days=days, rows_there=there, rows_seen=seen, rows=frame.height,
-        attacks=_counts(attacks["label"]), label_sources=_counts(sources),
-        features_version=FEATURES_VERSION, digest=digest, made_at=made_at.isoformat(timespec="seconds"),
+        id="", sensors=sensors, days=days, rows_there=there, rows_seen=seen, rows=frame.height, attacks=_counts(attacks["label"]),
+        label_sources=_counts(sources), features_version=FEATURES_VERSION, digest="", made_at=made_at.isoformat(timespec="seconds"),
     )  # fmt: skip
+    digest = _digest(info, frame)
+    info = replace(info, id=_id(info, digest), digest=digest)
     target = folder / info.id
     target.mkdir(parents=True, exist_ok=True)
     with replacing(target / "rows.parquet") as partial:
@@ -167,23 +172,43 @@ def _counts(column: pl.Series) -> dict[str, int]:
     return {str(n): int(c) for n, c in column.value_counts(sort=True).iter_rows()}
 
 
-def _digest(x: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(x, np.float32).tobytes()).hexdigest()
+def _id(info: SnapshotInfo, digest: str) -> str:
+    return f"{info.days[0]}_{info.days[-1]}_{digest[: len(DIGEST_FORM) + _DIGEST_SHOWN]}"
+
+
+def _digest(info: SnapshotInfo, frame: pl.DataFrame) -> str:
+    """Return the digest of all that training and gate read; texts enter as JSON, so that no two lists give the same bytes."""
+    facts = {k: v for k, v in asdict(info).items() if k not in ("id", "digest", "made_at")}
+    out = hashlib.sha256(json.dumps([facts, NAMES], sort_keys=True).encode())
+    out.update(np.ascontiguousarray(frame.select(NAMES).to_numpy(), np.float32).tobytes())
+    for name, kind in (("weight", np.float64), ("held_out", np.uint8)):
+        out.update(np.ascontiguousarray(frame[name].to_numpy(), kind).tobytes())
+    for name in ("label", "network"):
+        out.update(json.dumps(frame[name].to_list()).encode())
+    return f"{DIGEST_FORM}{out.hexdigest()}"
 
 
 def load_snapshot(folder: Path, snapshot_id: str) -> Snapshot:
-    """Return a stored snapshot. Raises ModelError when it is missing, was altered or has features of another version."""
+    """Return a stored snapshot. Raises ModelError when it is missing, was altered, or is of another form or features version."""
     target = folder / snapshot_id
     try:
         info = SnapshotInfo(**json.loads((target / "snapshot.json").read_text(encoding="utf-8")))
         frame = pl.read_parquet(target / "rows.parquet")
     except (OSError, ValueError, TypeError) as error:
         raise ModelError(f"snapshot {snapshot_id} is not in {folder}: {error}") from error
+    except pl.exceptions.PolarsError as error:
+        raise ModelError(f"snapshot {snapshot_id} cannot be read: {error}; take a new one") from error
     if info.features_version != FEATURES_VERSION:
         raise ModelError(
             f"snapshot {snapshot_id} is of features version {info.features_version}, this is {FEATURES_VERSION}; take a new one"
         )
-    x = np.ascontiguousarray(frame.select(NAMES).to_numpy(), np.float32)
-    if _digest(x) != info.digest:
+    if not info.digest.startswith(DIGEST_FORM):
+        raise ModelError(f"snapshot {snapshot_id} was taken by a version whose digest did not cover labels and weights; take a new one")
+    try:
+        whole = _digest(info, frame) == info.digest and snapshot_id == info.id == _id(info, info.digest)
+        columns = [frame[c].to_numpy() for c in _ROW_FACTS]
+    except (pl.exceptions.PolarsError, ValueError, TypeError, AttributeError, IndexError):  # columns or facts of another kind
+        whole = False
+    if not whole:
         raise ModelError(f"snapshot {snapshot_id} was altered after it was taken; take a new one")
-    return Snapshot(info, x, *(frame[c].to_numpy() for c in ("label", "network", "weight", "held_out")))
+    return Snapshot(info, np.ascontiguousarray(frame.select(NAMES).to_numpy(), np.float32), *columns)

@@ -16,6 +16,7 @@ from mlids.detectors.isolation import SAMPLE_ROWS, anomaly_scores, fit_isolation
 from mlids.detectors.onnx_graph import build_graph
 from mlids.detectors.verdict import judge, may_reach
 from mlids.errors import NoRowsError
+from mlids.features.behaviours.base import Rows
 from mlids.features.extract import Extractor
 from mlids.features.spec import SHAPE_COLUMNS
 from mlids.training.metrics import detection_metrics
@@ -149,17 +150,43 @@ def judge_held_out(model: Bundle, snapshot: Snapshot) -> dict[str, dict[str, flo
     return out
 
 
+def attacks_found(model: Model, snapshot: Snapshot, threshold: float | None = None) -> frozenset[str]:
+    """Return which held-out attacks have a row that alerts, as `attack at network`; `threshold` overrides the model's own.
+
+    Of each implanted attack and network, the last of its instances is held out whole.
+    """
+    rows = snapshot.held_out & (snapshot.label != BENIGN)
+    if not rows.any():
+        return frozenset()
+    alert = judge(model, snapshot.x[rows], threshold).alert
+    return frozenset(f"{a} at {n}" for a, n in zip(snapshot.label[rows][alert], snapshot.network[rows][alert], strict=True))
+
+
+def background(x: np.ndarray) -> np.ndarray:
+    """Return bool[n]: conns from outside to inside that got nothing: unanswered, refused, or without data from the responder.
+
+    Background scanning of the Internet consists of them, and whoever forges sources can make any number of them.
+    """
+    rows = Rows(x)
+    inward = (rows.value("orig_local") < 0.5) & (rows.value("resp_local") > 0.5)
+    failed = (rows.value("no_answer") > 0.5) | (rows.value("rejected") > 0.5)
+    silent = (rows.value("history_length") > 0.0) & (rows.value("resp_data") < 0.5)
+    return np.asarray(inward & (failed | silent))
+
+
 def budget_threshold(
     model: Model, batches: Iterable[pl.DataFrame], days: float, budget_per_day: float, networks: tuple[str, ...] = (),
     *, screen: Model | None = None,
 ) -> tuple[float, float]:  # fmt: skip
     """Return the threshold that keeps conns of `days` days within the budget, and the alerts a day at it.
 
-    Alerts are counted after grouping, as they are sent. `screen` is the same model without its RandomForest, which takes
+    Alerts are counted after grouping, as they are sent. `background` conns take no part in the threshold: a noisy, or forged,
+    week of probes must not raise it; the alerts a day contain them. `screen` is the same model without its RandomForest, which takes
     most of the time: rows that stay below the threshold at probability 1 are not scored by it.
     """
     extractor = Extractor(networks)
     strongest: dict[str, float] = {}
+    with_background: dict[str, float] = {}
     for conns in batches:
         x = extractor.features(conns)
         if screen is not None:
@@ -169,9 +196,12 @@ def budget_threshold(
         rows = np.flatnonzero(verdicts.alert)
         if not len(rows):
             continue
-        keys = group_keys(model, conns[rows.tolist()], verdicts, rows)
-        _keep_strongest(strongest, [k.id for k in keys], verdicts.risk_score[rows])
-    return _threshold(strongest.values(), days, budget_per_day)
+        keys = [k.id for k in group_keys(model, conns[rows.tolist()], verdicts, rows)]
+        risk, counted = verdicts.risk_score[rows], ~background(x[rows])
+        _keep_strongest(with_background, keys, risk)
+        _keep_strongest(strongest, [k for k, c in zip(keys, counted.tolist(), strict=True) if c], risk[counted])
+    threshold, _ = _threshold(strongest.values(), days, budget_per_day)
+    return threshold, _a_day(with_background.values(), threshold, days)
 
 
 def threshold_for_budget(keys: Sequence[str], risk: np.ndarray, days: float, budget_per_day: float) -> tuple[float, float]:
@@ -192,4 +222,8 @@ def _threshold(strongest: Iterable[float], days: float, budget_per_day: float) -
     allowed = int(budget_per_day * max(days, 1e-9))
     threshold = ranked[allowed] + 0.1 if len(ranked) > allowed else THRESHOLD_LOW
     threshold = float(min(max(threshold, THRESHOLD_LOW), THRESHOLD_HIGH))
-    return threshold, sum(r >= threshold for r in ranked) / max(days, 1e-9)
+    return threshold, _a_day(ranked, threshold, days)
+
+
+def _a_day(strongest: Iterable[float], threshold: float, days: float) -> float:
+    return sum(r >= threshold for r in strongest) / max(days, 1e-9)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlids.alerts.aggregation import AlertAggregator
-from mlids.alerts.grouping import STORM_FROM
+from mlids.alerts.storms import STORM_FROM
 from tests.support.alerts import ConstantModel, flood
 
 
