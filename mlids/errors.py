@@ -14,16 +14,22 @@
     │       └── OtherFeaturesError  it is whole, but was made for other features than this installation has
     └── StackError            a part of the local stack did not start or a step failed
 
-Messages say what, where, and what to do. The command line prints them without a traceback.
+Messages say what, where, and what to do. The command line prints them without a traceback. No message holds the
+password of a URL.
 """
 
 from __future__ import annotations
+
+from mlids.text import redact
 
 
 class MlidsError(Exception):
     """Base of all errors that carry a message for a person; `exit_code` is the command line's."""
 
     exit_code = 1
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(redact(a) if isinstance(a, str) else a for a in args))
 
 
 class InputError(MlidsError):

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+PRIVATE = 0o600  # databases, alerts and state are for the user that runs mlids
+
 
 @contextmanager
 def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
@@ -30,14 +32,25 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
         sync_path(path.parent)
 
 
+def open_private(path: str, flags: int) -> int:
+    """Open a file for its owner alone (0600), also when it was there with other rights: the `opener` of `open`. Raises OSError."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC, PRIVATE)
+    try:
+        if os.fstat(descriptor).st_mode & 0o077:
+            os.fchmod(descriptor, PRIVATE)
+    except PermissionError:
+        pass  # the file of another user that this one may write to
+    return descriptor
+
+
 def write_atomic(path: Path, data: str | bytes | Callable[[BinaryIO], None], *, sync: bool = True) -> Path:
     """Replace the content of `path` by `data` and return `path`; missing folders above it are created.
 
     `data` is bytes, text (stored as UTF-8), or a function that writes to the open file. `sync` is that of `replacing`.
-    Raises OSError; `path` keeps its content then.
+    The file is for its owner alone (0600). Raises OSError; `path` keeps its content then.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path, sync=sync) as partial, partial.open("wb") as out:
+    with replacing(path, sync=sync) as partial, open(partial, "wb", opener=open_private) as out:
         if callable(data):
             data(out)
         else:

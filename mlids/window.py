@@ -8,6 +8,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from mlids.errors import InputError, SettingsError
 
+# Days beyond these have no day before or after them in every time zone, or are no time of a log.
+FIRST_DAY, LAST_DAY = date(1970, 1, 2), date(2199, 12, 30)
+
 
 @dataclass(frozen=True)
 class Window:
@@ -45,8 +48,11 @@ def days_between(start: date, end: date) -> list[date]:
 
 
 def parse_day(text: str) -> date:
-    """Return a day from `YYYY-MM-DD`. Raises InputError otherwise."""
+    """Return a day from `YYYY-MM-DD`, from 1970 to 2199. Raises InputError otherwise: days become names of folders."""
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
-        raise InputError(f"{text!r} is not a day; write it as 2026-11-21") from None
+        day = None
+    if day is None or day.isoformat() != text or not FIRST_DAY <= day <= LAST_DAY:
+        raise InputError(f"{text[:80]!r} is not a day; write it as 2026-11-21")
+    return day

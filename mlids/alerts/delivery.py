@@ -13,6 +13,7 @@ from mlids.alerts.sinks.base import Document, Refused, Sink
 from mlids.alerts.stores import Stores
 from mlids.alerts.suppression import Rule
 from mlids.errors import StoreError
+from mlids.files import open_private
 
 # Whether to try again after an error, given how many attempts failed before this one; it waits in between.
 Again = Callable[[StoreError, int], bool]
@@ -88,7 +89,7 @@ class Delivery:
         lines = [json.dumps({"at": at, "sink": sink, "reason": r.reason, "alert": r.document}) + "\n" for r in refused]
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as out:
+            with open(self._path, "a", encoding="utf-8", opener=open_private) as out:
                 out.write("".join(lines))
         except OSError as error:
             raise StoreError(f"{self._path}: {error.strerror or error}") from error

@@ -23,12 +23,24 @@ def pull(sensor: Name, day: Day, as_json: Json = False) -> None:
 def ingest(
     sensor: Name, day: Day,
     paths: Annotated[list[Path] | None, typer.Argument(help="Log files or folders to ingest instead of the landed day.")] = None,
+    accept_shrunk: Annotated[
+        bool, typer.Option("--accept-shrunk", help="Let files and logs that became smaller replace what is held.")
+    ] = False,
     as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Write a landed day, or the given log files, to the lake as Parquet."""
+    """Write a landed day, or the given log files, to the lake as Parquet.
+
+    A log that would have fewer rows than the lake holds stays as it is, and the exit code is 1.
+    """
     from mlids import pipeline
 
-    show(pipeline.ingest_paths(sensor, day, paths) if paths else pipeline.build_lake(sensor, day), as_json)
+    if paths:
+        done = pipeline.ingest_paths(sensor, day, paths, accept_shrunk=accept_shrunk)
+    else:
+        done = pipeline.build_lake(sensor, day, accept_shrunk=accept_shrunk)
+    show(done, as_json)
+    if done["kept"]:
+        raise typer.Exit(1)
 
 
 def trust(sensor: Name, fingerprint: Annotated[str, typer.Option(help="SHA256:… as shown on the sensor itself.")]) -> None:

@@ -20,8 +20,11 @@ def serve(
     import logging
 
     from mlids import pipeline
+    from mlids.text import LineFormatter
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("paramiko").setLevel(logging.WARNING)
     done = pipeline.serve(sensors or (), seconds, metrics_port=metrics_port)
     if as_json:

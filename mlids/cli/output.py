@@ -8,12 +8,9 @@ import sys
 import time
 from typing import Any
 
-_CONTROL = {c: f"\\x{c:02x}" for c in [*range(0x20), *range(0x7F, 0xA0)]}
+from mlids.text import redact, safe
 
-
-def safe(value: object) -> str:
-    """Return text with control characters as escapes: log contents are chosen by an attacker."""
-    return ("" if value is None else str(value)).translate(_CONTROL)
+__all__ = ["Progress", "console", "fail", "safe", "show"]
 
 
 def console(*, stderr: bool = False) -> Any:
@@ -47,9 +44,10 @@ class Progress:
     def __call__(self, message: str) -> None:
         now = time.monotonic()
         if self._shown and now - self._last > 0.1:
-            sys.stderr.write("\r" + message.ljust(self._width))
+            shown = safe(message)
+            sys.stderr.write("\r" + shown.ljust(self._width))
             sys.stderr.flush()
-            self._width, self._last = len(message), now
+            self._width, self._last = len(shown), now
 
     def __enter__(self) -> Progress:
         return self
@@ -63,5 +61,5 @@ class Progress:
 
 def fail(message: str, code: int) -> int:
     """Print an error as one line on stderr and return the exit code."""
-    sys.stderr.write(f"mlids: {safe(message)}\n")
+    sys.stderr.write(f"mlids: {safe(redact(message))}\n")
     return code

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from mlids.cli.output import Progress, console, safe
+from mlids.text import no_formula
 
 if TYPE_CHECKING:
     from mlids.pipeline import Finding, Scored
@@ -91,16 +92,8 @@ def _as_csv(findings: list[Finding]) -> str:
     if rows:
         writer = csv.DictWriter(held, list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows({k: _no_formula(v) for k, v in row.items()} for row in rows)
+        writer.writerows({k: no_formula(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows)
     return held.getvalue()
-
-
-def _no_formula(value: object) -> object:
-    """Return a cell that a spreadsheet does not run as a formula: log contents are chosen by an attacker."""
-    if isinstance(value, str):
-        value = safe(value)
-        return "'" + value if value[:1] in ("=", "+", "-", "@") and len(value) > 1 else value
-    return value
 
 
 def _print_table(scored: Scored, out: Path | None, behaviour: str | None) -> None:

@@ -121,12 +121,16 @@ class DayWriter:
                 for r in stored:
                     out.write(json.dumps({"file": source, "line": r.line, "reason": r.reason, "raw": r.raw}) + "\n")
 
-    def finish(self) -> DayManifest:
-        """Replace the day and return its manifest; when no source could be read, the day stays as it was. Raises OSError."""
+    def finish(self, *, at_least: int = 0) -> DayManifest:
+        """Replace the day and return its manifest. Raises OSError.
+
+        The day stays as it was when no source could be read, or there are fewer rows than `at_least`.
+        """
         self._flush()
         self._unify()
         self._manifest.written_at = datetime.now(UTC).isoformat(timespec="seconds")
-        if self._manifest.rows == 0 and all(s.problem for s in self._manifest.sources):
+        unreadable = self._manifest.rows == 0 and all(s.problem for s in self._manifest.sources)
+        if unreadable or self._manifest.rows < at_least:
             return self._manifest
         (self._folder / MANIFEST).write_text(json.dumps(asdict(self._manifest), indent=1), encoding="utf-8")
         for synced in self._synced:

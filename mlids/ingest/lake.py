@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from mlids.errors import InputError, StoreError
+from mlids.ingest.archive import safe_name
 from mlids.ingest.day_manifest import MANIFEST, DayManifest, SourceEntry
 from mlids.ingest.day_swap import finish_swap
 from mlids.ingest.day_writer import DayWriter, pieces
@@ -22,9 +23,12 @@ from mlids.zeek.prefetch import prefetch_chain
 from mlids.zeek.types import ended
 
 
-@dataclass(frozen=True)
+@dataclass
 class Ingested:
-    """What the ingest of a sensor's day stored: rows in all and by log type, rejected lines, and the problems of files."""
+    """What the lake holds after the ingest of a sensor's day: rows in all and by log type, rejected lines, the problems of files.
+
+    `kept` names the logs that stay as they were, because they would have had fewer rows.
+    """
 
     sensor: str
     day: str
@@ -32,6 +36,7 @@ class Ingested:
     rejected: int
     logs: dict[str, int]
     problems: list[str]
+    kept: list[str] = field(default_factory=list)
 
 
 class Lake:
@@ -41,8 +46,11 @@ class Lake:
         self.root = root
 
     def day_path(self, log: str, sensor: str, day: date | str) -> Path:
-        """Return the folder of a day."""
-        return self.root / log / f"sensor={sensor}" / f"date={day}"
+        """Return the folder of a day. Raises UnsafeNameError for a sensor name that is no file name, InputError for no day."""
+        return self._sensor_path(log, sensor) / f"date={day if isinstance(day, date) else parse_day(day)}"
+
+    def _sensor_path(self, log: str, sensor: str) -> Path:
+        return self.root / log / f"sensor={safe_name(sensor, 'sensor name')}"
 
     def manifest(self, log: str, sensor: str, day: date | str) -> DayManifest | None:
         """Return the manifest of a day; None when the day is not in the lake. Raises StoreError when it is damaged."""
@@ -58,7 +66,7 @@ class Lake:
 
     def days(self, log: str, sensor: str) -> list[date]:
         """Return the days of a sensor's log in the lake, oldest first."""
-        root = self.root / log / f"sensor={sensor}"
+        root = self._sensor_path(log, sensor)
         names = [p.name.removeprefix("date=") for p in root.glob("date=*") if (p / MANIFEST).exists()]
         return sorted(parse_day(n) for n in names)
 
@@ -97,34 +105,55 @@ class Lake:
             frame = pl.read_parquet(path, columns=list(columns), hive_partitioning=False).filter(ended() >= since)
             yield frame.with_columns(sensor=pl.lit(sensor))
 
-    def ingest(self, sensor: str, day: date, files: Sequence[Path], digests: dict[str, str] | None = None) -> Ingested:
+    def ingest(
+        self, sensor: str, day: date, files: Sequence[Path], digests: dict[str, str] | None = None, *, accept_shrunk: bool = False
+    ) -> Ingested:
         """Replace a day of a sensor by the rows of `files`, which are given in the order in which they were written.
 
-        A file that cannot be read is named in `problems`, and the others are ingested. Raises StoreError when the disk is
-        full, InputError when no file could be read at all.
+        A log that would have fewer rows than the lake holds stays as it is, unless `accept_shrunk`. A file that cannot be
+        read is named in `problems`, and the others are ingested. Raises StoreError when the disk is full, InputError when
+        no file could be read at all.
         """
         by_log: dict[str, list[Path]] = {}
         for path in files:
             by_log.setdefault(log_type_of(path.name) or "conn", []).append(path)
-        done: dict[str, int] = {}
-        rejected, problems = 0, []
+        out, readable = Ingested(sensor, day.isoformat(), 0, 0, {}, []), False
         for log, paths in sorted(by_log.items()):
-            writer = DayWriter(self.day_path(log, sensor, day), log, sensor, day)
-            try:
-                # Two files are read at once, and written one after the other.
-                for piece in prefetch_chain([partial(pieces, path, log) for path in paths]):
-                    writer.add(piece, digests or {})
-                manifest = writer.finish()
-            except OSError as error:
-                raise StoreError(
-                    f"{self.root}: {error.strerror or error}; the day stays as it was; free some space and run again"
-                ) from error
-            finally:
-                writer.discard()
-            problems += [f"{s.name}: {s.problem}" for s in manifest.sources if s.problem]
+            held = self._held(log, sensor, day)
+            at_least = 0 if held is None or accept_shrunk else held.rows
+            manifest = self._write_day(log, sensor, day, paths, digests or {}, at_least)
+            out.problems.extend(f"{s.name}: {s.problem}" for s in manifest.sources if s.problem)
+            readable |= manifest.rows > 0 or any(not s.problem for s in manifest.sources)
+            if held is not None and manifest.rows < at_least:
+                out.problems.append(
+                    f"{log}: {manifest.rows:,} rows could be read, the lake holds {held.rows:,}: these stay; to replace them by fewer: "
+                    f"mlids ingest {sensor} {day} --accept-shrunk"
+                )
+                out.kept.append(log)
+                manifest = held
             if manifest.rows or any(not s.problem for s in manifest.sources):
-                done[log] = manifest.rows
-            rejected += manifest.rejected
-        if not done and problems:
-            raise InputError(f"nothing of {sensor} {day} could be read: {problems[0]}")
-        return Ingested(sensor, day.isoformat(), sum(done.values()), rejected, done, problems)
+                out.logs[log] = manifest.rows
+            out.rejected += manifest.rejected
+        if not readable and out.problems:
+            raise InputError(f"nothing of {sensor} {day} could be read: {out.problems[0]}")
+        out.rows = sum(out.logs.values())
+        return out
+
+    def _held(self, log: str, sensor: str, day: date) -> DayManifest | None:
+        """Return the manifest of a day; None when there is none, or it is damaged and must be written again."""
+        try:
+            return self.manifest(log, sensor, day)
+        except StoreError:
+            return None
+
+    def _write_day(self, log: str, sensor: str, day: date, paths: Sequence[Path], digests: dict[str, str], at_least: int) -> DayManifest:
+        writer = DayWriter(self.day_path(log, sensor, day), log, sensor, day)
+        try:
+            # Two files are read at once, and written one after the other.
+            for piece in prefetch_chain([partial(pieces, path, log) for path in paths]):
+                writer.add(piece, digests)
+            return writer.finish(at_least=at_least)
+        except OSError as error:
+            raise StoreError(f"{self.root}: {error.strerror or error}; the day stays as it was; free some space and run again") from error
+        finally:
+            writer.discard()

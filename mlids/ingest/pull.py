@@ -4,35 +4,21 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 
 from mlids.errors import MlidsError, SourceError
-from mlids.files import write_atomic
 from mlids.ingest.archive import Archive, is_wanted, safe_name
+from mlids.ingest.landing import SMALLER, Landed, LandedDay, check_end, read_landed
 from mlids.ingest.storage import LogFile
-from mlids.zeek.bytestream import ByteStream
 from mlids.zeek.prefetch import prefetch
 
 _PIECE_BYTES = 1 << 18
 _PREFETCHED_PIECES = 4
-
-
-@dataclass(frozen=True)
-class Landed:
-    """One file in the landing folder, as the manifest records it; `mtime` is the sensor's, in whole seconds since 1970."""
-
-    name: str
-    size: int
-    mtime: int
-    sha256: str
-    pulled_at: str
-    problem: str | None = None  # a truncated gzip: usable up to there, pulled again when it changes
 
 
 @dataclass
@@ -48,77 +34,68 @@ class Pulled:
     problems: list[str] = field(default_factory=list)
 
 
-def day_folder(landing: Path, sensor: str, day: date) -> Path:
-    """Return the landing folder of a sensor's day. Raises UnsafeNameError for a sensor name that is no file name."""
-    return landing / safe_name(sensor, "sensor name") / day.isoformat()
-
-
-def read_manifest(folder: Path) -> dict[str, Landed]:
-    """Return the manifest of a landed day by file name; empty when there is none or it cannot be read."""
-    try:
-        stored = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        return {name: Landed(**entry) for name, entry in stored["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
 def pull_day(
     archive: Archive, day: date, landing: Path, types: tuple[str, ...], progress: Callable[[str], None] = lambda _: None
 ) -> Pulled:
     """Copy the logs of these types from a day of the archive into landing; files that have landed unchanged are skipped.
 
     A file is pulled again when its size or time on the sensor has changed, so that late hours and rewritten files
-    arrive with the next run. Raises SourceError when the day does not exist, no file at all could be pulled, or
-    this machine's disk is full.
+    arrive with the next run; one with less in it than the one that landed lies beside it as `NAME.smaller`. Raises
+    SourceError when the day does not exist, no file at all could be pulled, or this machine's disk is full.
     """
-    result = Pulled(archive.sensor, day, day_folder(landing, archive.sensor, day))
-    manifest = read_manifest(result.folder)
-    listed = archive.list_day(day)
-    result.folder.mkdir(parents=True, exist_ok=True)
+    landed = read_landed(landing, archive.sensor, day)
+    result = Pulled(archive.sensor, day, landed.folder)
+    listed = [remote for remote in archive.list_day(day) if is_wanted(remote.name, types)]
+    landed.folder.mkdir(parents=True, exist_ok=True)
     for remote in listed:
-        if not is_wanted(remote.name, types):
-            continue
         try:
-            safe_name(remote.name, f"sensor {archive.sensor} {day}")
-            target = result.folder / remote.name
-            if not _has_landed(target, manifest.get(remote.name), remote):
-                progress(f"{archive.sensor} {day}: {remote.name}")
-                manifest[remote.name] = _pull(archive, day, remote, target)
-                result.new.append(remote.name)
-                result.bytes += remote.size
-                _save(result.folder, archive.sensor, day, manifest)
-            problem = manifest[remote.name].problem
-            if problem:
-                result.problems.append(f"{remote.name}: {problem}")
-            result.files.append(remote.name)
+            _update(archive, landed, remote, result, progress)
         except MlidsError as error:
             result.problems.append(str(error))
         except OSError as error:
-            raise _local_fault(error, result.folder) from error
+            raise _local_fault(error, landed.folder) from error
     if result.problems and not result.files:
         raise SourceError(f"nothing of {day} could be pulled from {archive.sensor}: {result.problems[0]}")
-    _save(result.folder, archive.sensor, day, manifest)
+    gone = {name for name in landed.files if is_wanted(name, types)} - {remote.name for remote in listed}
+    result.problems += [f"{name}: no longer on sensor {archive.sensor}; what landed stays" for name in sorted(gone)]
+    landed.save()
+    result.problems += landed.problems()
     return result
 
 
-def _has_landed(target: Path, entry: Landed | None, remote: LogFile) -> bool:
+def _update(archive: Archive, landed: LandedDay, remote: LogFile, result: Pulled, progress: Callable[[str], None]) -> None:
+    """Pull one file unless the one that landed, or the smaller one beside it, is of this size and time."""
+    name = safe_name(remote.name, f"sensor {archive.sensor} {landed.day}")
+    if _is_same(landed.folder / name, landed.files.get(name), remote):
+        landed.forget_smaller(name)
+    elif not _is_same(landed.folder / f"{name}{SMALLER}", landed.smaller.get(name), remote):
+        progress(f"{archive.sensor} {landed.day}: {name}")
+        part, entry = _pull(archive, landed, remote)
+        landed.put(part, entry)
+        if name not in landed.smaller:
+            result.new.append(name)
+        result.bytes += remote.size
+        landed.save()
+    problem = landed.files[name].problem
+    if problem:
+        result.problems.append(f"{name}: {problem}")
+    result.files.append(name)
+
+
+def _is_same(path: Path, entry: Landed | None, remote: LogFile) -> bool:
     if entry is None or (entry.size, entry.mtime) != (remote.size, remote.mtime_s):
         return False
     try:
-        return target.stat().st_size == entry.size
+        return path.stat().st_size == entry.size
     except FileNotFoundError:
         return False
 
 
-def _save(folder: Path, sensor: str, day: date, manifest: dict[str, Landed]) -> None:
-    stored = {"sensor": sensor, "day": day.isoformat(), "files": {n: asdict(e) for n, e in sorted(manifest.items())}}
-    write_atomic(folder / "manifest.json", json.dumps(stored, indent=1))
-
-
-def _pull(archive: Archive, day: date, remote: LogFile, target: Path) -> Landed:
-    """Pull one file into its `.part`, resuming an earlier attempt; check it and rename it to `target`."""
-    part = target.with_name(f".{target.name}.part")
-    mark = target.with_name(f".{target.name}.from")
+def _pull(archive: Archive, landed: LandedDay, remote: LogFile) -> tuple[Path, Landed]:
+    """Pull one file into its `.part`, resuming an earlier attempt, and check it; return the part and its entry of the manifest."""
+    day = landed.day
+    part = landed.folder / f".{remote.name}.part"
+    mark = landed.folder / f".{remote.name}.from"
     version = f"{remote.size} {remote.mtime_s}"
     # A part is resumed only when it came from this very version of the file.
     offset = part.stat().st_size if part.exists() and mark.exists() and mark.read_text() == version else 0
@@ -132,11 +109,10 @@ def _pull(archive: Archive, day: date, remote: LogFile, target: Path) -> Landed:
             f"sensor {archive.sensor}: {remote.name}: {size:,} bytes were received, the sensor now has {now.size:,}; "
             "the file is still being written, the next run pulls it"
         )
-    problem = _check_end(part) if target.suffix in {".gz", ".zst"} else None
-    part.replace(target)
+    plain_size, problem = check_end(part, remote.name)
     mark.unlink(missing_ok=True)
     pulled_at = datetime.now(UTC).isoformat(timespec="seconds")
-    return Landed(remote.name, size, remote.mtime_s, sha256, pulled_at, problem)
+    return part, Landed(remote.name, size, remote.mtime_s, sha256, pulled_at, problem, plain_size)
 
 
 def _copy(archive: Archive, day: date, name: str, part: Path, offset: int) -> tuple[int, str]:
@@ -165,14 +141,6 @@ def _copy(archive: Archive, day: date, name: str, part: Path, offset: int) -> tu
         out.flush()
         os.fsync(out.fileno())
         return out.tell(), digest.hexdigest()
-
-
-def _check_end(path: Path) -> str | None:
-    """Return what is wrong with a compressed file; None when it can be read to its end."""
-    stream = ByteStream(path)
-    for _ in stream:
-        pass
-    return stream.problem.reason if stream.problem else None
 
 
 def _local_fault(error: OSError, folder: Path) -> SourceError:

@@ -58,31 +58,37 @@ def trust(sensor_name: str, fingerprint: str) -> dict[str, str]:
     return {"fingerprint": added, "known_hosts": str(settings.known_hosts)}
 
 
-def build_lake(sensor_name: str, day: str, problems: Sequence[str] = ()) -> dict[str, Any]:
+def build_lake(sensor_name: str, day: str, problems: Sequence[str] = (), *, accept_shrunk: bool = False) -> dict[str, Any]:
     """Ingest a landed day into the lake, record it in the ledger, and return its rows and rejected lines.
 
-    `problems` are those of the pull, which the ledger records as well. Raises NoRowsError when nothing has landed.
+    `problems` are those of the pull, which the ledger records as well. With `accept_shrunk` files and logs that became
+    smaller replace what is held. Raises NoRowsError when nothing has landed.
     """
-    from mlids.ingest.pull import day_folder, read_manifest
+    from mlids.ingest.landing import read_landed
 
     settings = load_settings()
-    folder = day_folder(settings.landing, sensor_name, parse_day(day))
-    landed = read_manifest(folder)
-    if not landed:
-        raise NoRowsError(f"{folder}: nothing has landed for {sensor_name} {day}; pull it first")
-    files = [folder / name for name in sorted(landed) if (folder / name).exists()]
-    done = open_lake(settings).ingest(sensor_name, parse_day(day), files, {n: e.sha256 for n, e in landed.items()})
-    _ledger_archived(settings, sensor_name, day, done, len(files), problems)
+    landed = read_landed(settings.landing, sensor_name, parse_day(day))
+    if not landed.files:
+        raise NoRowsError(f"{landed.folder}: nothing has landed for {sensor_name} {day}; pull it first")
+    if accept_shrunk:
+        landed.accept_smaller()
+    files = [landed.folder / name for name in sorted(landed.files) if (landed.folder / name).exists()]
+    digests = {n: e.sha256 for n, e in landed.files.items()}
+    done = open_lake(settings).ingest(sensor_name, parse_day(day), files, digests, accept_shrunk=accept_shrunk)
+    _ledger_archived(settings, sensor_name, day, done, len(files), [*problems, *landed.problems()])
     return asdict(done) | {"conns": done.logs.get("conn", 0), "files": len(files)}
 
 
-def ingest_paths(sensor_name: str, day: str, paths: Sequence[Path]) -> dict[str, Any]:
-    """Put loose log files into the lake as a sensor's day, without a pull, and record it in the ledger."""
+def ingest_paths(sensor_name: str, day: str, paths: Sequence[Path], *, accept_shrunk: bool = False) -> dict[str, Any]:
+    """Put loose log files into the lake as a sensor's day, without a pull, and record it in the ledger.
+
+    With `accept_shrunk` they may have fewer rows than the lake holds of that day.
+    """
     from mlids.zeek.reader import find_logs
 
     settings = load_settings()
     files = [log for path in paths for log in find_logs(path)]
-    done = open_lake(settings).ingest(sensor_name, parse_day(day), files)
+    done = open_lake(settings).ingest(sensor_name, parse_day(day), files, accept_shrunk=accept_shrunk)
     _ledger_archived(settings, sensor_name, day, done, len(files))
     return asdict(done)
 
@@ -176,7 +182,8 @@ def _ledger_archived(settings: Settings, sensor: str, day: str, done: Ingested, 
     from mlids.alerts.stores.ledger import LedgerDay
 
     archived = done.logs.get("conn", 0)
-    open_stores(settings).ledger.put_day(LedgerDay(sensor, day, archived, done.rejected, files, [*problems, *done.problems]))
+    found = list(dict.fromkeys([*problems, *done.problems]))
+    open_stores(settings).ledger.put_day(LedgerDay(sensor, day, archived, done.rejected, files, found))
 
 
 def _ledger_scored(ledger: LedgerStore, sensor: str, day: str, scored: int, alerts: int) -> None:
@@ -198,6 +205,7 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
 
     settings = load_settings()
     lake, when = open_lake(settings), parse_day(day)
+    manifest = lake.manifest("conn", sensor_name, when)
     zone_name = _zone(settings, sensor_name)
     window = day_window(when, zone_name)
     part = f"late {day}"
@@ -212,8 +220,9 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
         delivery.send(alerts, lambda error, attempt: False)
         delivery.count_suppressed(aggregator)
     stores = open_stores(settings)
-    stores.alerts.drop_part(sensor_name, part, {a.id for a in alerts})
-    hours = _with_rejected(done.hours, lake.manifest("conn", sensor_name, when), window, zone_name)
+    if done.model_version is not None:  # otherwise nothing was judged, and what an earlier model found stays
+        stores.alerts.drop_part(sensor_name, part, {a.id for a in alerts})
+    hours = _with_rejected(done.hours, manifest, window, zone_name)
     stores.ledger.put_hours(sensor_name, day, hours)
     live, missing = sum(h.live for h in done.hours), sum(h.missing for h in done.hours)
     if done.model_version is not None:

@@ -1,4 +1,6 @@
-"""`python -m mlids.pipeline.registry_watch URI NAME FOLDER SECONDS`: polls the registry and downloads new versions.
+"""`python -m mlids.pipeline.registry_watch NAME FOLDER SECONDS`: polls the registry and downloads new versions.
+
+The tracking URI, which may hold a password, comes in MLIDS_MLFLOW_TRACKING_URI: arguments are seen by all users of a machine.
 
 `mlids.scoring.live_model` starts it; it ends with the process that started it.
 """
@@ -15,13 +17,15 @@ from pathlib import Path
 
 from mlids.errors import MlidsError
 from mlids.files import write_atomic
-from mlids.scoring.live_model import ALIAS, ModelPointer, store_model
+from mlids.scoring.live_model import ALIAS, ModelPointer, WatchCommand, store_model
+from mlids.settings import load_settings
+from mlids.text import short
 from mlids.training.registry import Registry
 
 
-def watch_command(uri: str, name: str) -> tuple[str, ...]:
+def watch_command(uri: str, name: str) -> WatchCommand:
     """Return the command that watches a registry; the caller appends the folder and the poll interval in seconds."""
-    return (sys.executable, "-m", "mlids.pipeline.registry_watch", uri, name)
+    return WatchCommand((sys.executable, "-m", "mlids.pipeline.registry_watch", name), {"MLIDS_MLFLOW_TRACKING_URI": uri})
 
 
 def watch(uri: str, name: str, folder: Path, seconds: float) -> None:
@@ -42,7 +46,7 @@ def watch(uri: str, name: str, folder: Path, seconds: float) -> None:
         except MlidsError as error:
             pointer = ModelPointer(error=str(error))
         except Exception as error:  # noqa: BLE001  the watch must survive any answer of a registry
-            pointer = ModelPointer(error=f"MLflow at {uri}: {type(error).__name__}: {str(error)[:200]}")
+            pointer = ModelPointer(error=short(f"MLflow at {uri}: {type(error).__name__}: {error}", 300))
         if pointer != written:
             try:
                 write_atomic(folder / "production.json", json.dumps(asdict(pointer)))
@@ -64,4 +68,4 @@ if __name__ == "__main__":
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    watch(sys.argv[1], sys.argv[2], Path(sys.argv[3]), float(sys.argv[4]))
+    watch(load_settings().tracking_uri, sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]))

@@ -75,11 +75,15 @@ def open_archive(settings: Settings, sensor: Sensor) -> Archive:
 
 
 def open_record(settings: Settings, sensor_name: str) -> ScoredRecord:
-    """Return the record of what was scored live at a sensor, as its scorer's checkpoint writes it."""
+    """Return the record of what was scored live at a sensor, as its scorer's checkpoint writes it.
+
+    Raises UnsafeNameError for a sensor name that is no file name.
+    """
+    from mlids.ingest.archive import safe_name
     from mlids.scoring.checkpoint import SCORED
     from mlids.scoring.scored_record import ScoredRecord
 
-    return ScoredRecord(settings.state / sensor_name / SCORED)
+    return ScoredRecord(settings.state / safe_name(sensor_name, "sensor name") / SCORED)
 
 
 def open_delivery(settings: Settings, part: str) -> Delivery:

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 
 from mlids.detectors.bundle import Fitted, Model, Spec
 from mlids.detectors.isolation import fit_isolation
@@ -24,6 +25,7 @@ from mlids.files import replacing
 from mlids.ingest.conns import Reading, read_conns
 from mlids.scoring.batch_store import RowStore, Sample
 from mlids.scoring.ranking import IDENTITY, EvidenceByUid, Finding, JudgedRows, class_names, rank, reasons
+from mlids.text import no_formula
 from mlids.zeek.bytestream import Problem
 from mlids.zeek.log_types import log_type_of
 from mlids.zeek.prefetch import prefetch, prefetch_chain
@@ -203,11 +205,19 @@ def _by_uid(collectors: Sequence[LogEvidence], row_store: RowStore) -> dict[str,
     return {uid: e for e in sorted(found, key=lambda e: e.score) for uid in e.uids}
 
 
+_ODD_CELL = r"^[=+\-@＝＋－＠]|[\p{C}\p{Z}--\x20]"
 _FORMATS: dict[str, Callable[[pl.LazyFrame, Path], object]] = {
     ".parquet": lambda frame, path: frame.sink_parquet(path, compression="zstd", compression_level=1),
-    ".csv": lambda frame, path: frame.sink_csv(path),
+    ".csv": lambda frame, path: frame.with_columns(cs.string().map_batches(_cells, return_dtype=pl.String)).sink_csv(path),
     ".jsonl": lambda frame, path: frame.sink_ndjson(path),
 }
+
+
+def _cells(texts: pl.Series) -> pl.Series:
+    """Return the cells of a spreadsheet for texts that an attacker may have chosen; most are as they were."""
+    odd = texts.str.contains(_ODD_CELL).fill_null(value=False)
+    found = odd.arg_true()
+    return texts.scatter(found, [no_formula(t) for t in texts.filter(odd)]) if len(found) else texts
 
 
 def _write(row_store: RowStore, out: Path, model: Model, judged: JudgedRows, threshold: float, texts: dict[int, str]) -> None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +44,14 @@ class ModelPointer:
     error: str | None = None
 
 
+@dataclass(frozen=True)
+class WatchCommand:
+    """How the registry watch is started: its arguments, and variables of its environment, which other users do not see."""
+
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+
+
 class ProductionModel:
     """Follows the alias `production` of a registry; all scorers of a process share one.
 
@@ -50,8 +59,8 @@ class ProductionModel:
     that is damaged, has other features, or fails its own test is refused, and `error` gives the reason.
     """
 
-    def __init__(self, watch_command: Sequence[str], folder: Path, *, poll_s: float = POLL_S) -> None:
-        self._command, self._folder, self._poll_s = tuple(watch_command), folder, poll_s
+    def __init__(self, watch_command: WatchCommand, folder: Path, *, poll_s: float = POLL_S) -> None:
+        self._command, self._folder, self._poll_s = watch_command, folder, poll_s
         self._model: Bundle | None = None
         self._seen: tuple[int, int] | None = None  # inode and mtime of the pointer that was read last
         self._watcher: subprocess.Popen[bytes] | None = None
@@ -99,8 +108,11 @@ class ProductionModel:
     def _start_watcher(self) -> None:
         """Start the process that polls the registry; it ends when its standard input is closed."""
         self._started = time.monotonic()
-        command = [*self._command, str(self._folder), str(self._poll_s)]
-        self._watcher = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = [*self._command.arguments, str(self._folder), str(self._poll_s)]
+        self._watcher = subprocess.Popen(
+            command, env={**os.environ, **self._command.environment},
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
 
     def _look(self) -> bool:
         """Read the pointer when it has changed; return whether it had."""

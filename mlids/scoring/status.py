@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mlids.files import write_atomic
+from mlids.text import redact
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +78,9 @@ class Status:
     pid: int = field(default_factory=os.getpid)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values, as `status.json` has them."""
-        return asdict(self) | {"state": str(self.state)}
+        """Return the fields as plain values, as `status.json` has them; texts hold no passwords of URLs."""
+        shown = {name: redact(value) if isinstance(value, str) else value for name, value in asdict(self).items()}
+        return shown | {"state": str(self.state)}
 
 
 class StatusFile:

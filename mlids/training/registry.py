@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlids.detectors.bundle import Bundle
 from mlids.errors import ModelError, OtherFeaturesError, StoreError
+from mlids.files import open_private
+from mlids.text import short
 
 if TYPE_CHECKING:
     from mlids.training.train import Trained
@@ -44,7 +46,9 @@ class Registry:
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)
         if tracking_uri.startswith("sqlite:///"):
-            Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            path = Path(tracking_uri.removeprefix("sqlite:///"))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(open_private(str(path), os.O_RDWR | os.O_CREAT))
         self.name, self.experiment, self.uri = name, experiment, tracking_uri
         self._error = MlflowException
         self._client = MlflowClient(tracking_uri, tracking_uri)
@@ -124,7 +128,7 @@ class Registry:
         except self._error as error:
             if getattr(error, "error_code", "") in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
                 return None
-            raise StoreError(f"MLflow at {self.uri} does not answer: {str(error)[:200]}") from error
+            raise StoreError(f"MLflow at {self.uri} does not answer: {short(error, 200)}") from error
         if not found.run_id:  # registered by hand from a file
             return Version(str(found.version), "", tuple(found.aliases), {}, {})
         run = self._client.get_run(found.run_id)
@@ -144,7 +148,7 @@ class Registry:
         try:
             self._client.set_registered_model_alias(self.name, alias, version)
         except self._error as error:
-            raise StoreError(f"alias {alias} could not be moved to version {version}: {str(error)[:200]}") from error
+            raise StoreError(f"alias {alias} could not be moved to version {version}: {short(error, 200)}") from error
 
     def load(self, reference: str) -> Bundle:
         """Return the bundle of an alias, a version number or a `models:/…` URI.
@@ -181,7 +185,7 @@ class Registry:
             except self._error as error:
                 if getattr(error, "error_code", "") in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "BAD_REQUEST"}:
                     raise ModelError(f"no model is registered as {reference}; run `mlids train` first") from error
-                raise StoreError(f"MLflow at {self.uri} does not answer: {str(error)[:200]}") from error
+                raise StoreError(f"MLflow at {self.uri} does not answer: {short(error, 200)}") from error
             except OSError as error:
                 raise ModelError(f"the artifacts of {reference} are missing: {error}") from error
             found = sorted(path.rglob("*.onnx"))

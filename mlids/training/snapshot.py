@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from mlids.detectors.forest import BENIGN
-from mlids.errors import ModelError, NoRowsError
+from mlids.errors import InputError, ModelError, NoRowsError
 from mlids.features.spec import FEATURES_VERSION, NAMES
 from mlids.files import replacing, write_atomic
 from mlids.ingest.lake import Lake
@@ -189,7 +189,9 @@ def _digest(info: SnapshotInfo, frame: pl.DataFrame) -> str:
 
 
 def load_snapshot(folder: Path, snapshot_id: str) -> Snapshot:
-    """Return a stored snapshot. Raises ModelError when it is missing, was altered, or is of another form or features version."""
+    """Return a stored snapshot. Raises ModelError when it is missing, was altered, or is of another form or features version; InputError for no id."""
+    if not snapshot_id or Path(snapshot_id).name != snapshot_id or snapshot_id == "..":
+        raise InputError(f"{snapshot_id[:80]!r} is not the id of a snapshot; it is the name of a folder in {folder}")
     target = folder / snapshot_id
     try:
         info = SnapshotInfo(**json.loads((target / "snapshot.json").read_text(encoding="utf-8")))

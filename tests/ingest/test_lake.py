@@ -50,7 +50,7 @@ def test_a_second_run_replaces_the_day(tmp_path: Path) -> None:
     lake.ingest("hq", DAY, [write(tmp_path / "conn.00.log", "C1", "C2")])
     lake.ingest("hq", DAY, [write(tmp_path / "conn.00.log", "C1", "C2")])
     assert uids(lake) == ["C1", "C2"]
-    lake.ingest("hq", DAY, [write(tmp_path / "conn.00.log", "C9")])
+    lake.ingest("hq", DAY, [write(tmp_path / "conn.00.log", "C9")], accept_shrunk=True)
     assert uids(lake) == ["C9"]
     assert [p.name for p in lake.day_path("conn", "hq", DAY).parent.iterdir()] == [f"date={DAY}"]
 

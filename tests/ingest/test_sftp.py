@@ -16,8 +16,9 @@ import pytest
 from mlids.errors import AuthError, HostKeyError, SourceError
 from mlids.ingest import ssh
 from mlids.ingest.archive import Archive, is_wanted, safe_name
+from mlids.ingest.landing import read_landed
 from mlids.ingest.local import LocalStorage
-from mlids.ingest.pull import Pulled, pull_day, read_manifest
+from mlids.ingest.pull import Pulled, pull_day
 from mlids.ingest.sftp import SftpStorage
 from mlids.settings import Sensor
 from tests.conftest import CONN_HEADER, conn_line, free_port, missing, need_program
@@ -50,7 +51,7 @@ def test_a_day_lands_whole_and_only_once(sshd: Sshd, logs: Path, tmp_path: Path)
     assert len(first.files) == len(first.new) == 24 and not first.problems
     for name in first.files:
         assert (first.folder / name).read_bytes() == (logs / DAY.isoformat() / name).read_bytes()
-    manifest = read_manifest(first.folder)
+    manifest = read_landed(tmp_path / "landing", "hq", DAY).files
     digest = subprocess.run(["sha256sum", first.folder / first.files[0]], check=True, capture_output=True, text=True).stdout.split()[0]
     assert manifest[first.files[0]].sha256 == digest
     assert pull(sshd, logs, tmp_path / "landing").new == []
@@ -87,10 +88,10 @@ def test_late_and_changed_hours_are_taken_up(sshd: Sshd, logs: Path, tmp_path: P
     assert len(pull(sshd, logs, tmp_path / "landing").files) == 23
     shutil.move(tmp_path / "late", late)
     assert pull(sshd, logs, tmp_path / "landing").new == [late.name]
-    shorter = day / "conn.07:00:00-08:00:00.log.gz"
-    shorter.write_bytes(gzip.compress((CONN_HEADER + conn_line()).encode()))
+    longer = day / "conn.07:00:00-08:00:00.log.gz"
+    longer.write_bytes(longer.read_bytes() + gzip.compress(conn_line().encode()))
     again = pull(sshd, logs, tmp_path / "landing")
-    assert again.new == [shorter.name] and (again.folder / shorter.name).read_bytes() == shorter.read_bytes()
+    assert again.new == [longer.name] and (again.folder / longer.name).read_bytes() == longer.read_bytes()
 
 
 def test_an_interrupted_file_goes_on_where_it_was(sshd: Sshd, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from mlids.alerts.sinks.base import Document, Refused
 from mlids.errors import SettingsError, StoreError
 from mlids.settings import Settings
+from mlids.text import short
 
 TIMEOUT_S = 10
 BULK_DOCUMENTS = 200
@@ -76,7 +77,7 @@ class ElasticSink:
                 template={"settings": {"number_of_shards": 1}, "mappings": MAPPINGS},
             )  # fmt: skip
         except (ApiError, TransportError) as error:
-            raise StoreError(f"Elasticsearch {self._url}: the index template was refused: {str(error)[:300]}") from error
+            raise StoreError(f"Elasticsearch {self._url}: the index template was refused: {short(error, 300)}") from error
         self._installed = True
 
     def write(self, documents: Sequence[Document]) -> list[Refused]:
@@ -93,12 +94,14 @@ class ElasticSink:
         try:
             _, errors = helpers.bulk(self._client, actions, chunk_size=BULK_DOCUMENTS, raise_on_error=False)
         except (ApiError, TransportError) as error:
-            raise StoreError(f"Elasticsearch {self._url} does not take alerts: {str(error)[:300]}") from error
+            raise StoreError(f"Elasticsearch {self._url} does not take alerts: {short(error, 300)}") from error
         results = [next(iter(e.values())) for e in errors]  # type: ignore[union-attr]
         busy = [r for r in results if r.get("status") == 429 or not 400 <= int(r.get("status") or 0) < 500]
         if busy:
-            raise StoreError(f"Elasticsearch {self._url} is too busy for {len(busy)} of {len(actions)} alerts; first: {str(busy[0])[:300]}")
-        return [Refused(by_id[str(r["_id"])], str(r.get("error"))[:500]) for r in results]
+            raise StoreError(
+                f"Elasticsearch {self._url} is too busy for {len(busy)} of {len(actions)} alerts; first: {short(busy[0], 300)}"
+            )
+        return [Refused(by_id[str(r["_id"])], short(r.get("error"), 500)) for r in results]
 
     def close(self) -> None:
         """Close the client's connections."""

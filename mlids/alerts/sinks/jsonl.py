@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from mlids.alerts.sinks.base import Document, Refused
 from mlids.errors import StoreError
+from mlids.files import open_private
 from mlids.settings import Settings
 
 _DAYS_REMEMBERED = 8
@@ -39,7 +40,7 @@ class JsonLinesSink:
             path = self._folder / f"alerts-{day}.jsonl"
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
-                with path.open("a+b") as out:
+                with open(path, "a+b", opener=open_private) as out:
                     fcntl.flock(out, fcntl.LOCK_EX)  # scorers of other sensors append to the same day
                     seen = self._known(day, out)
                     fresh = [d for d in some if d["event"]["id"] not in seen]

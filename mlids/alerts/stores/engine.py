@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ import sqlalchemy as sa
 
 from mlids.alerts.stores.schema import upgrade
 from mlids.errors import StoreError
+from mlids.files import open_private
+from mlids.text import short
 
 # SQLite's busy timeout does not cover the change to WAL: the change is tried again.
 _WAL_TRIES, _WAL_WAIT_S = 100, 0.1
@@ -95,6 +98,8 @@ def _create(url: str) -> sa.Engine:
     path = Path(url.removeprefix("sqlite:///"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.name and "?" not in url and ":memory:" not in url:
+            os.close(open_private(str(path), os.O_RDWR | os.O_CREAT))  # SQLite gives its -wal and -shm the same rights
     except OSError as error:
         raise StoreError(f"{path.parent}: {error.strerror or error}") from error
     return sa.create_engine(url, connect_args={"timeout": 30}, poolclass=sa.pool.NullPool)
@@ -114,4 +119,4 @@ def _use_wal(engine: sa.Engine) -> None:
 
 
 def _short(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error).split("\n", 1)[0][:300]
+    return short(str(getattr(error, "orig", None) or error).split("\n", 1)[0], 300)

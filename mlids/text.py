@@ -1,0 +1,63 @@
+"""Text that others chose, made safe to show: control characters escaped, spreadsheet formulas quoted, passwords removed."""
+
+from __future__ import annotations
+
+import logging
+import re
+from types import TracebackType
+
+_FORMULA = tuple("=+-@＝＋－＠")
+# A password ends at the last @ before a space or quote: it may hold / and @ itself, which drivers of databases accept.
+_PASSWORD = re.compile(r"(?P<user>[A-Za-z][A-Za-z0-9+.\-]*://[^\s:/?#@'\"]*:)[^\s'\"]*@")
+_PARAMETER = re.compile(r"(?P<name>[?&;](?:password|passwd|sslpassword|pwd|secret|token|api_?key)=)[^\s&;'\"]+", re.IGNORECASE)
+
+
+def safe(value: object) -> str:
+    """Return text with escapes for all that is not printable: control, bidirectional and invisible characters, line ends.
+
+    Log contents and names on servers are chosen by an attacker.
+    """
+    text = "" if value is None else str(value)
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escape(ord(c)) for c in text)
+
+
+def _escape(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def no_formula(text: str) -> str:
+    """Return a cell that a spreadsheet neither runs as a formula nor breaks into lines."""
+    cell = safe(text)
+    return "'" + cell if cell.startswith(_FORMULA) and len(cell) > 1 else cell
+
+
+def redact(text: str) -> str:
+    """Return text with `***` for the password of each URL in it, and for secrets among their parameters."""
+    if "://" not in text:
+        return text
+    return _PARAMETER.sub(r"\g<name>***", _PASSWORD.sub(r"\g<user>***@", text))
+
+
+def short(text: object, characters: int) -> str:
+    """Return the beginning of a text without passwords, which are removed first: half of a URL would not be recognized."""
+    return redact(str(text))[:characters]
+
+
+class LineFormatter(logging.Formatter):
+    """Formats a record as one line without passwords; the lines of a traceback are indented, so that none looks like a record."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return safe(redact(super().formatMessage(record)))
+
+    def formatException(self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]) -> str:
+        """Return the traceback."""
+        return _indented(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:
+        """Return the stack."""
+        return _indented(super().formatStack(stack_info))
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  | {safe(line)}" for line in redact(text).split("\n"))

@@ -1,0 +1,115 @@
+"""Passwords in URLs are not shown, and what mlids writes is for its user alone."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from mlids import pipeline
+from mlids.alerts.delivery import Delivery
+from mlids.alerts.sinks.base import Refused
+from mlids.alerts.sinks.elasticsearch import ElasticSink
+from mlids.alerts.sinks.jsonl import JsonLinesSink
+from mlids.alerts.stores import open_stores
+from mlids.cli.output import fail
+from mlids.errors import MlidsError, SourceError, StoreError
+from mlids.files import write_atomic
+from mlids.pipeline.registry_watch import watch_command
+from mlids.scoring.live_model import ProductionModel
+from mlids.scoring.status import ScorerState, Status, StatusFile
+from mlids.settings import load_settings
+from mlids.text import LineFormatter, redact, short
+from tests.conftest import free_port
+from tests.support.alerts import alert
+
+SECRET = "s3cr/et:p@ss"
+URLS = [
+    f"http://mlids:{SECRET}@mlflow.example:5000/path",
+    f"https://elastic:{SECRET}@es.example:9200",
+    f"postgresql+psycopg2://ids:{SECRET}@db.example/mlids",
+    f"postgresql://db.example/mlids?user=ids&password={SECRET}",
+    f"https://:{SECRET}@es.example",
+]
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_no_url_shows_its_password(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = f"could not reach '{url}': refused (see {url}), again"
+    record = logging.LogRecord("mlids", logging.ERROR, "", 0, "failed: %s", (text,), None)
+    status = Status("hq", last_error=text, model_error=text)
+    StatusFile(tmp_path / "status.json", status).publish(ScorerState.WAITING)
+    fail(text, 1)
+    shown = {
+        "redact": redact(text), "short": short(text, len("could not reach '") + url.index(SECRET[:3]) + 4),
+        "errors": str(SourceError(text)) + repr(StoreError(text)), "log": LineFormatter().format(record),
+        "status.json": (tmp_path / "status.json").read_text(), "/healthz": json.dumps(status.as_dict()), "stderr": capsys.readouterr().err,
+    }  # fmt: skip
+    assert [where for where, said in shown.items() if "s3c" in said or "p@ss" in said] == []
+    assert "example" in shown["redact"] and "again" in shown["redact"]
+
+
+def test_urls_without_a_password_stay() -> None:
+    for text in ("http://127.0.0.1:5000/#/a b@c", "sftp://zeek@sensor:22/logs", "sqlite:////home/x/mlids.db", "mail me@example.org: now"):
+        assert redact(text) == text
+
+
+def test_the_registry_watch_has_no_password_among_its_arguments(home: Path) -> None:
+    uri = f"http://mlids:s3cret@127.0.0.1:{free_port()}"
+    with ProductionModel(watch_command(uri, "mlids-conn"), home / "model", poll_s=0.2) as model:
+        assert model._watcher is not None
+        arguments = Path(f"/proc/{model._watcher.pid}/cmdline").read_bytes()
+        end = time.monotonic() + 20
+        while model.error is None and time.monotonic() < end:
+            time.sleep(0.2)
+        error = str(model.error)
+    assert b"registry_watch" in arguments and b"s3cret" not in arguments
+    assert "127.0.0.1" in error and "s3cret" not in error, "the watch has the address, from its environment"
+    assert "s3cret" not in (home / "model" / "production.json").read_text()
+
+
+def test_errors_of_stores_hide_the_password(home: Path) -> None:
+    port = free_port()
+    sink = ElasticSink(f"http://elastic:s3cret@127.0.0.1:{port}")
+    with pytest.raises(MlidsError) as elastic:
+        sink.install()
+    sink.close()
+    with pytest.raises(MlidsError) as database:
+        open_stores(f"postgresql+psycopg2://ids:s3cret@127.0.0.1:{port}/mlids")
+    assert "s3cret" not in f"{elastic.value} {database.value}"
+
+
+def test_databases_alerts_and_state_are_for_their_owner(home: Path) -> None:
+    old = os.umask(0o022)
+    try:
+        settings = load_settings()
+        stores = pipeline.open_stores(settings)
+        sink = JsonLinesSink(home / "alerts")
+        dead = Delivery(stores, [sink], home / "alerts" / "dead-letters.jsonl", "live")
+        dead.send([alert(1)], lambda error, attempt: False)
+        dead._dead_letter("jsonl", [Refused(alert(1).document(), "no")])
+        StatusFile(home / "state" / "hq" / "status.json", Status("hq")).publish(ScorerState.FOLLOWING)
+        pipeline.open_registry(settings).version("production")
+    finally:
+        os.umask(old)
+    found = {p.name: stat.S_IMODE(p.stat().st_mode) for p in home.rglob("*") if p.is_file()}
+    assert {"mlids.db", "alerts-2026-11-20.jsonl", "dead-letters.jsonl", "status.json", "mlflow.db"} <= set(found)
+    assert {name: oct(mode) for name, mode in found.items() if mode & 0o077} == {}
+
+
+def test_what_an_older_mlids_left_open_is_closed(home: Path, tmp_path: Path) -> None:
+    home.mkdir()
+    (home / "alerts").mkdir()
+    paths = [home / "mlids.db", home / "alerts" / "alerts-2026-11-20.jsonl", tmp_path / "state.json"]
+    for path in paths:
+        path.touch(0o644)
+        path.chmod(0o644)
+    pipeline.open_stores(load_settings()).close()
+    JsonLinesSink(home / "alerts").write([alert(1).document()])
+    write_atomic(paths[2], "{}")
+    assert [oct(stat.S_IMODE(p.stat().st_mode)) for p in paths] == ["0o600"] * 3
