@@ -158,7 +158,7 @@ def _slow(data: bytes, header: Header, first_line: int) -> Parsed:
     values: list[list[Any]] = [[] for _ in header.columns]
     lines: list[int] = []
     rejects: list[Reject] = []
-    for offset, raw in enumerate(_split_lines(data)):
+    for offset, raw in enumerate(split_lines(data)):
         number = first_line + offset
         text = raw.decode("utf-8", errors="replace").rstrip("\r")
         if not raw.strip():
@@ -177,7 +177,8 @@ def _slow(data: bytes, header: Header, first_line: int) -> Parsed:
     return Parsed(frame, rejects)
 
 
-def _split_lines(data: bytes) -> Iterator[bytes]:
+def split_lines(data: bytes) -> Iterator[bytes]:
+    """Yield the lines of `data` without their newlines, one at a time."""
     start = 0
     while start < len(data):
         end = data.find(b"\n", start)
