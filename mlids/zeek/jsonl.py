@@ -16,10 +16,10 @@ from typing import Any
 import polars as pl
 
 from mlids.zeek.bytestream import count_lines
-from mlids.zeek.cells import convert
+from mlids.zeek.cells import check_range, convert
 from mlids.zeek.json_limits import MAX_CELLS, MAX_KEYS, Measured, limit_exceeded, measure
 from mlids.zeek.tsv import Parsed, Reject, reject, split_lines
-from mlids.zeek.types import SHARED, STRINGS, canonical_name, dtype_of
+from mlids.zeek.types import SHARED, STRINGS, canonical_name, dtype_of, in_range
 
 # The keys of a file are learned from its first bytes, and from a whole block that has others. polars takes the square
 # of the number of keys: 0.3 s for a step in which every key is new.
@@ -174,16 +174,17 @@ def _finish(series: pl.Series) -> pl.Series | None:
         if series.dtype == pl.String:
             # Only Zeek's own ISO form is parsed here; others take the slow path.
             stamps = series.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", time_zone="UTC", strict=False)
-            return stamps if stamps.null_count() == series.null_count() else None
+            return stamps if stamps.null_count() == series.null_count() and in_range(stamps) else None
         low, high = series.min(), series.max()
         # Float64 holds microseconds exactly in this range (to January 2038).
-        if low is not None and not (low > -(2**31) and high < 2**31):  # type: ignore[operator]
+        least = 0 if series.name == "ts" else 1 - 2**31
+        if low is not None and not (low >= least and high < 2**31):  # type: ignore[operator]
             return None
         micros = (series * 1e6).round().cast(pl.Int64)
         return micros.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     if zeek_type == "port" and (series > 65535).any():
         return None
-    if series.dtype == pl.Float64 and not series.is_finite().all():
+    if series.dtype == pl.Float64 and not (series.is_finite().all() and in_range(series)):
         return None
     if isinstance(series.dtype, pl.Struct):
         return None
@@ -210,7 +211,7 @@ def _row(text: str) -> dict[str, Any]:
             continue
         zeek_type = SHARED.get(name)
         try:
-            row[name] = _convert(zeek_type, value)
+            row[name] = check_range(name, _convert(zeek_type, value))
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
     return row
