@@ -168,6 +168,35 @@ def blocks(pieces: Iterator[bytes], block_bytes: int) -> Iterator[Block]:
     A line longer than MAX_LINE_BYTES is skipped and yielded as a block of its own without data:
     memory stays bounded for every input.
     """
+    for block in _blocks(pieces, block_bytes):
+        yield from without_long_lines(block)
+
+
+def without_long_lines(block: Block) -> Iterator[Block]:
+    """Yield the block in parts, with each line longer than MAX_LINE_BYTES as a block of its own without data."""
+    data, first, start = block.data, block.first_line, 0
+    half = MAX_LINE_BYTES // 2  # a line that is too long has a whole step without a newline: a step costs one short search
+    at = 0
+    while at + half <= len(data):
+        if data.find(b"\n", at, at + half) >= 0:
+            at += half
+            continue
+        begin, end = data.rfind(b"\n", start, at) + 1 or start, data.find(b"\n", at) + 1 or len(data)
+        size = end - begin - data.endswith(b"\n", begin, end)
+        if size > MAX_LINE_BYTES:
+            before = count_lines(data, start, begin)
+            if before:
+                yield Block(data[start:begin], first, before)
+            yield Block(b"", first + before, 1, complete=end < len(data) or block.complete, too_long=size)
+            first, start = first + before + 1, end
+        at = max(end - end % half, at + half)
+    if not start:
+        yield block
+    elif start < len(data):
+        yield Block(data[start:], first, block.first_line + block.lines - first, block.complete)
+
+
+def _blocks(pieces: Iterator[bytes], block_bytes: int) -> Iterator[Block]:
     line = 1
     pending: list[bytes] = []
     size = 0

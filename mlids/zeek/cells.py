@@ -9,8 +9,10 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from mlids.zeek.header import decode_escapes
+from mlids.zeek.types import MAX_DURATION_S, MAX_TS_S
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_TS = EPOCH + timedelta(seconds=MAX_TS_S)
 # Zeek's test suite replaces every time by this text.
 MASKED_TIME = "XXXXXXXXXX.XXXXXX"
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z")
@@ -105,6 +107,15 @@ def convert(zeek_type: str, value: Any) -> Any:
     if isinstance(value, (dict, list)):
         raise ValueError("expected one value, found a list or an object")
     return str(value)
+
+
+def check_range(name: str, value: Any) -> Any:
+    """Return the converted `value` of the column `name`. Raises ValueError for a `ts` or `duration` outside its range."""
+    if name == "ts" and isinstance(value, datetime) and not EPOCH <= value < MAX_TS:
+        raise ValueError(f"{value:%Y-%m-%dT%H:%M:%S} is outside 1970 to {MAX_TS:%B %Y}")
+    if name == "duration" and isinstance(value, (int, float)) and not abs(value) <= MAX_DURATION_S:
+        raise ValueError(f"{value:.6g} s is longer than {MAX_DURATION_S:,} s")
+    return value
 
 
 def to_strings(text: str, set_separator: str, empty_field: str) -> list[str]:

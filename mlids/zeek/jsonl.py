@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from mlids.zeek.cells import convert
-from mlids.zeek.tsv import Parsed, Reject, reject
-from mlids.zeek.types import SHARED, STRINGS, canonical_name, dtype_of
+from mlids.zeek.bytestream import count_lines
+from mlids.zeek.cells import check_range, convert
+from mlids.zeek.json_limits import MAX_CELLS, MAX_KEYS, Measured, limit_exceeded, measure
+from mlids.zeek.tsv import Parsed, Reject, reject, split_lines
+from mlids.zeek.types import SHARED, STRINGS, canonical_name, dtype_of, in_range
 
-_INFER_ROWS = 1_000
-_INFER_BYTES = 1 << 18
-_MAX_COLUMNS = 1_024
-_QUOTE, _COLON, _NEWLINE = b'":\n'
-# Bytes before a quote that begins a value (the address :: and the items after it in a list) or is inside one.
-_ENDS_A_KEY = np.ones(256, bool)
-_ENDS_A_KEY[list(b":,[{ \t\\")] = False
+# The keys of a file are learned from its first bytes, and from a whole block that has others. polars takes the square
+# of the number of keys: 0.3 s for a step in which every key is new.
+_LEARN_BYTES = 1 << 18
+_LEARN_STEP = 1 << 16
+_SLOW_ROWS = 1 << 18  # rows of one frame of the slow path
 
 
 class JsonParser:
@@ -34,46 +33,115 @@ class JsonParser:
 
     def __init__(self) -> None:
         self._schema: dict[str, pl.DataType] = {}
+        self._names: set[str] = set()  # names seen in the file that are not Zeek's own: at most MAX_KEYS
 
-    def parse(self, data: bytes, first_line: int) -> Parsed:
-        """Return the rows of `data` (whole lines) under Zeek's column names, and the rejected lines."""
-        frame = self._fast(data)
+    def parse(self, data: bytes, first_line: int) -> Iterator[Parsed]:
+        """Yield the rows of `data` (whole lines) under Zeek's column names, and the rejected lines, in one or more parts."""
+        measured = measure(data)
+        frame = self._fast(data, measured)
         if frame is not None:
             lines = pl.int_range(first_line, first_line + frame.height, dtype=pl.UInt64, eager=True)
-            return Parsed(frame.with_columns(line=lines), [])
-        return _slow(data, first_line)
+            yield Parsed(frame.with_columns(line=lines), [])
+        elif self._too_large(measured.rows) and (middle := data.find(b"\n", len(data) // 2) + 1) not in (0, len(data)):
+            yield from self.parse(data[:middle], first_line)
+            yield from self.parse(data[middle:], first_line + count_lines(data, 0, middle))
+        else:
+            yield from self._slow(data, first_line)
 
-    def _fast(self, data: bytes) -> pl.DataFrame | None:
-        if b"\r" in data:
+    def _fast(self, data: bytes, measured: Measured) -> pl.DataFrame | None:
+        # Empty lines count as rows here and polars skips them, so that a block with empty lines takes the slow path.
+        if b"\r" in data or not measured.within_limits:
             return None
-        # numpy releases the interpreter lock while it counts; bytes.count does not. Empty lines count as rows
-        # here and polars skips them, so that a block with empty lines takes the slow path.
-        letters = np.frombuffer(data, np.uint8)
-        quoted = np.flatnonzero((letters[1:-1] == _QUOTE) & (letters[2:] == _COLON))
-        cells = int(np.count_nonzero(_ENDS_A_KEY[letters[quoted]]))
-        rows = int(np.count_nonzero(letters == _NEWLINE)) + (not data.endswith(b"\n"))
-        for infer in (_INFER_ROWS, None):
-            frame = self._read(data, infer)
-            if frame is None or frame.height != rows:
+        for whole in (False, True):
+            frame = self._read(data, measured.rows, whole=whole)
+            if frame is None or frame.height != measured.rows:
                 return None
-            if sum(len(s) - s.null_count() for s in frame) == cells:
+            if sum(len(s) - s.null_count() for s in frame) == measured.cells:
                 return _typed(frame)
         return None
 
-    def _read(self, data: bytes, infer: int | None) -> pl.DataFrame | None:
+    def _read(self, data: bytes, rows: int, *, whole: bool) -> pl.DataFrame | None:
         try:
-            if not self._schema or infer is None:
-                head = data if infer is None else data[: data.rfind(b"\n", 0, _INFER_BYTES) + 1 or len(data)]
-                seen = pl.read_ndjson(io.BytesIO(head), infer_schema_length=infer).schema
-                if len(seen) > _MAX_COLUMNS:
-                    return None
-                for name, dtype in seen.items():
-                    if name not in self._schema or infer is None:
-                        self._schema[name] = _wanted(name, dtype)
+            if (whole or not self._schema) and not self._learn(
+                data if whole else data[: data.rfind(b"\n", 0, _LEARN_BYTES) + 1 or len(data)]
+            ):
+                return None
+            if self._too_large(rows) or any(isinstance(dtype, pl.Struct) for dtype in self._schema.values()):
+                return None
             return pl.read_ndjson(io.BytesIO(data), schema=self._schema)
         except pl.exceptions.PolarsError:
             self._schema = {}
             return None
+
+    def _too_large(self, rows: int) -> bool:
+        return rows * len(self._schema) > MAX_CELLS
+
+    def _learn(self, data: bytes) -> bool:
+        """Add the keys in `data` to the schema; return whether polars can read all of them under it."""
+        start = 0
+        while start < len(data):
+            end = data.rfind(b"\n", start, start + _LEARN_STEP) + 1 or data.find(b"\n", start) + 1 or len(data)
+            for name, dtype in pl.scan_ndjson(io.BytesIO(data[start:end]), infer_schema_length=None).collect_schema().items():
+                merged = _merged(self._schema.get(name), _wanted(name, dtype))
+                if merged is None:
+                    return False
+                self._schema[name] = merged
+            names = self._names | {n for n in map(canonical_name, self._schema) if n not in SHARED}
+            if len(names) > MAX_KEYS:
+                self._schema = {}
+                return False
+            start = end
+        self._names = names
+        return True
+
+    def _slow(self, data: bytes, first_line: int) -> Iterator[Parsed]:
+        rows: list[dict[str, Any]] = []
+        lines: list[int] = []
+        names: set[str] = set()
+        rejects: list[Reject] = []
+        for offset, raw in enumerate(split_lines(data)):
+            text = raw.strip().decode("utf-8", errors="replace")
+            if not text:
+                continue
+            try:
+                row = self._row(raw, text)
+            except (ValueError, RecursionError) as error:
+                rejects.append(reject(first_line + offset, str(error) or "nested too deeply", text))
+                continue
+            names.update(row)
+            rows.append(row)
+            lines.append(first_line + offset)
+            if len(rows) >= _SLOW_ROWS or len(rows) * len(names) > MAX_CELLS:
+                yield _parsed(rows, lines, rejects)
+                rows, lines, names, rejects = [], [], set(), []
+        yield _parsed(rows, lines, rejects)
+
+    def _row(self, raw: bytes, text: str) -> dict[str, Any]:
+        """Return the values of one line. Raises ValueError with the reason when it cannot be read, or has too many keys."""
+        reason = limit_exceeded(raw)
+        if reason is not None:
+            raise ValueError(reason)
+        row = _row(text)
+        new = row.keys() - SHARED.keys() - self._names
+        if new and len(self._names) + len(new) > MAX_KEYS:
+            raise ValueError(f"{min(new)[:40]!r} is a new key, and the log has {len(self._names):,} others; at most {MAX_KEYS:,} are read")
+        self._names |= new
+        return row
+
+
+def _parsed(rows: list[dict[str, Any]], lines: list[int], rejects: list[Reject]) -> Parsed:
+    return Parsed(_frame(rows).with_columns(line=pl.Series(lines, dtype=pl.UInt64)), rejects)
+
+
+def _merged(one: pl.DataType | None, other: pl.DataType) -> pl.DataType | None:
+    """Return the type that holds both; None when only the slow path reads both."""
+    if one is None or one == other:
+        return other
+    if one.is_numeric() and other.is_numeric():
+        return pl.Float64()
+    if one.is_nested() or other.is_nested():
+        return None
+    return pl.String()
 
 
 def _wanted(name: str, seen: pl.DataType) -> pl.DataType:
@@ -106,37 +174,21 @@ def _finish(series: pl.Series) -> pl.Series | None:
         if series.dtype == pl.String:
             # Only Zeek's own ISO form is parsed here; others take the slow path.
             stamps = series.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", time_zone="UTC", strict=False)
-            return stamps if stamps.null_count() == series.null_count() else None
+            return stamps if stamps.null_count() == series.null_count() and in_range(stamps) else None
         low, high = series.min(), series.max()
         # Float64 holds microseconds exactly in this range (to January 2038).
-        if low is not None and not (low > -(2**31) and high < 2**31):  # type: ignore[operator]
+        least = 0 if series.name == "ts" else 1 - 2**31
+        if low is not None and not (low >= least and high < 2**31):  # type: ignore[operator]
             return None
         micros = (series * 1e6).round().cast(pl.Int64)
         return micros.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     if zeek_type == "port" and (series > 65535).any():
         return None
-    if series.dtype == pl.Float64 and not series.is_finite().all():
+    if series.dtype == pl.Float64 and not (series.is_finite().all() and in_range(series)):
         return None
     if isinstance(series.dtype, pl.Struct):
         return None
     return series
-
-
-def _slow(data: bytes, first_line: int) -> Parsed:
-    rows: list[dict[str, Any]] = []
-    lines: list[int] = []
-    rejects: list[Reject] = []
-    for offset, raw in enumerate(data.split(b"\n")):
-        text = raw.strip().decode("utf-8", errors="replace")
-        if not text:
-            continue
-        try:
-            rows.append(_row(text))
-            lines.append(first_line + offset)
-        except (ValueError, RecursionError) as error:
-            rejects.append(reject(first_line + offset, str(error) or "nested too deeply", text))
-    frame = _frame(rows)
-    return Parsed(frame.with_columns(line=pl.Series(lines, dtype=pl.UInt64)), rejects)
 
 
 def _row(text: str) -> dict[str, Any]:
@@ -159,11 +211,9 @@ def _row(text: str) -> dict[str, Any]:
             continue
         zeek_type = SHARED.get(name)
         try:
-            row[name] = _convert(zeek_type, value)
+            row[name] = check_range(name, _convert(zeek_type, value))
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
-    if len(row) > _MAX_COLUMNS:
-        raise ValueError(f"{len(row)} keys in one object; at most {_MAX_COLUMNS} are read")
     return row
 
 

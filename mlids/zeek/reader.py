@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import polars as pl
 
 from mlids.errors import InputError, NotAZeekLogError, SourceError
-from mlids.zeek.bytestream import Block, ByteStream, Problem, blocks, count_lines
+from mlids.zeek.bytestream import Block, ByteStream, Problem, blocks, count_lines, without_long_lines
 from mlids.zeek.header import Header, apply_directive, header_of_names, is_directive
 from mlids.zeek.jsonl import JsonParser
 from mlids.zeek.log_types import NOT_LOGS, is_log_type, log_type_of, log_type_of_columns
@@ -102,7 +102,8 @@ class LogReader:
     def feed(self, data: bytes) -> Iterator[Batch]:
         """Yield the batches in `data`, the next whole lines of a log that is being followed."""
         lines = count_lines(data)
-        yield from self._block(Block(data, self._line, lines))
+        for block in without_long_lines(Block(data, self._line, lines)):
+            yield from self._block(block)
         self._line += lines
 
     def skim(self, data: bytes) -> None:
@@ -144,7 +145,8 @@ class LogReader:
                 return
             block = Block(data, block.first_line + skipped, block.lines - skipped, block.complete)
         if self._json is not None:
-            yield from self._batch(self._json.parse(data, block.first_line))
+            for parsed in self._json.parse(data, block.first_line):
+                yield from self._batch(parsed)
             return
         start, line = 0, block.first_line
         for at, end in _hash_lines(data):

@@ -11,9 +11,9 @@ from typing import Any
 
 import polars as pl
 
-from mlids.zeek.cells import MIN_SECONDS, convert, to_strings
+from mlids.zeek.cells import MIN_SECONDS, check_range, convert, to_strings
 from mlids.zeek.header import Header, decode_escapes
-from mlids.zeek.types import STRINGS, TIME, Column, dtype_of
+from mlids.zeek.types import MAX_TS_S, STRINGS, TIME, Column, dtype_of, in_range
 
 _MERGED = re.compile(r" {2,}")
 _DECIMAL_TIME = pl.Decimal(20, 6)
@@ -111,7 +111,8 @@ def _finish(series: pl.Series, column: Column, header: Header, *, escapes: bool)
     if dtype == TIME:
         micros = series.to_physical().cast(pl.Int64)
         low, high = micros.min(), micros.max()
-        if low is not None and (low < MIN_SECONDS * 1_000_000 or high > 10**17):  # type: ignore[operator]
+        least, most = (0, MAX_TS_S * 1_000_000 - 1) if column.name == "ts" else (MIN_SECONDS * 1_000_000, 10**17)
+        if low is not None and (low < least or high > most):  # type: ignore[operator]
             return None  # milliseconds, or a time out of range
         return micros.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     if dtype == pl.Boolean:
@@ -121,7 +122,7 @@ def _finish(series: pl.Series, column: Column, header: Header, *, escapes: bool)
         return flags.alias(column.name)
     if dtype == STRINGS:
         return _lists(series, header, escapes=escapes)
-    if dtype == pl.Float64 and not series.is_finite().all():
+    if dtype == pl.Float64 and not (series.is_finite().all() and in_range(series)):
         return None
     if column.zeek_type == "port" and (series > 65535).any():
         return None
@@ -158,7 +159,7 @@ def _slow(data: bytes, header: Header, first_line: int) -> Parsed:
     values: list[list[Any]] = [[] for _ in header.columns]
     lines: list[int] = []
     rejects: list[Reject] = []
-    for offset, raw in enumerate(_split_lines(data)):
+    for offset, raw in enumerate(split_lines(data)):
         number = first_line + offset
         text = raw.decode("utf-8", errors="replace").rstrip("\r")
         if not raw.strip():
@@ -177,7 +178,8 @@ def _slow(data: bytes, header: Header, first_line: int) -> Parsed:
     return Parsed(frame, rejects)
 
 
-def _split_lines(data: bytes) -> Iterator[bytes]:
+def split_lines(data: bytes) -> Iterator[bytes]:
+    """Yield the lines of `data` without their newlines, one at a time."""
     start = 0
     while start < len(data):
         end = data.find(b"\n", start)
@@ -217,6 +219,6 @@ def _value(cell: str, column: Column, header: Header) -> Any:
     if cell == "":
         return None
     try:
-        return convert(column.zeek_type, cell)
+        return check_range(column.name, convert(column.zeek_type, cell))
     except ValueError as error:
         raise ValueError(f"{column.name}: {error}") from None

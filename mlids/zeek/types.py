@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 
 import polars as pl
 
@@ -136,6 +137,23 @@ SHARED: dict[str, str] = {c.name: c.zeek_type for c in (*CONN, *CONN_EXTRA)} | {
     "suppress_for": "interval",
 }
 
+# Range of `ts` in seconds, which is part of its type: what the header of a captured packet holds, 1970 to February 2106.
+# Times near year 9999 overflow when a duration is added. Other times (a certificate's end) may be in the years 1 to 9999.
+MAX_TS_S = 2**32
+# Range of `duration`, either side of 0 (Zeek writes negative ones when packets arrive out of order): the range of `ts`.
+MAX_DURATION_S = 2**32
+
+
+def in_range(series: pl.Series) -> bool:
+    """Return whether every `ts` or `duration` of a column read is in its range; True for other columns."""
+    low, high = (series.min(), series.max()) if series.name in {"ts", "duration"} else (None, None)
+    if isinstance(low, datetime) and isinstance(high, datetime):
+        return low.timestamp() >= 0 and high.timestamp() < MAX_TS_S
+    if series.name == "duration" and isinstance(low, (int, float)) and isinstance(high, (int, float)):
+        return low >= -MAX_DURATION_S and high <= MAX_DURATION_S
+    return True
+
+
 # Upper limit of a conn's duration: longer ones come from broken counters.
 LONGEST_S = 7 * 86_400.0
 
@@ -165,6 +183,15 @@ def conn_columns(frame: pl.DataFrame) -> pl.DataFrame:
     schema = frame.schema
     if all(schema.get(name) == dtype for name, dtype in _CONN_TYPES):
         return frame
-    wanted = [pl.col(c.name).cast(c.dtype, strict=False) if c.name in frame.columns else pl.lit(None, c.dtype).alias(c.name) for c in CONN]
+    wanted = [_cast(c, schema[c.name]) if c.name in frame.columns else pl.lit(None, c.dtype).alias(c.name) for c in CONN]
     rest = [name for name in frame.columns if name not in {c.name for c in CONN}]
     return frame.select(*wanted, *rest)
+
+
+def _cast(column: Column, found: pl.DataType) -> pl.Expr:
+    if column.dtype == TIME and found == pl.String:  # a header that calls `ts` a string: polars casts no text to times
+        return pl.lit(None, TIME).alias(column.name)
+    cell = pl.col(column.name).cast(column.dtype, strict=False)
+    if column.dtype == TIME:  # a header may give it another type, whose range the reader does not check
+        return pl.when(cell.dt.epoch("us").is_between(0, MAX_TS_S * 1_000_000)).then(cell).alias(column.name)
+    return cell

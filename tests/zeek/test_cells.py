@@ -11,15 +11,14 @@ from tests.conftest import CONN_HEADER, conn_line
 from tests.zeek.conftest import read_log
 
 
-@pytest.mark.parametrize("stamp", ["0.000001", "1.000001", "1331901000.123457", "2147483648.999999", "9999999999.123457", "-1.500000"])
+@pytest.mark.parametrize("stamp", ["0.000001", "1.000001", "1331901000.123457", "2147483648.999999", "4294967295.123457"])
 @pytest.mark.parametrize("form", ["tsv", "json"])
 def test_ts_is_exact_to_the_microsecond(stamp: str, form: str) -> None:
     text = CONN_HEADER + conn_line(ts=stamp) if form == "tsv" else '{"ts":%s,"uid":"C1","id.orig_h":"10.0.0.1","conn_state":"SF"}\n' % stamp
     frame, report = read_log(text)
     assert report.rejected == 0
-    whole, part = stamp.lstrip("-").split(".")
-    wanted = int(whole) * 1_000_000 + int(part)
-    assert frame["ts"].dt.epoch("us")[0] == (-wanted if stamp.startswith("-") else wanted)
+    whole, part = stamp.split(".")
+    assert frame["ts"].dt.epoch("us")[0] == int(whole) * 1_000_000 + int(part)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from mlids.zeek.json_limits import measure
 from mlids.zeek.jsonl import JsonParser
 from tests.zeek.conftest import read_log
 
@@ -68,9 +69,10 @@ def test_values_that_begin_with_a_colon_take_the_fast_path() -> None:
         '{"ts":1793750402.5,"uid": "C3", "id.orig_h": "::3"}',
     ]
     data = "\n".join(rows).encode() + b"\n"
-    fast = JsonParser()._fast(data)
+    fast = JsonParser()._fast(data, measure(data))
     assert fast is not None
     assert fast["id.orig_h"].to_list() == ["::", "fe80::1", "::3"] and fast["answers"].to_list() == [None, ["::2", "x", ":"], None]
     assert fast["query"].to_list() == ['a":b', None, None]
     # A value of another type is still noticed: a port that is text.
-    assert JsonParser()._fast(data.replace(b'"id.resp_h":"::1"', b'"id.resp_p":"no"')) is None
+    other = data.replace(b'"id.resp_h":"::1"', b'"id.resp_p":"no"')
+    assert JsonParser()._fast(other, measure(other)) is None

@@ -99,7 +99,7 @@ def test_fast_and_slow_path_agree() -> None:
     """A row to reject makes its whole block take the exact path: the other rows must not change."""
     rows = (
         conn_line("C1", service="a\\x09b", tunnel_parents="CAbc,CDef") + conn_line("C2", service="(empty)", duration="-")
-        + conn_line("C3", tunnel_parents="(empty)", local_orig="-", ts="-1.500000") + conn_line("C4", history="\\xff", tunnel_parents="x\\x2cy")
+        + conn_line("C3", tunnel_parents="(empty)", local_orig="-", ts="1.500000") + conn_line("C4", history="\\xff", tunnel_parents="x\\x2cy")
     )  # fmt: skip
     fast, _ = read_log(CONN_HEADER + rows)
     slow, report = read_log(CONN_HEADER + rows + conn_line("CBad", orig_pkts="x"))
