@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,7 +47,7 @@ def logs(home: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def night() -> dict[str, object]:
+def night() -> dict[str, Any]:
     """Pull, ingest and reconcile the day as the DAG does; return what the pull says."""
     pulled = pipeline.pull_with_late("hq", DAY)
     built = pipeline.build_lake_days(pulled)
@@ -81,7 +83,7 @@ def damage(path: Path) -> None:
 
 @pytest.mark.parametrize("attack", [empty, shrink, truncate, damage])
 @pytest.mark.parametrize("which", ["one hour", "all hours"])
-def test_less_on_the_sensor_never_replaces_what_is_held(logs: Path, attack, which: str) -> None:
+def test_less_on_the_sensor_never_replaces_what_is_held(logs: Path, attack: Callable[[Path], None], which: str) -> None:
     night()
     assert held() == (HOURS * ROWS, HOURS * ROWS, [])
     attacked = [hour(n) for n in range(1 if which == "one hour" else HOURS)]
