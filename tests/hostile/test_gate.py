@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,7 +39,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "cut in half": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
     "no model at all": lambda path: path.write_bytes(b"<html>not found</html>" * 100),
     "deleted": deleted,
-    "folder deleted": lambda path: [p.unlink() for p in path.parent.iterdir()],
+    "folder deleted": lambda path: shutil.rmtree(path.parent),
     "spec without medians": lambda path: path.write_bytes(with_spec(path.read_bytes(), {"format": 2})),
     "self-test changed": lambda path: with_other_spec(path, example_scores=[0.1, 0.1]),
     "scale of numbers that are none": lambda path: with_other_spec(path, surprise=[[float("nan")] * 2, [float("nan")] * 2]),
@@ -104,6 +105,6 @@ def test_forged_probes_do_not_raise_the_threshold(field: Field) -> None:
     noise = probes(120, 40)
     quiet, none = budget_threshold(model, [], 1.0, 20.0)
     noisy, a_day = budget_threshold(model, [noise], 1.0, 20.0)
-    assert (quiet, none, noisy) == (THRESHOLD_LOW, 0.0, THRESHOLD_LOW) and a_day > 100.0, "the alerts a day are told as they are"
+    assert (quiet, none, noisy) == (THRESHOLD_LOW, 0.0, THRESHOLD_LOW) and a_day > 100.0, "the alerts a day contain the probes"
     own = noise.with_columns(pl.concat_str(pl.lit("10.9."), pl.col("id.orig_h").str.extract(r"(\d+\.\d+)$")).alias("id.orig_h"))
     assert budget_threshold(model, [own], 1.0, 20.0)[0] > THRESHOLD_LOW, "scans from inside count"
