@@ -105,6 +105,6 @@ def test_forged_probes_do_not_raise_the_threshold(field: Field) -> None:
     noise = probes(120, 40)
     quiet, none = budget_threshold(model, [], 1.0, 20.0)
     noisy, a_day = budget_threshold(model, [noise], 1.0, 20.0)
-    assert (quiet, none, noisy) == (THRESHOLD_LOW, 0.0, THRESHOLD_LOW) and a_day > 100.0, "the alerts a day are told as they are"
+    assert (quiet, none, noisy) == (THRESHOLD_LOW, 0.0, THRESHOLD_LOW) and a_day > 100.0, "the alerts a day contain the probes"
     own = noise.with_columns(pl.concat_str(pl.lit("10.9."), pl.col("id.orig_h").str.extract(r"(\d+\.\d+)$")).alias("id.orig_h"))
     assert budget_threshold(model, [own], 1.0, 20.0)[0] > THRESHOLD_LOW, "scans from inside count"
