@@ -95,13 +95,14 @@ def _create(url: str) -> sa.Engine:
             return sa.create_engine(url)
         except ModuleNotFoundError as error:
             raise StoreError(f"database {_shown(url)}: {error}; install mlids[postgres]") from error
-    path = Path(url.removeprefix("sqlite:///"))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.name and "?" not in url and ":memory:" not in url:
-            os.close(open_private(str(path), os.O_RDWR | os.O_CREAT))  # SQLite gives its -wal and -shm the same rights
-    except OSError as error:
-        raise StoreError(f"{path.parent}: {error.strerror or error}") from error
+    name = sa.engine.make_url(url).database
+    if name and name != ":memory:" and not name.startswith("file:"):
+        path = Path(name)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(open_private(name, os.O_RDWR | os.O_CREAT))  # SQLite gives its -wal and -shm the same rights
+        except OSError as error:
+            raise StoreError(f"{path.parent}: {error.strerror or error}") from error
     return sa.create_engine(url, connect_args={"timeout": 30}, poolclass=sa.pool.NullPool)
 
 
