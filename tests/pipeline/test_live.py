@@ -160,7 +160,8 @@ def test_a_fault_of_our_own_ends_no_sensor(two: list[GrowingLog], monkeypatch: p
         scorer = live.make_scorer(settings, name, FailsOnce(model))  # type: ignore[arg-type]
 
         def stop_when_scored(_: str) -> None:
-            if scorer.status.errors and scorer.status.rows == rows.height:
+            following = scorer.status.state is ScorerState.FOLLOWING  # again, after the error
+            if scorer.status.errors and following and scorer.status.rows == rows.height:
                 scorer.stop()
 
         assert live._run_all([scorer], 90.0, stop_when_scored) == []
