@@ -121,7 +121,7 @@ def test_a_model_without_the_behaviour_is_refused(site: Site, trained_home: Path
     assert site.run("-c", load).returncode == 0
     site.install("mlids_download", example("A behaviour"), "mlids.behaviours", "BEHAVIOUR")
     refused = site.run("-c", load)
-    assert refused.returncode != 0 and "ModelError" in refused.stderr and "large_download" in refused.stderr
+    assert refused.returncode != 0 and "OtherFeaturesError" in refused.stderr and "large_download" in refused.stderr
 
 
 def test_evidence_of_another_package_raises_the_risk_of_its_conns(site: Site, tmp_path: Path) -> None:
