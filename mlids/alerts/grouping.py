@@ -81,15 +81,7 @@ def in_common(kind: str, source: str, target: str, service: str) -> tuple[str, s
     grouping = _GROUPING.get(kind, Grouping.SOURCE_TARGET_SERVICE)
     if kind == "anomaly" and _TO_MANY(target):  # multicast and broadcast: grouped by the service, whoever the source is
         grouping = Grouping.TARGET_SERVICE
-    endpoint = f"{target}:{service}"
-    return {
-        Grouping.SENSOR: ("", ""),
-        Grouping.SOURCE: (source, ""),
-        Grouping.SOURCE_SERVICE: (source, service),
-        Grouping.SOURCE_TARGET: (source, target),
-        Grouping.SOURCE_TARGET_SERVICE: (source, endpoint),
-        Grouping.TARGET_SERVICE: ("", endpoint),
-    }[grouping]
+    return grouping.common(source, target, service)
 
 
 def storm_key(key: GroupKey, source: str = "", *, inside: bool = False) -> GroupKey:

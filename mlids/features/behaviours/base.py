@@ -12,14 +12,25 @@ from mlids.features.catalogue import BY_NAME, POSITION
 
 
 class Grouping(Enum):
-    """What conns of one alert have in common, besides sensor, kind and window."""
+    """What conns of one alert have in common, besides sensor, kind and window: (originator, responder, service)."""
 
-    SENSOR = "sensor"  # nothing: one alert for the sensor
-    SOURCE = "source"  # the originator
-    SOURCE_SERVICE = "source, service"  # the originator, and the responder's port and protocol
-    SOURCE_TARGET = "source, target"  # both addresses
-    SOURCE_TARGET_SERVICE = "source, target, service"
-    TARGET_SERVICE = "target, service"  # the responder, its port and protocol, whoever the originator is
+    SENSOR = (False, False, False)  # nothing: one alert for the sensor
+    SOURCE = (True, False, False)
+    SOURCE_SERVICE = (True, False, True)  # a service is the responder's port and protocol
+    SOURCE_TARGET = (True, True, False)
+    SOURCE_TARGET_SERVICE = (True, True, True)
+    TARGET_SERVICE = (False, True, True)  # whoever the originator is
+
+    def __init__(self, source: bool, target: bool, service: bool) -> None:
+        self.source, self.target, self.service = source, target, service
+
+    def common(self, source: str, target: str, service: str) -> tuple[str, str]:
+        """Return the source and the target that conns of one alert share; empty where they may differ."""
+        if self.target:
+            shared = f"{target}:{service}" if self.service else target
+        else:
+            shared = service if self.service else ""
+        return source if self.source else "", shared
 
 
 class Rows:
