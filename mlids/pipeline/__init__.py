@@ -37,7 +37,8 @@ from mlids.pipeline.stores import (
     open_stores,
     sensor_names,
 )
-from mlids.pipeline.views import drift, overview, printable, report, report_file, statuses
+from mlids.pipeline.views import drift, overview, report, report_file, statuses
+from mlids.text import safe
 
 if TYPE_CHECKING:
     from mlids.scoring.batch import Scored
@@ -66,7 +67,6 @@ __all__ = [
     "open_sinks",
     "open_stores",
     "overview",
-    "printable",
     "production_facts",
     "pull",
     "pull_with_late",
@@ -76,6 +76,7 @@ __all__ = [
     "report",
     "report_file",
     "rollback",
+    "safe",
     "score_live",
     "score_logs",
     "sensor_names",

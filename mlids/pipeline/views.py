@@ -13,7 +13,6 @@ from mlids.files import write_atomic
 from mlids.pipeline.days import warm_up
 from mlids.pipeline.models import evaluation, production_facts
 from mlids.pipeline.stores import open_lake, open_registry, open_stores
-from mlids.reporting.report import printable as printable
 from mlids.settings import Settings, load_settings
 from mlids.window import Window, day_window, days_between, parse_day
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from mlids.errors import StackError
 from mlids.files import write_atomic
+from mlids.text import safe
 from mlids.window import Window
 
 
@@ -63,7 +64,7 @@ def write_report(folder: Path, templates: Path, content: Mapping[str, Any], name
         loader=jinja2.FileSystemLoader(templates), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["thousands"] = lambda n: f"{n:,}"
-    environment.filters["printable"] = printable
+    environment.filters["printable"] = safe
     html = environment.get_template("weekly.html.j2").render(**content, css=(templates / "weekly.css").read_text(encoding="utf-8"))
     page = write_atomic(folder / f"{name}.html", html.encode())
     try:
@@ -77,8 +78,3 @@ def write_report(folder: Path, templates: Path, content: Mapping[str, Any], name
 
 def _no_fetch(url: str, *_: object, **__: object) -> dict[str, Any]:
     raise ValueError(f"reports do not load addresses: {url[:80]}")
-
-
-def printable(value: object) -> str:
-    """Return text with control characters as escapes."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(value))

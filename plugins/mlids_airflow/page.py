@@ -30,7 +30,7 @@ def page(request: Request) -> HTMLResponse:
     # The UI shows the page in a frame under another address, so links start at the root.
     base = request.scope.get("root_path", "").rstrip("/") + "/"
     templates = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
-    templates.filters["printable"] = pipeline.printable
+    templates.filters["printable"] = pipeline.safe
     return HTMLResponse(templates.get_template("page.html.j2").render(base=base, **pipeline.overview()), headers=_HEADERS)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mlids.assets import asset_folder
-from mlids.reporting.report import printable, summarize, write_report
+from mlids.reporting.report import summarize, write_report
+from mlids.text import safe
 from mlids.window import Window
 
 WEEK = Window(datetime(2026, 11, 2, tzinfo=UTC), datetime(2026, 11, 9, tzinfo=UTC))
@@ -59,7 +60,7 @@ def test_log_contents_are_escaped(tmp_path: Path) -> None:
     files = write_report(tmp_path, asset_folder("reports_templates"), content, "weekly")
     page = files.html.read_text(encoding="utf-8")
     assert "<script>" not in page and "&lt;script&gt;" in page and "\\x1b[31m" in page and "\x1b" not in page
-    assert printable("a\nb") == "a\\x0ab"
+    assert safe("a\nb") == "a\\x0ab"
 
 
 def test_a_report_without_alerts_model_and_drift_is_written(tmp_path: Path) -> None:
