@@ -26,6 +26,11 @@ class Window:
             raise InputError(f"the window ends ({self.end}) before it starts ({self.start})")
 
 
+def stamp(when: datetime) -> str:
+    """Return an aware time as alerts and tables hold it: UTC, microseconds, `Z`. Text of this form sorts by time."""
+    return when.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
 def zone(name: str) -> ZoneInfo:
     """Return the named time zone. Raises SettingsError for an unknown name."""
     try:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from mlids.alerts.grouping import STORM, GroupKey
 from mlids.features.behaviours import BEHAVIOURS
+from mlids.window import stamp
 
 UIDS_KEPT = 10
 _TECHNIQUES = {name: b.technique for b in BEHAVIOURS for name in (b.name, b.attack_class) if name}
@@ -64,15 +65,15 @@ class Alert:
         """Return the document as JSON values. Without a technique there is no `threat`; unset scores are null."""
         technique = _TECHNIQUES.get(self.key.kind)
         doc: dict[str, Any] = {
-            "ts": _stamp(self.ts),
-            "@timestamp": _stamp(self.ts),
+            "ts": stamp(self.ts),
+            "@timestamp": stamp(self.ts),
             "score": round(self.score, 1),
             "src": self.src,
             "dst": self.dst,
             "message": f"{self.title}: {self._why}" if self.reasons else self.title,
             "event": {
                 "kind": "alert", "module": "mlids", "dataset": f"zeek.{self.dataset}", "risk_score": round(self.score, 1),
-                "start": _stamp(self.ts), "end": _stamp(self.last_ts), "id": self.id,
+                "start": stamp(self.ts), "end": stamp(self.last_ts), "id": self.id,
             },
             "rule": {"name": self.key.kind, "description": self.title},
             "source": _endpoint(self.src, self.src_port),
@@ -103,10 +104,6 @@ def merged(parts: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     out |= {"ts": first, "@timestamp": first, "event": out["event"] | {"start": first, "end": last}}
     out["mlids"] = out["mlids"] | {"uids": uids, "count": sum(d["mlids"]["count"] for d in documents)}
     return out
-
-
-def _stamp(when: datetime) -> str:
-    return when.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _endpoint(address: str, port: int | None) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from mlids.alerts.document import Alert, merged
-from mlids.alerts.stores.engine import Engine, now, stamp
+from mlids.alerts.stores.engine import Engine, now
 from mlids.alerts.stores.tables import ALERTS, VERDICTS
+from mlids.window import stamp
 
 _ROWS_AT_ONCE = 500
 

@@ -26,11 +26,6 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def stamp(when: datetime) -> str:
-    """Return a time as the tables hold it: UTC, microseconds, `Z`. Text of this form sorts by time."""
-    return when.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
 class Engine:
     """A database, opened and with the current schema. Every error of SQLAlchemy leaves it as StoreError.
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mlids.alerts.stores.engine import Engine, now, stamp
+from mlids.alerts.stores.engine import Engine, now
 from mlids.alerts.stores.tables import ALERTS, SUPPRESSIONS, VERDICTS
 from mlids.alerts.suppression import Rule, key_of
 from mlids.errors import StoreError
+from mlids.window import stamp
 
 
 class RuleStore:
