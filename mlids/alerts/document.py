@@ -8,12 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from mlids.alerts.grouping import STORM, GroupKey
-from mlids.features.behaviours import BEHAVIOURS
+from mlids.features.behaviours import BEHAVIOURS, kind_title
 from mlids.window import stamp
 
 UIDS_KEPT = 10
 _TECHNIQUES = {name: b.technique for b in BEHAVIOURS for name in (b.name, b.attack_class) if name}
-_TITLES = {b.name: b.title for b in BEHAVIOURS}
 
 
 @dataclass
@@ -47,7 +46,7 @@ class Alert:
     @property
     def title(self) -> str:
         """One line for lists: the behaviour, and by whom or against whom."""
-        name = _TITLES.get(self.key.kind, self.key.kind.replace("_", " "))
+        name = kind_title(self.key.kind)
         if self.key.target == STORM and self.key.source:
             return f"{name} by {self.key.source}, many more of them"
         if self.key.target == STORM:
@@ -59,7 +58,7 @@ class Alert:
     @property
     def _why(self) -> str:
         """The reasons without the behaviour's name, which the title contains."""
-        return self.reasons.removeprefix(f"{_TITLES.get(self.key.kind, '')}: ")
+        return self.reasons.removeprefix(f"{kind_title(self.key.kind)}: ")
 
     def document(self) -> dict[str, Any]:
         """Return the document as JSON values. Without a technique there is no `threat`; unset scores are null."""

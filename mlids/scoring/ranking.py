@@ -13,7 +13,7 @@ from mlids.alerts.grouping import in_common, kind_names
 from mlids.detectors.bundle import Model
 from mlids.detectors.verdict import BEHAVIOUR_WEIGHT, Verdicts, explain, judge
 from mlids.evidence.base import Evidence
-from mlids.features.behaviours import BEHAVIOURS
+from mlids.features.behaviours import BEHAVIOURS, kind_title
 from mlids.features.spec import BEHAVIOUR_NAMES
 from mlids.scoring.batch_store import RowStore
 
@@ -158,9 +158,7 @@ def reasons(model: Model, row_store: RowStore, rows: np.ndarray, evidence: Evide
     if not evidence:
         return why
     uids = row_store.identity(rows)["uid"].to_list()
-    return [f"{_described(evidence[uid])}; {text}" if uid in evidence else text for uid, text in zip(uids, why, strict=True)]
-
-
-def _described(evidence: Evidence) -> str:
-    title = next((b.title for b in BEHAVIOURS if b.name == evidence.kind), evidence.kind.replace("_", " "))
-    return f"{title}: {evidence.text}"
+    return [
+        f"{kind_title(evidence[uid].kind)}: {evidence[uid].text}; {text}" if uid in evidence else text
+        for uid, text in zip(uids, why, strict=True)
+    ]

@@ -25,6 +25,12 @@ def _declared() -> tuple[Behaviour, ...]:
 
 
 BEHAVIOURS: tuple[Behaviour, ...] = _declared()
+_TITLES = {b.name: b.title for b in BEHAVIOURS}
+
+
+def kind_title(kind: str) -> str:
+    """Return a kind of alert or evidence in words: the title of the behaviour, else its name with spaces."""
+    return _TITLES.get(kind, kind.replace("_", " "))
 
 
 def measure(x: np.ndarray) -> np.ndarray:
