@@ -11,7 +11,7 @@ import polars as pl
 from mlids.features import kernel
 from mlids.features.behaviours import measure
 from mlids.features.context import Columns, Context, context_columns
-from mlids.features.flow import PRIVATE_NETWORKS, flow_features
+from mlids.features.flow import flow_features
 from mlids.features.spec import BEHAVIOUR_COLUMNS, FEATURES, NAMES, POSITION
 from mlids.zeek.types import conn_columns
 
@@ -57,8 +57,8 @@ class Extractor:
     `networks` are the site's own (CIDR); by default the private ranges.
     """
 
-    def __init__(self, networks: Sequence[str] = PRIVATE_NETWORKS, context: Context | None = None) -> None:
-        self.networks = tuple(networks) or PRIVATE_NETWORKS
+    def __init__(self, networks: Sequence[str] = (), context: Context | None = None) -> None:
+        self.networks = tuple(networks)
         self.context = context or Context()
 
     def prepare(self, conns: pl.DataFrame) -> list[Prepared]:

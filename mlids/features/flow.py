@@ -65,13 +65,14 @@ class Distinct:
 def local_ends(conns: pl.DataFrame, networks: Sequence[str], hosts: Mapping[str, Distinct] | None = None) -> tuple[pl.Series, pl.Series]:
     """Return for each conn whether its originator and its responder belong to the site.
 
-    With the default networks, Zeek's own `local_orig` and `local_resp` count as well, as a site may use public
+    Without `networks`, the default are PRIVATE_NETWORKS. With these, Zeek's own `local_orig` and `local_resp` count as well, as a site may use public
     addresses. Configured networks replace both, except that ON_LINK_NETWORKS are always local.
     `hosts` are the distinct addresses by column, if known.
     """
     hosts = hosts or {name: Distinct(conns[name]) for name in ("id.orig_h", "id.resp_h")}
     ends = []
-    default = tuple(networks) == PRIVATE_NETWORKS
+    networks = tuple(networks) or PRIVATE_NETWORKS
+    default = networks == PRIVATE_NETWORKS
     for host, flag in (("id.orig_h", "local_orig"), ("id.resp_h", "local_resp")):
         inside = hosts[host].inside(networks if default else (*networks, *ON_LINK_NETWORKS))
         if default and flag in conns.columns:
@@ -103,7 +104,7 @@ def _log(expression: pl.Expr, high: float = MAX_BYTES) -> pl.Expr:
     return expression.cast(pl.Float64).fill_null(0.0).clip(0.0, high).log1p()
 
 
-def flow_features(conns: pl.DataFrame, networks: Sequence[str] = PRIVATE_NETWORKS) -> pl.DataFrame:
+def flow_features(conns: pl.DataFrame, networks: Sequence[str] = ()) -> pl.DataFrame:
     """Return the flow features (Float32) of conns by name, one row each.
 
     Byte counts are IP bytes where Zeek wrote them, payload otherwise. Null counts give 0 beside

@@ -15,7 +15,7 @@ from mlids.alerts.storms import Storms
 from mlids.alerts.suppression import suppressing_rules
 from mlids.detectors.verdict import BEHAVIOUR_WEIGHT
 from mlids.evidence.base import Evidence
-from mlids.features.flow import PRIVATE_NETWORKS, local_ends
+from mlids.features.flow import local_ends
 
 # Without a threshold of the site, evidence with a score from this on becomes an alert, whatever the budget is.
 CLEAR_SCORE = 0.8
@@ -35,7 +35,7 @@ def evidence_alerts(
     alerts: dict[str, Alert] = {}
     conns = _as_conns(found, sensor)
     rules = suppressing_rules(aggregator.rules, [e.kind for e in found], conns)
-    inside, _ = local_ends(conns, tuple(networks) or PRIVATE_NETWORKS)
+    inside, _ = local_ends(conns, networks)
     for evidence, local, rule in zip(found, inside.to_list(), rules.tolist(), strict=True):
         if rule >= 0:
             aggregator.suppressed.update(Counter({rule: evidence.count}))

@@ -11,7 +11,7 @@ import polars as pl
 
 from mlids.detectors.forest import BENIGN
 from mlids.features.behaviours import BEHAVIOURS
-from mlids.features.flow import PRIVATE_NETWORKS, local_ends
+from mlids.features.flow import local_ends
 from mlids.synth.attacks import SCENARIOS, AttackHosts
 from mlids.zeek.types import CONN, ended
 
@@ -58,8 +58,8 @@ class Hosts:
 
     LIMIT = 5_000
 
-    def __init__(self, networks: Sequence[str] = PRIVATE_NETWORKS) -> None:
-        self._networks = tuple(networks) or PRIVATE_NETWORKS
+    def __init__(self, networks: Sequence[str] = ()) -> None:
+        self._networks = tuple(networks)
         self._inside: dict[str, int] = {}
         self._servers: dict[str, int] = {}
         self._public: dict[str, int] = {}
