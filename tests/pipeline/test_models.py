@@ -12,6 +12,7 @@ from mlids import pipeline
 from mlids.errors import NoRowsError
 from mlids.features.spec import NAMES
 from mlids.settings import load_settings
+from mlids.zeek.types import MAX_DURATION_S
 from tests.conftest import CONN_HEADER, conn_line
 
 DAY, AFTER = "2026-11-09", "2026-11-10"
@@ -25,7 +26,14 @@ def rows(n: int, **cells: str) -> str:
 
 
 UNSET = {name: "-" for name in CONN_HEADER.split("#fields\t")[1].split("\n")[0].split("\t") if name not in {"ts", "uid"}}
-ABSURD = {"duration": "1e300", "orig_bytes": str(2**63), "resp_bytes": str(2**64 - 1), "orig_pkts": str(2**63), "missed_bytes": str(2**63)}
+# The longest duration that is read; rows with a longer one are rejected (tests/hostile/test_times.py).
+ABSURD = {
+    "duration": str(MAX_DURATION_S),
+    "orig_bytes": str(2**63),
+    "resp_bytes": str(2**64 - 1),
+    "orig_pkts": str(2**63),
+    "missed_bytes": str(2**63),
+}
 WEEKS = {
     "one host": CONN_HEADER + rows(300),
     "fewer rows than trees": CONN_HEADER + rows(3),
