@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import paramiko
@@ -160,22 +161,12 @@ def trust(sensor: Sensor, known_hosts: Path, expected: str) -> str:
 
 def _authenticate(sensor: Sensor, transport: paramiko.Transport) -> None:
     tried = []
-    for name, key in _keys(sensor):
+    for name, attempt in _attempts(sensor, transport):
         tried.append(name)
         try:
-            transport.auth_publickey(sensor.user, key)
+            attempt()
         except paramiko.AuthenticationException:
             continue
-        except paramiko.SSHException as error:
-            raise AuthError(f"sensor {sensor.name}: {error}") from error
-        if transport.is_authenticated():
-            return
-    if sensor.password is not None:
-        tried.append("the password")
-        try:
-            transport.auth_password(sensor.user, sensor.password.get_secret_value())
-        except paramiko.AuthenticationException:
-            pass
         except paramiko.SSHException as error:
             raise AuthError(f"sensor {sensor.name}: {error}") from error
         if transport.is_authenticated():
@@ -185,6 +176,13 @@ def _authenticate(sensor: Sensor, transport: paramiko.Transport) -> None:
         f"sensor {sensor.name}: {sensor.user}@{sensor.host} was refused (offered: {offered}); "
         "is the public key in ~/.ssh/authorized_keys there?"
     )
+
+
+def _attempts(sensor: Sensor, transport: paramiko.Transport) -> Iterator[tuple[str, Callable[[], object]]]:
+    for name, key in _keys(sensor):
+        yield name, partial(transport.auth_publickey, sensor.user, key)
+    if sensor.password is not None:
+        yield "the password", partial(transport.auth_password, sensor.user, sensor.password.get_secret_value())
 
 
 def _keys(sensor: Sensor) -> Iterator[tuple[str, paramiko.PKey]]:

@@ -20,14 +20,6 @@ from tests.conftest import CONN_HEADER, conn_line
 from tests.support.sshd import Sshd
 
 
-@pytest.fixture(params=["local", "sftp"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> LogStorage:
-    if request.param == "local":
-        return LocalStorage()
-    sshd: Sshd = request.getfixturevalue("sshd")
-    return SftpStorage(sshd.sensor(tmp_path), sshd.known_hosts)
-
-
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     (tmp_path / "current").mkdir()

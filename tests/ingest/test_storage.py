@@ -7,20 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mlids.ingest.local import LocalStorage
-from mlids.ingest.sftp import SftpStorage
 from mlids.ingest.storage import LogFile, LogStorage
-from tests.support.sshd import Sshd
 
 MTIME = 1_793_000_000
-
-
-@pytest.fixture(params=["local", "sftp"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> LogStorage:
-    if request.param == "local":
-        return LocalStorage()
-    sshd: Sshd = request.getfixturevalue("sshd")
-    return SftpStorage(sshd.sensor(tmp_path), sshd.known_hosts)
 
 
 @pytest.fixture
