@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 # What `make cov` runs: the folders without Airflow, the demo and the fault tests.
 COV_TESTS ?= $(addprefix tests/,alerts cli detectors evidence features ingest pipeline reporting scoring synth training zeek)
 
-.PHONY: help setup demo test test-faults cov check fmt docs bench lock wheel clean
+.PHONY: help setup demo test test-faults test-hostile cov check fmt docs bench lock wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -26,6 +26,10 @@ test: ## the whole test suite
 test-faults: ## the full fault table of live scoring (22 minutes); writes docs/reliability.md
 	@scripts/setup.sh test
 	MLIDS_FAULTS=long MLIDS_FAULT_TABLE=docs/reliability.md $(BIN)/python -m pytest tests/faults -o faulthandler_timeout=1200 $(PYTEST_ARGS)
+
+test-hostile: ## every attack of docs/security.md, also the long ones; prints and writes the table there
+	@scripts/setup.sh test
+	MLIDS_HOSTILE=1 MLIDS_HOSTILE_TABLE=docs/security.md $(BIN)/python -m pytest tests/hostile -m "" $(PYTEST_ARGS)
 
 cov: ## coverage of a fast subset of the tests; fails below the floor in pyproject.toml
 	@scripts/setup.sh test

@@ -1,7 +1,8 @@
-"""A registry with a second version, for tests of the gate."""
+"""The table of attacks, and a registry with a second version for tests of the gate."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,6 +16,31 @@ from mlids.settings import load_settings
 from mlids.training.registry import Registry
 from mlids.training.snapshot import Snapshot, load_snapshot
 from mlids.training.train import Trained, train
+from tests.hostile.attack_table import as_markdown, attack_rows, note_attack, write_table
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    note_attack(item)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the attacks of this run when they were asked for by MLIDS_HOSTILE."""
+    if "MLIDS_HOSTILE" not in os.environ:
+        return
+    rows = attack_rows(report for kind in ("passed", "failed", "error") for report in terminalreporter.stats.get(kind, ()))
+    terminalreporter.section("attacks")
+    terminalreporter.write_line(as_markdown(rows))
+    write_table(rows)
+
+
+@pytest.fixture
+def happened(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Return a function that says what the attack led to, for the table."""
+
+    def say(text: str) -> None:
+        record_property("happened", text)
+
+    return say
 
 
 @dataclass

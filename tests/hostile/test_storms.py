@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,6 +27,12 @@ NOON = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 ATTACKER, SERVER = "10.66.6.66", "10.0.0.9"
 MOST_ALERTS = 2_500  # of one kind, however many sources are forged
 
+pytestmark = pytest.mark.attack(
+    row=5,
+    attack="forged outside sources start a storm of alerts, so that an inside host's scan is counted in it",
+    held="alerts of one kind, sensor and window: 100 of outside sources, 100 and two for each of 1,000 inside sources, and two storm alerts (`STORM_FROM`, `INSIDE_SOURCES`)",
+)
+
 
 def scan(source: str, target: str, ports: int, start: datetime) -> pl.DataFrame:
     """Return unanswered SYNs of one source to many ports, a second apart."""
@@ -47,7 +54,7 @@ def named(alerts: list[Alert], source: str) -> list[str]:
     return [a.title for a in alerts if a.src == source]
 
 
-def test_forged_outside_scans_hide_no_scan_from_inside() -> None:
+def test_forged_outside_scans_hide_no_scan_from_inside(happened: Callable[[str], None]) -> None:
     forged = [scan(f"198.51.100.{n}", SERVER, 40, NOON + timedelta(seconds=40 * n)) for n in range(1, 131)]
     rows = pl.concat([*forged, scan(ATTACKER, "10.0.0.2", 200, NOON + timedelta(seconds=6_000))])
     model, extractor, aggregator = ConstantModel(), Extractor(), AlertAggregator()
@@ -58,6 +65,7 @@ def test_forged_outside_scans_hide_no_scan_from_inside() -> None:
     alerts = list(aggregator.open.values())
     assert any("many more of them" in a.title for a in alerts), "the forged scans are a storm"
     assert named(alerts, ATTACKER), f"no alert names {ATTACKER} among {len(alerts)}"
+    happened(f"130 forged scans: a storm of outside sources; the inside host has {len(named(alerts, ATTACKER))} alert of its own")
 
 
 def test_alert_of_an_inside_source_keeps_its_id_in_a_storm_of_outside_sources() -> None:
