@@ -24,7 +24,7 @@ def attack_rows(reports: Iterable[pytest.TestReport]) -> list[dict[str, str]]:
     """Return one row for each attack, by number; `happened` joins what its tests saw, and says when one failed."""
     rows: dict[tuple[int, str], dict[str, str]] = {}
     for report in reports:
-        seen = dict(report.user_properties)
+        seen = {name: str(value) for name, value in report.user_properties}
         if "attack" not in seen or not (report.when == "call" or report.failed):
             continue
         row = rows.setdefault((int(seen["row"]), seen["attack"]), {**seen, "happened": ""})
