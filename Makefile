@@ -7,6 +7,10 @@ PYTEST_ARGS ?=
 # What `make cov` runs: the folders without Airflow, the demo and the fault tests.
 COV_TESTS ?= $(addprefix tests/,alerts cli detectors evidence features ingest pipeline reporting scoring synth training zeek)
 
+# What the image of the compose file holds: everything but the development tools.
+IMAGE_EXTRAS := pipeline report elastic postgres celery users
+COMPILE := UV_PYTHON_DOWNLOADS=never .tools/uv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11
+
 .PHONY: help setup demo test test-faults test-hostile cov check fmt docs bench lock wheel clean
 
 help: ## this list
@@ -55,9 +59,10 @@ bench: ## measure against peers and limits, write benchmarks/latest.json
 	@scripts/setup.sh
 	$(BIN)/python -m benchmarks
 
-lock: ## resolve the dependencies again, preferring the pins of the present lock
+lock: ## resolve the dependencies again, preferring the pins of the present locks: all, and those of the image alone
 	@scripts/setup.sh
-	UV_PYTHON_DOWNLOADS=never .tools/uv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --all-extras pyproject.toml -o requirements.lock
+	$(COMPILE) --all-extras pyproject.toml -o requirements.lock
+	$(COMPILE) $(addprefix --extra ,$(IMAGE_EXTRAS)) --constraint requirements.lock --no-annotate pyproject.toml -o requirements-runtime.lock
 
 wheel: ## build the wheel into dist/
 	@scripts/setup.sh
