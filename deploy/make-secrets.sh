@@ -9,8 +9,8 @@ chmod 700 secrets
 
 random() { head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=\n'; }
 held() { cat "secrets/$1"; }
-secret() { # name, value
-  [ -e "secrets/$1" ] || printf '%s\n' "$2" > "secrets/$1"
+secret() { # name, value; without a line end, which Airflow would take for a part of it
+  [ -e "secrets/$1" ] || printf '%s' "$2" > "secrets/$1"
   chmod 444 "secrets/$1"
 }
 
