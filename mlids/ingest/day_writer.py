@@ -16,7 +16,8 @@ import polars as pl
 from mlids.errors import MlidsError
 from mlids.files import sync_path
 from mlids.ingest.day_manifest import MANIFEST, DayManifest, SourceEntry
-from mlids.ingest.day_swap import finish_swap, swap_in
+from mlids.ingest.day_swap import remove_left_over, swap_in
+from mlids.locks import make_pinned
 from mlids.zeek.reader import Batch, LogReader, ReadReport
 from mlids.zeek.tsv import Reject
 from mlids.zeek.types import CONN
@@ -57,13 +58,9 @@ class DayWriter:
 
     def __init__(self, target: Path, log: str, sensor: str, day: date) -> None:
         self._target = target
-        finish_swap(target)
-        self._folder = self._target.with_name(f".new-{self._target.name}-{os.getpid()}")
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True)
-        for left in self._target.parent.glob(f".new-{self._target.name}-*"):
-            if left != self._folder and not Path(f"/proc/{left.name.rsplit('-', 1)[1]}").exists():
-                shutil.rmtree(left, ignore_errors=True)  # by a run that was killed
+        target.parent.mkdir(parents=True, exist_ok=True)
+        remove_left_over(target.parent)
+        self._folder, self._pin = make_pinned(target.parent, f".new-{target.name}-")
         self._manifest = DayManifest(log, sensor, day.isoformat())
         self._buffer: list[pl.DataFrame] = []
         self._buffered_rows = 0
@@ -145,6 +142,7 @@ class DayWriter:
         """Remove what was written and not swapped in."""
         self._syncing.shutdown()
         shutil.rmtree(self._folder, ignore_errors=True)
+        os.close(self._pin)
 
     def _unify(self) -> None:
         """Give all parts of the day one schema: a column that was added at noon is null in the morning."""

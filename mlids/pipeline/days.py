@@ -35,11 +35,8 @@ def pull(sensor_name: str, day: str, progress: Callable[[str], None] = lambda _:
 
     settings = load_settings()
     sensor = settings.sensor(sensor_name)
-    archive = open_archive(settings, sensor)
-    try:
+    with closing(open_archive(settings, sensor)) as archive:
         pulled = pull_day(archive, parse_day(day), settings.landing, sensor.types, progress)
-    finally:
-        archive.close()
     return {
         "sensor": sensor_name, "day": day, "files": len(pulled.files), "new": len(pulled.new), "bytes": pulled.bytes,
         "problems": pulled.problems,
@@ -204,14 +201,15 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
     from mlids.scoring.evidence_alerts import evidence_alerts
 
     settings = load_settings()
-    lake, when = open_lake(settings), parse_day(day)
-    manifest = lake.manifest("conn", sensor_name, when)
+    when = parse_day(day)
     zone_name = _zone(settings, sensor_name)
     window = day_window(when, zone_name)
     part = f"late {day}"
-    with closing(open_delivery(settings, part)) as delivery:
+    # The day is read several times, and may be replaced meanwhile.
+    with closing(open_delivery(settings, part)) as delivery, open_lake(settings).pinned() as lake:
+        manifest = lake.manifest("conn", sensor_name, when)
         aggregator = AlertAggregator(delivery.rules())
-        done = _score_late(settings, sensor_name, window, when, aggregator, progress)
+        done = _score_late(settings, lake, sensor_name, when, aggregator, progress)
         others = evidence_alerts(
             _evidence(lake, sensor_name, when), sensor_name, day, threshold=settings.threshold, aggregator=aggregator,
             networks=settings.networks,
@@ -235,15 +233,16 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
 
 
 def _score_late(
-    settings: Settings, sensor_name: str, window: Window, day: date, aggregator: AlertAggregator, progress: Callable[[str], None]
+    settings: Settings, lake: Lake, sensor_name: str, day: date, aggregator: AlertAggregator, progress: Callable[[str], None]
 ) -> Reconciled:
     """Score the conns of a lake day that were not scored live, with the production model if there is one."""
     from mlids.scoring.late import CONN_COLUMNS, LateOptions
     from mlids.scoring.late import reconcile as reconcile_day
 
-    lake, registry = open_lake(settings), open_registry(settings)
+    registry = open_registry(settings)
     model = registry.load("production") if registry.version("production") is not None else None
-    before = lake.last_rows("conn", sensor_name, day - timedelta(days=1), window.start - timedelta(hours=1), columns=CONN_COLUMNS)
+    start = day_window(day, _zone(settings, sensor_name)).start
+    before = lake.last_rows("conn", sensor_name, day - timedelta(days=1), start - timedelta(hours=1), columns=CONN_COLUMNS)
     options = LateOptions(before, aggregator, settings.networks, settings.threshold, progress)
     record = open_record(settings, sensor_name)
     return reconcile_day(lambda columns: lake.batches("conn", sensor_name, [day], columns=columns), record, model, options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 from mlids.errors import MlidsError, ModelError, StoreError
@@ -66,9 +67,6 @@ def _model(settings: Settings) -> str:
 
 
 def _sensor(settings: Settings, sensor: Sensor) -> str:
-    archive = open_archive(settings, sensor)
-    try:
+    with closing(open_archive(settings, sensor)) as archive:
         days = archive.days()
-    finally:
-        archive.close()
     return f"reachable; days {days[0]} to {days[-1]}" if days else f"reachable; no day folder in {sensor.logs} yet"
