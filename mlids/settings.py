@@ -14,6 +14,10 @@ from mlids.errors import SettingsError
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 
 
+# Days that something is kept; 0: for ever. `mlids housekeeping` removes what is older.
+Days = Annotated[int, Field(ge=0, le=36_500)]
+
+
 class Sensor(BaseModel):
     """One Zeek machine, or a folder that holds its logs."""
 
@@ -81,6 +85,24 @@ class Settings(BaseSettings):
     )
 
     lag_bound_s: float = Field(300.0, gt=0, le=86_400, description="Seconds that live scoring may be behind before `live_watch` fails.")
+    keep_landing_days: Days = Field(30, description="Days that pulled files are kept; 0: for ever.")
+    keep_lake_days: Days = Field(
+        180,
+        description="Days that days of the lake are kept; 0: for ever. Not fewer than `train_days`, nor than the two weeks that drift compares.",
+    )
+    keep_quarantine_days: Days = Field(90, description="Days that rejected lines are kept in quarantine; 0: for ever.")
+    keep_snapshot_days: Days = Field(90, description="Days that training snapshots are kept; 0: for ever.")
+    keep_model_days: Days = Field(365, description="Days that MLflow runs, and model versions without an alias, are kept; 0: for ever.")
+    keep_report_days: Days = Field(730, description="Days that reports and drift pages are kept; 0: for ever.")
+    keep_alert_days: Days = Field(
+        365,
+        description="Days that alerts without a verdict are kept, in the database and as JSON lines; 0: for ever. Those with a verdict stay.",
+    )
+    keep_open_case_days: Days = Field(
+        730, description="The same for open cases: alerts in the database with a risk_score of 90 or more and no verdict; 0: for ever."
+    )
+    keep_dead_letter_days: Days = Field(90, description="Days that dead letters are kept; 0: for ever.")
+    keep_ledger_days: Days = Field(1_095, description="Days that the ledger is kept, at least as long as the day's data; 0: for ever.")
     metrics_host: str = Field("127.0.0.1", description="Address on which `mlids serve` offers /metrics and /healthz.")
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of /metrics and /healthz; 0 turns them off.")
 
@@ -91,6 +113,17 @@ class Settings(BaseSettings):
             if isinstance(text := values.get(name), str):
                 values[name] = tuple(part.strip() for part in text.split(",") if part.strip())
         return values
+
+    @model_validator(mode="after")
+    def _keeps_what_it_needs(self) -> Self:
+        needed = max(self.train_days, 14)
+        if 0 < self.keep_lake_days < needed:
+            raise ValueError(f"keep_lake_days is {self.keep_lake_days}: training and drift read {needed} days; give {needed} or more, or 0")
+        if 0 < self.keep_open_case_days < self.keep_alert_days or (self.keep_open_case_days and not self.keep_alert_days):
+            raise ValueError(
+                f"keep_open_case_days is {self.keep_open_case_days}: give keep_alert_days ({self.keep_alert_days}) or more, or 0"
+            )
+        return self
 
     @property
     def lake(self) -> Path:

@@ -25,6 +25,7 @@ from mlids.pipeline.days import (
     warm_up,
 )
 from mlids.pipeline.doctor import doctor
+from mlids.pipeline.housekeeping import housekeeping, nightly_housekeeping
 from mlids.pipeline.live import score_live, serve, watch_live
 from mlids.pipeline.models import evaluate_and_promote, production_facts, rollback, snapshot, train
 from mlids.pipeline.stores import (
@@ -58,8 +59,10 @@ __all__ = [
     "evaluate_and_promote",
     "find_alert",
     "give_verdict",
+    "housekeeping",
     "ingest_paths",
     "list_alerts",
+    "nightly_housekeeping",
     "open_archive",
     "open_lake",
     "open_model",

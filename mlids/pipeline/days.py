@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlids.errors import InputError, NoRowsError, SourceError
+from mlids.locks import pinned
 from mlids.pipeline.stores import open_archive, open_delivery, open_lake, open_record, open_registry, open_stores, sensor_names
 from mlids.settings import Settings, load_settings
 from mlids.window import Window, day_window, days_between, parse_day, zone
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from mlids.evidence.base import Evidence
     from mlids.ingest.day_manifest import DayManifest
     from mlids.ingest.lake import Ingested, Lake
+    from mlids.ingest.landing import LandedDay
     from mlids.scoring.late import Hour, Reconciled
 
 log = logging.getLogger(__name__)
@@ -67,11 +69,17 @@ def build_lake(sensor_name: str, day: str, problems: Sequence[str] = (), *, acce
     landed = read_landed(settings.landing, sensor_name, parse_day(day))
     if not landed.files:
         raise NoRowsError(f"{landed.folder}: nothing has landed for {sensor_name} {day}; pull it first")
+    with pinned(landed.folder):  # housekeeping leaves it alone, and a pull of this day waits
+        return _build(settings, landed, problems, accept_shrunk)
+
+
+def _build(settings: Settings, landed: LandedDay, problems: Sequence[str], accept_shrunk: bool) -> dict[str, Any]:
     if accept_shrunk:
         landed.accept_smaller()
+    sensor_name, day = landed.sensor, landed.day.isoformat()
     files = [landed.folder / name for name in sorted(landed.files) if (landed.folder / name).exists()]
     digests = {n: e.sha256 for n, e in landed.files.items()}
-    done = open_lake(settings).ingest(sensor_name, parse_day(day), files, digests, accept_shrunk=accept_shrunk)
+    done = open_lake(settings).ingest(sensor_name, landed.day, files, digests, accept_shrunk=accept_shrunk)
     _ledger_archived(settings, sensor_name, day, done, len(files), [*problems, *landed.problems()])
     return asdict(done) | {"conns": done.logs.get("conn", 0), "files": len(files)}
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -216,4 +218,6 @@ def load_snapshot(folder: Path, snapshot_id: str) -> Snapshot:
         whole = False
     if not whole:
         raise ModelError(f"snapshot {snapshot_id} was altered after it was taken; take a new one")
+    with suppress(OSError):
+        os.utime(target)  # housekeeping counts from the last use
     return Snapshot(info, np.ascontiguousarray(frame.select(NAMES).to_numpy(), np.float32), *columns)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-NAMES = {"zeek_ingest", "train_weekly", "drift_weekly", "report_weekly", "score_live", "live_watch", "model_rollback"}
+NAMES = {"zeek_ingest", "train_weekly", "drift_weekly", "report_weekly", "score_live", "live_watch", "model_rollback", "housekeeping"}
 _RUN = """
 import json, sys
 dags, runs = sys.argv[1], json.loads(sys.argv[2])
