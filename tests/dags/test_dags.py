@@ -89,3 +89,5 @@ def test_ingest_train_and_report_run(airflow_home: Path, home: Path, synthetic_s
     assert run_dags(*runs, *refused) == ["success"] * 3 + ["failed"] * 2
     assert {p: p.read_bytes() for p in (home / "lake").rglob("*.parquet")} == first, "a task run twice leaves the same files"
     assert list((home / "reports").glob("weekly-*.pdf"))
+    assert run_dags(("housekeeping", {"dry_run": False})) == ["success"]
+    assert {p: p.read_bytes() for p in (home / "lake").rglob("*.parquet")} == first, "nothing is old"
