@@ -21,7 +21,7 @@ FORMULAS = ["=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "＝1+1"]
 STEERING = ["\x1b[2J", "\n", "\r", "\x9b2J", "\u202e", "\u2066", "\u2028", "\u200b", "\ufeff", "\U000e0041", "\udc80", "\x7f", "\x00"]
 
 
-@pytest.mark.parametrize("character", STEERING)
+@pytest.mark.parametrize("character", STEERING, ids=ascii)
 def test_characters_that_steer_are_escaped(character: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert safe(f"a{character}b").isprintable()
     show({f"na{character}me": f"va{character}lue", "list": [f"x{character}"]}, False)
@@ -77,7 +77,7 @@ def log() -> Iterator[tuple[logging.Logger, io.StringIO]]:
     logger.removeHandler(handler)
 
 
-@pytest.mark.parametrize("character", STEERING)
+@pytest.mark.parametrize("character", STEERING, ids=ascii)
 def test_no_server_forges_a_line_of_the_log(log: tuple[logging.Logger, io.StringIO], character: str) -> None:
     logger, out = log
     forged = f"nothing{character}ERROR mlids forged"
