@@ -62,8 +62,8 @@ def test_urls_without_a_password_stay() -> None:
 def test_the_registry_watch_has_no_password_among_its_arguments(home: Path) -> None:
     uri = f"http://mlids:s3cret@127.0.0.1:{free_port()}"
     with ProductionModel(watch_command(uri, "mlids-conn"), home / "model", poll_s=0.2) as model:
-        assert model._watcher is not None
-        arguments = Path(f"/proc/{model._watcher.pid}/cmdline").read_bytes()
+        assert model._watch is not None and model._watch._process is not None
+        arguments = Path(f"/proc/{model._watch._process.pid}/cmdline").read_bytes()
         end = time.monotonic() + 20
         while model.error is None and time.monotonic() < end:
             time.sleep(0.2)
