@@ -48,11 +48,11 @@ class DayMark:
     def reading(self, path: Path) -> Iterator[None]:
         """Mark the file while the block runs."""
         key = _key(path)
-        self._change(self._reading.add, key)
+        self._toggle(key)
         try:
             yield
         finally:
-            self._change(self._reading.discard, key)
+            self._toggle(key)
 
     def done(self) -> None:
         """Forget the day: it was read to its end."""
@@ -66,9 +66,9 @@ class DayMark:
             self._path.unlink(missing_ok=True)
         self._close()
 
-    def _change(self, how: object, key: str) -> None:
+    def _toggle(self, key: str) -> None:
         with self._lock:
-            how(key)  # type: ignore[operator]
+            self._reading ^= {key}
             if self._file is None:
                 return
             data = json.dumps({"reading": sorted(self._reading), "deaths": self.deaths}).encode()

@@ -216,7 +216,7 @@ class Scorer:
         status = self.status
         status.model_version, status.model_error = model.version, self._models.error
         sent_scores = {i: a.score for i, a in self._aggregator.open.items()}
-        alerts = self._aggregator.add(model, conns, x, judge(model, x, self._options.threshold))
+        alerts = self._aggregator.add(model, conns, x, judge(model, x, self._options.threshold), self._extractor.context.clock)
         status.alerts += self._outbox.send(alerts, sent_scores)
         self._checkpoint.scored.add(conns)
         status.rows += conns.height

@@ -1,7 +1,7 @@
 """Reads pieces of a log in a process that may die, and isolates the lines that end it.
 
 A fault of native code (a stack that overflows, a wild pointer, memory without end) ends the process that reads. Where
-that has happened, a piece is first read on trial: `python -m mlids.zeek.trial` forks a process for each piece.
+that has happened, a piece is first read on trial: `mlids.zeek.trial_process` forks a process for each piece.
 Memory is a few dozen MB while it runs. Nothing is tried while nothing has died.
 """
 
@@ -9,23 +9,16 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from mlids.errors import MlidsError
-
-# A piece takes some 20 ms; one that takes this long is put aside like one that ends the reader.
-TRIAL_S = 20
 # A trial takes about 20 ms and a line about 20 trials. After this many deaths of one piece, what kills is put aside unsplit.
 TRIAL_DEATHS = 256
-_FAILED = 1
 
 
 @dataclass(frozen=True)
@@ -84,7 +77,7 @@ class Trials:
         """Return the format after these lines and None, or the reason why they cannot be read."""
         if self._server is None:
             self._server = subprocess.Popen(
-                [sys.executable, "-m", "mlids.zeek.trial"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                [sys.executable, "-m", "mlids.zeek.trial_process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                 env={**os.environ, "POLARS_MAX_THREADS": "1"},
             )  # fmt: skip
         out, answer = self._server.stdin, b""
@@ -100,62 +93,8 @@ class Trials:
         return (found["form"], None) if found["reason"] is None else (form, found["reason"])
 
 
-def _main(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer requests until their end. A forked process reads each piece; polars has no threads before its first use."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the process that asks, and then this one
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    while line := requests.readline():
-        request = json.loads(line)
-        data = requests.read(request["bytes"])
-        receive, send = os.pipe()
-        child = os.fork()
-        if not child:
-            os.close(receive)
-            _read(request, data, send)
-        os.close(send)
-        with os.fdopen(receive, "rb") as pipe:
-            form = pipe.read()
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        answers.write(json.dumps({"form": json.loads(form) if code == 0 else {}, "reason": _reason(code)}).encode() + b"\n")
-        answers.flush()
-
-
-def _read(request: dict[str, Any], data: bytes, send: int) -> None:
-    """Read a piece, write the format after it, and end this process."""
-    from mlids.zeek.reader import LogReader
-
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(TRIAL_S)
-    code = _FAILED
-    try:
-        reader = LogReader(Path(request["name"]), log=request["log"])
-        if request["form"]:
-            reader.restore_form(request["form"])
-        with suppress(MlidsError):  # a line that is no log, which the caller reports
-            for _ in reader.feed(data):
-                pass
-        os.write(send, json.dumps(reader.form()).encode())
-        code = 0
-    finally:
-        os._exit(code)
-
-
-def _reason(code: int) -> str | None:
-    if code == 0:
-        return None
-    if code == -signal.SIGALRM:
-        return f"reading it took longer than {TRIAL_S} s"
-    return f"reading it ended the reader ({signal_name(code)})" if code < 0 else "reading it made the reader fail"
-
-
 def signal_name(code: int) -> str:
     """Return what ended a process, by its exit code: the name of a signal, or the code."""
     with suppress(ValueError):
         return signal.Signals(-code).name
     return f"exit code {code}"
-
-
-if __name__ == "__main__":
-    import mlids.zeek.reader  # noqa: F401  (imported before the forks, which share it)
-
-    _main(sys.stdin.buffer, sys.stdout.buffer)
