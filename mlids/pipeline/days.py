@@ -33,13 +33,13 @@ _CLOCK_BOUND = timedelta(hours=1)
 
 def pull(sensor_name: str, day: str, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Pull one day of a sensor into landing; return files, bytes and problems."""
-    from mlids.ingest.pull import pull_day
+    from mlids.ingest.pull import PullOptions, pull_day
 
     settings = load_settings()
     sensor = settings.sensor(sensor_name)
     archive = open_archive(settings, sensor)
     try:
-        pulled = pull_day(archive, parse_day(day), settings.landing, sensor.types, progress)
+        pulled = pull_day(archive, parse_day(day), settings.landing, sensor.types, PullOptions(sensor.max_file_gib << 30, progress))
     finally:
         archive.close()
     return {
