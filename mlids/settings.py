@@ -34,6 +34,7 @@ class Sensor(BaseModel):
     current: str = Field("", description="Folder of the growing logs; default: `logs`/current.")
     zone: str = Field("UTC", description="Time zone of the sensor's folders and file names.")
     types: tuple[str, ...] = Field(("conn", "dns", "http", "ssl", "ssh", "notice"), description="Log types to pull, as globs.")
+    max_file_gib: int = Field(64, ge=1, le=1 << 20, description="GiB; a larger file is not pulled, but named as a problem.")
     timeout_s: float = Field(20.0, gt=0, le=600, description="Seconds to wait for the sensor.")
 
     @model_validator(mode="after")

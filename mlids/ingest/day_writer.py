@@ -16,9 +16,11 @@ import polars as pl
 from mlids.errors import MlidsError
 from mlids.files import sync_path
 from mlids.ingest.day_manifest import MANIFEST, DayManifest, SourceEntry
+from mlids.ingest.day_mark import ASIDE_FROM, DayMark
 from mlids.ingest.day_swap import remove_left_over, swap_in
 from mlids.locks import make_pinned
 from mlids.zeek.reader import Batch, LogReader, ReadReport
+from mlids.zeek.trial import Trials
 from mlids.zeek.tsv import Reject
 from mlids.zeek.types import CONN
 
@@ -41,15 +43,26 @@ class Piece:
     problem: str | None = None
 
 
-def pieces(path: Path, log: str) -> Iterator[Piece]:
+def pieces(path: Path, log: str, mark: DayMark) -> Iterator[Piece]:
     """Yield the rows of a source file of log type `log`, and its rejected lines. An unreadable file is a `problem` of its last piece."""
-    reader = LogReader(path, path.name, log=log, block_bytes=BLOCK_BYTES)
+    deaths = mark.deaths_of(path)
+    if deaths >= ASIDE_FROM:
+        yield Piece(
+            path, None, [], ReadReport(path.name), f"put aside: an ingest died {deaths} times while it read it; repair or remove it"
+        )
+        return
+    trials = Trials(path.name, log) if deaths else None
+    reader = LogReader(path, path.name, log=log, block_bytes=BLOCK_BYTES, trials=trials)
     problem = None
     try:
-        for batch in reader:
-            yield Piece(path, batch, reader.report.take_rejects())
+        with mark.reading(path):
+            for batch in reader:
+                yield Piece(path, batch, reader.report.take_rejects())
     except MlidsError as error:
         problem = str(error)
+    finally:
+        if trials is not None:
+            trials.close()
     yield Piece(path, None, reader.report.take_rejects(), reader.report, problem)
 
 

@@ -14,6 +14,7 @@ import polars as pl
 from mlids.errors import InputError, StoreError
 from mlids.ingest.archive import safe_name
 from mlids.ingest.day_manifest import MANIFEST, DayManifest
+from mlids.ingest.day_mark import DayMark
 from mlids.ingest.day_swap import day_folders
 from mlids.ingest.day_writer import DayWriter, pieces
 from mlids.ingest.held_day import HeldDay, hold_day
@@ -179,13 +180,17 @@ class Lake:
             return None
 
     def _write_day(self, log: str, sensor: str, day: date, paths: Sequence[Path], digests: dict[str, str], at_least: int) -> DayManifest:
-        writer = DayWriter(self.day_path(log, sensor, day), log, sensor, day)
+        target = self.day_path(log, sensor, day)
+        writer, mark = DayWriter(target, log, sensor, day), DayMark(target.with_name(f".reading-{target.name}.json"))
         try:
-            # Two files are read at once, and written one after the other.
-            for piece in prefetch_chain([partial(pieces, path, log) for path in paths]):
+            # Two files are read at once, and written one after the other; one at a time when one of them killed an ingest.
+            for piece in prefetch_chain([partial(pieces, path, log, mark) for path in paths], workers=1 if mark.deaths else 2):
                 writer.add(piece, digests)
-            return writer.finish(at_least=at_least)
+            manifest = writer.finish(at_least=at_least)
+            mark.done()
+            return manifest
         except OSError as error:
             raise StoreError(f"{self.root}: {error.strerror or error}; the day stays as it was; free some space and run again") from error
         finally:
+            mark.close()
             writer.discard()

@@ -26,7 +26,7 @@ from mlids.pipeline.days import (
 )
 from mlids.pipeline.doctor import doctor
 from mlids.pipeline.housekeeping import housekeeping, nightly_housekeeping
-from mlids.pipeline.live import score_live, serve, watch_live
+from mlids.pipeline.live import score_live, serve
 from mlids.pipeline.models import evaluate_and_promote, production_facts, rollback, snapshot, train
 from mlids.pipeline.stores import (
     check_networks,
@@ -39,6 +39,7 @@ from mlids.pipeline.stores import (
     sensor_names,
 )
 from mlids.pipeline.views import drift, overview, report, report_file, statuses
+from mlids.pipeline.watch import watch_live
 from mlids.text import safe
 
 if TYPE_CHECKING:

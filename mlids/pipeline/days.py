@@ -29,16 +29,18 @@ log = logging.getLogger(__name__)
 
 # The record of live scored rows is kept this long: an archived hour may arrive that late.
 KEEP_DAYS = 14
+# Conns that ended further outside their day than this are of a clock that was wrong.
+_CLOCK_BOUND = timedelta(hours=1)
 
 
 def pull(sensor_name: str, day: str, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Pull one day of a sensor into landing; return files, bytes and problems."""
-    from mlids.ingest.pull import pull_day
+    from mlids.ingest.pull import PullOptions, pull_day
 
     settings = load_settings()
     sensor = settings.sensor(sensor_name)
     with closing(open_archive(settings, sensor)) as archive:
-        pulled = pull_day(archive, parse_day(day), settings.landing, sensor.types, progress)
+        pulled = pull_day(archive, parse_day(day), settings.landing, sensor.types, PullOptions(sensor.max_file_gib << 30, progress))
     return {
         "sensor": sensor_name, "day": day, "files": len(pulled.files), "new": len(pulled.new), "bytes": pulled.bytes,
         "problems": pulled.problems,
@@ -191,13 +193,32 @@ def _ledger_archived(settings: Settings, sensor: str, day: str, done: Ingested, 
     open_stores(settings).ledger.put_day(LedgerDay(sensor, day, archived, done.rejected, files, found))
 
 
-def _ledger_scored(ledger: LedgerStore, sensor: str, day: str, scored: int, alerts: int) -> None:
+def _ledger_scored(ledger: LedgerStore, sensor: str, day: str, scored: dict[str, int], problems: Sequence[str]) -> None:
+    """Add what scoring found to the ledger's day: `scored` has the counts `scored` and `alerts`, and is empty without a model."""
     from mlids.alerts.stores.ledger import LedgerDay
 
     for row in ledger.days(parse_day(day), parse_day(day) + timedelta(days=1)):
         if row["sensor"] == sensor:
-            facts = {name: row[name] for name in ("archived", "rejected", "files", "problems")}
-            ledger.put_day(LedgerDay(sensor, row["day"], **facts, scored=scored, alerts=alerts))
+            facts = {name: row[name] for name in ("archived", "rejected", "files", "scored", "alerts")} | scored
+            ledger.put_day(LedgerDay(sensor, row["day"], **facts, problems=list(dict.fromkeys([*row["problems"], *problems]))))
+
+
+def _live_problems(settings: Settings, sensor: str, window: Window, hours: Sequence[Hour]) -> list[str]:
+    """Return what the ledger should say about live scoring of a day: a clock that leapt, and lines that killed the scorer."""
+    from mlids.ingest.read_mark import put_aside
+
+    found = []
+    odd = [h for h in hours if not window.start - _CLOCK_BOUND <= h.start < window.end + _CLOCK_BOUND]
+    if odd and len(odd) < len(hours):
+        rows = sum(h.archived for h in odd)
+        found.append(
+            f"conn: {rows:,} conns ended outside this day, from {odd[0].start:%Y-%m-%d %H:00} to {odd[-1].start:%Y-%m-%d %H:59} UTC; "
+            "was the sensor's clock wrong? set up NTP there"
+        )
+    aside = [e for e in put_aside(settings.state / sensor) if window.start <= datetime.fromisoformat(e["at"]) < window.end + _CLOCK_BOUND]
+    if aside:
+        found.append(f"conn: live scoring put {sum(e['lines'] for e in aside):,} lines aside, which killed it: {aside[-1]['reason']}")
+    return found
 
 
 def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
@@ -231,8 +252,10 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
     hours = _with_rejected(done.hours, manifest, window, zone_name)
     stores.ledger.put_hours(sensor_name, day, hours)
     live, missing = sum(h.live for h in done.hours), sum(h.missing for h in done.hours)
-    if done.model_version is not None:
-        _ledger_scored(stores.ledger, sensor_name, day, live + done.late, len(alerts))
+    scored = {"scored": live + done.late, "alerts": len(alerts)} if done.model_version is not None else {}
+    problems = _live_problems(settings, sensor_name, window, done.hours)
+    if scored or problems:
+        _ledger_scored(stores.ledger, sensor_name, day, scored, problems)
     return {
         "sensor": sensor_name, "day": day, "archived": sum(h.archived for h in done.hours), "live": live, "late": done.late,
         "missing": missing, "rejected": sum(h["rejected"] for h in hours), "alerts": len(alerts), "tunnels": sum(a.key.kind == "dns_tunnel" for a in others),

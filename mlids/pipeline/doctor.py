@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from mlids.errors import MlidsError, ModelError, StoreError
-from mlids.pipeline.live import watch_live
+from mlids.errors import MlidsError, ModelError, SourceError, StoreError
 from mlids.pipeline.stores import open_archive, open_registry, open_sinks, open_stores, sensor_names
+from mlids.pipeline.watch import watch_live
 from mlids.settings import Sensor, Settings, load_settings
 
 _LOW_BYTES = 5 << 30
@@ -36,6 +36,7 @@ def doctor() -> Iterator[Finding]:
     for sensor in sensors:
         yield _check(f"sensor {sensor.name}", lambda sensor=sensor: _sensor(settings, sensor))  # type: ignore[misc]
     if sensors:
+        yield _check("put aside", lambda: _put_aside(settings))
         yield _check("live scoring", lambda: ", ".join(f"{s['sensor']}: {s['state']}, {s['rows']:,} conns" for s in watch_live()))
 
 
@@ -64,6 +65,25 @@ def _model(settings: Settings) -> str:
         raise ModelError("no model is in production yet: run train_weekly or `mlids train`")
     registry.load("production")
     return f"version {found.version} is in production and passes its own test"
+
+
+def _put_aside(settings: Settings) -> str:
+    """Name the lines that killed a scorer."""
+    from mlids.ingest.read_mark import PUT_ASIDE, put_aside
+
+    found = []
+    for sensor in settings.sensors():
+        folder = settings.state / sensor.name
+        entries = put_aside(folder)
+        if entries:
+            last = entries[-1]
+            found.append(
+                f"{sensor.name}: {sum(e['lines'] for e in entries):,} lines, the last of {last['file']} at byte {last['offset']:,}: {last['reason']}; "
+                f"look at {folder / PUT_ASIDE}, report them, then remove the file"
+            )
+    if found:
+        raise SourceError("; ".join(found))
+    return "no line of a log was put aside because it killed a scorer"
 
 
 def _sensor(settings: Settings, sensor: Sensor) -> str:
