@@ -60,8 +60,8 @@ def _home(settings: Settings) -> str:
 def _model(settings: Settings) -> str:
     registry = open_registry(settings)
     found = find_production(registry, open_stores(settings).audit)
-    if found.alarm is not None:
-        raise ModelError(found.alarm)
+    if found.fault is not None:
+        raise ModelError(found.fault)
     if found.version is None:
         raise ModelError("no model is in production yet: run train_weekly or `mlids train`")
     registry.load(found.version, found.sha256)

@@ -132,8 +132,8 @@ def _decide(registry: Registry, current: Production, version: str, settings: Set
     frozen = load_snapshot(settings.home / "snapshots", snapshot_id)
     challenger = registry.load(version)
     mine = judge_held_out(challenger, frozen)["hybrid"]
-    if current.alarm is not None:
-        return refusal(mine, current.alarm)
+    if current.fault is not None:
+        return refusal(mine, current.fault)
     if current.version is None or current.version == version:
         return gate(mine, None)
     try:
@@ -169,11 +169,11 @@ def rollback(*, to: str | None = None, why: str, who: str = "airflow") -> dict[s
         if to is None and not audit.was_in_production(target):
             raise ModelError(f"the alias previous points at version {target}, which was never in production; name one with --to")
         before = alias.version if alias else None
-        if before == target and current.alarm is None:
+        if before == target and current.fault is None:
             raise ModelError(f"version {target} is in production already")
         # `previous` becomes what the audit had in production, not where somebody moved the alias to.
         left = current.version if current.version != target else None
-        if current.alarm is not None:
+        if current.fault is not None:
             why += f" (the alias was at version {before or 'none'}, without an audit row)"
         move_production(registry, audit, Move(who, "rollback", left, target, why))
     return {"from": before, "to": target}
@@ -216,8 +216,8 @@ def production_facts(settings: Settings) -> dict[str, Any] | None:
 
     registry = open_registry(settings)
     found = find_production(registry, open_stores(settings).audit)
-    if found.version is None and found.alarm is None:
+    if found.version is None and found.fault is None:
         return None
     held = registry.find(found.version) if found.version is not None else None
-    facts: dict[str, Any] = {"version": found.version, "run_id": held.run_id if held else "", "error": found.alarm}
+    facts: dict[str, Any] = {"version": found.version, "run_id": held.run_id if held else "", "error": found.fault}
     return facts | {"metrics": dict(sorted(((held.metrics if held else None) or {}).items()))}

@@ -26,11 +26,11 @@ class Production:
 
     version: str | None = None
     sha256: str | None = None
-    alarm: str | None = None
+    fault: str | None = None
 
 
 def find_production(registry: Registry, audit: AuditStore) -> Production:
-    """Return the model in production; when the alias moved without an audit row, that of the audit, and an alarm.
+    """Return the model in production; when the alias moved without an audit row, that of the audit, and a fault.
 
     A move that has begun counts: its row is written before the alias moves. Raises StoreError.
     """
@@ -46,8 +46,8 @@ def find_production(registry: Registry, audit: AuditStore) -> Production:
         if left:
             time.sleep(_PAUSE_S)
     if last is None:
-        return Production(None, None, _alarm(number, None))
-    return Production(last.to_version, last.sha256, _alarm(number, last.to_version))
+        return Production(None, None, _fault(number, None))
+    return Production(last.to_version, last.sha256, _fault(number, last.to_version))
 
 
 def load_production(registry: Registry, audit: AuditStore) -> Bundle | None:
@@ -57,13 +57,13 @@ def load_production(registry: Registry, audit: AuditStore) -> Bundle | None:
     """
     found = find_production(registry, audit)
     if found.version is None:
-        if found.alarm:
-            raise ModelError(found.alarm)
+        if found.fault:
+            raise ModelError(found.fault)
         return None
     return registry.load(found.version, found.sha256)
 
 
-def _alarm(alias: str | None, audited: str | None) -> str:
+def _fault(alias: str | None, audited: str | None) -> str:
     where = f"points at version {alias}" if alias else "is gone"
     if audited is None:
         return (

@@ -50,10 +50,10 @@ class _Watch:
         self._audit = self._audit or open_stores(self._settings).audit
         found = find_production(self._registry, self._audit)
         if found.version is None:
-            return ModelPointer(error=found.alarm)
+            return ModelPointer(error=found.fault)
         held = self._downloaded
         if held is not None and held.version == found.version and found.sha256 in (None, held.sha256):
-            return replace(held, error=found.alarm)
+            return replace(held, error=found.fault)
         if self._refused is not None and self._refused[0] == found and time.monotonic() < self._refused[2]:
             return self._refused[1]
         try:
@@ -63,7 +63,7 @@ class _Watch:
             self._refused = found, pointer, time.monotonic() + _REFUSED_AGAIN_S
             return pointer
         self._downloaded = store_model(self._folder, found.version, graph)
-        return replace(self._downloaded, error=found.alarm)
+        return replace(self._downloaded, error=found.fault)
 
 
 def watch(settings: Settings, folder: Path, seconds: float) -> None:

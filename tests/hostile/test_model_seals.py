@@ -132,7 +132,7 @@ def test_alias_that_moved_without_an_audit_row_is_not_followed(field: Field, hap
     happened("the scorer stays with the audited version and says so; `mlids rollback --to` mends it")
 
 
-def test_alias_that_is_gone_is_an_alarm_and_the_model_stays(field: Field) -> None:
+def test_alias_that_is_gone_is_an_fault_and_the_model_stays(field: Field) -> None:
     field.registry._client.delete_registered_model_alias("mlids-conn", "production")
     with scorers_model(field) as model:
         assert model.current() is not None and until(lambda: "the alias production is gone" in str(model.error))

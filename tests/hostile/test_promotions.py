@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -60,9 +61,7 @@ def assert_consistent(field: Field) -> list[tuple[str | None, str | None]]:
         moves = [(r[0], r[1]) for r in rows]
     production, previous = aliases(field)
     assert moves[-1][1] == production and production != previous, (moves, production, previous)
-    assert all(before == after[0] for (_, before), after in zip(moves, moves[1:], strict=False)), (
-        f"each move is from what was there: {moves}"
-    )
+    assert all(before == after[0] for (_, before), after in pairwise(moves)), f"each move is from what was there: {moves}"
     assert previous == moves[-1][0], (moves, previous)
     return moves
 
@@ -81,7 +80,7 @@ def test_promotion_killed_at_any_step(field: Field, step: str, happened: Say) ->
     happened("the next command settles it: aliases and audit agree after each of 8 steps")
 
 
-def test_what_a_killed_promotion_left_is_no_alarm_for_scorers(field: Field) -> None:
+def test_what_a_killed_promotion_left_is_no_fault_for_scorers(field: Field) -> None:
     second = field.register(threshold=83.0)
     done = subprocess.run([sys.executable, "-c", KILLED, "after production", second], capture_output=True, timeout=120, check=False)
     assert done.returncode == -signal.SIGKILL
