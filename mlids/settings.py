@@ -59,6 +59,12 @@ class Settings(BaseSettings):
     database_url: str = Field("", description="Alerts, verdicts, ledger (SQLAlchemy URL); default: SQLite in home.")
     mlflow_tracking_uri: str = Field("", description="MLflow server; default: the SQLite store in home/mlruns.")
     model_name: Name = Field("mlids-conn", description="Name of the registered model.")
+    bundle_key: SecretStr | None = Field(
+        None, description="Key of the models' seals, the same for training and scoring; default: `bundle_key_file`."
+    )
+    bundle_key_file: Path | None = Field(
+        None, description="File with that key; default: home/bundle.key, made at its first use and readable by its owner alone."
+    )
     networks: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Networks of the site, CIDR, comma-separated; default: the private ranges."
     )

@@ -82,6 +82,15 @@ def train_home(site: Path) -> None:
     pipeline.evaluate_and_promote(pipeline.train(snapshot["id"])["version"], snapshot["id"])
 
 
+def audit_production(version: str = "1") -> None:
+    """Write into the database of the settings that a version is in production: one that is not the home's lacks the row."""
+    from mlids import pipeline
+    from mlids.alerts.stores.audit import Move
+    from mlids.settings import load_settings
+
+    pipeline.open_stores(load_settings()).audit.record(Move("a test", "promote", None, version, "the model of another home"))
+
+
 @pytest.fixture(scope="session")
 def synthetic_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site of `write_site`."""

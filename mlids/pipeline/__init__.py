@@ -27,7 +27,7 @@ from mlids.pipeline.days import (
 from mlids.pipeline.doctor import doctor
 from mlids.pipeline.housekeeping import housekeeping, nightly_housekeeping
 from mlids.pipeline.live import score_live, serve
-from mlids.pipeline.models import evaluate_and_promote, production_facts, rollback, snapshot, train
+from mlids.pipeline.models import accept, evaluate_and_promote, production_facts, rollback, snapshot, train
 from mlids.pipeline.stores import (
     check_networks,
     open_archive,
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Finding",
     "Scored",
+    "accept",
     "build_lake",
     "build_lake_days",
     "check_networks",

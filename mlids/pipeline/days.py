@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlids.errors import InputError, NoRowsError, SourceError
 from mlids.locks import pinned
+from mlids.pipeline.production import load_production
 from mlids.pipeline.stores import open_archive, open_delivery, open_lake, open_record, open_registry, open_stores, sensor_names
 from mlids.settings import Settings, load_settings
 from mlids.window import Window, day_window, days_between, parse_day, zone
@@ -270,8 +271,7 @@ def _score_late(
     from mlids.scoring.late import CONN_COLUMNS, LateOptions
     from mlids.scoring.late import reconcile as reconcile_day
 
-    registry = open_registry(settings)
-    model = registry.load("production") if registry.version("production") is not None else None
+    model = load_production(open_registry(settings), open_stores(settings).audit)
     start = day_window(day, _zone(settings, sensor_name)).start
     before = lake.last_rows("conn", sensor_name, day - timedelta(days=1), start - timedelta(hours=1), columns=CONN_COLUMNS)
     options = LateOptions(before, aggregator, settings.networks, settings.threshold, progress)

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from mlids.errors import MlidsError, ModelError, SourceError, StoreError
+from mlids.pipeline.production import find_production
 from mlids.pipeline.stores import open_archive, open_registry, open_sinks, open_stores, sensor_names
 from mlids.pipeline.watch import watch_live
 from mlids.settings import Sensor, Settings, load_settings
@@ -60,11 +61,13 @@ def _home(settings: Settings) -> str:
 
 def _model(settings: Settings) -> str:
     registry = open_registry(settings)
-    found = registry.version("production")
-    if found is None:
+    found = find_production(registry, open_stores(settings).audit)
+    if found.fault is not None:
+        raise ModelError(found.fault)
+    if found.version is None:
         raise ModelError("no model is in production yet: run train_weekly or `mlids train`")
-    registry.load("production")
-    return f"version {found.version} is in production and passes its own test"
+    registry.load(found.version, found.sha256)
+    return f"version {found.version} is in production; its seal and its self-test are right"
 
 
 def _put_aside(settings: Settings) -> str:

@@ -15,17 +15,17 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mlids.detectors.bundle import Bundle
+from mlids.detectors.self_test import check_not_blind
 from mlids.errors import MlidsError, ModelError, StoreError
 from mlids.files import write_atomic
 
 log = logging.getLogger(__name__)
 
-ALIAS = "production"
 POLL_S = 2.0
 _LOOK_S = 0.25
 _FIRST_ANSWER_S = 20.0
@@ -36,7 +36,10 @@ _DAY_S = 86_400
 
 @dataclass(frozen=True)
 class ModelPointer:
-    """A small JSON file beside the model files: which version is in which file, or why the registry gave none."""
+    """A small JSON file beside the model files: which version is in which file, why there is none, or what is wrong with the alias.
+
+    The watch has checked the seal of that file, and `sha256` is of what it checked; the folder is for its owner alone.
+    """
 
     version: str | None = None
     file: str = ""
@@ -147,20 +150,18 @@ class ProductionModel:
 
     def _use(self, pointer: ModelPointer) -> None:
         """Score with the model of a pointer from now on; keep the present one when the new one cannot be used."""
-        if pointer.error is not None:
-            self.error = pointer.error
-            return
         if pointer.version is None:
-            self.error = None if self._model is not None else NONE_YET
+            stays = f"; version {self._model.version} stays in use" if self._model is not None else ""
+            self.error = f"{pointer.error}{stays}" if pointer.error else None if self._model is not None else NONE_YET
             return
         if self._model is not None and self._model.version == pointer.version and self._model.digest == pointer.sha256:
-            self.error = None
+            self.error = pointer.error
             return
         before = self._model.version if self._model is not None else None
         try:
             self._model = self._load(pointer)
-            self.error = None
-            write_atomic(self._folder / "last-good.json", json.dumps(asdict(pointer)))
+            self.error = pointer.error
+            write_atomic(self._folder / "last-good.json", json.dumps(asdict(replace(pointer, error=None))))
             log.info("model version %s is in use; before: %s", pointer.version, before)
         except MlidsError as error:
             self.error = f"version {pointer.version} is refused: {error}" + (f"; version {before} stays in use" if before else "")
@@ -176,7 +177,9 @@ class ProductionModel:
             raise ModelError(f"{path}: {error.strerror}") from error
         if hashlib.sha256(graph).hexdigest() != pointer.sha256:
             raise ModelError(f"{path} has another SHA-256 than the version that was downloaded")
-        return Bundle(graph, pointer.version)
+        bundle = Bundle(graph, pointer.version)
+        check_not_blind(bundle)
+        return bundle
 
     def _stamp(self) -> tuple[int, int] | None:
         try:

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlids.detectors.bundle import Bundle
+from mlids.detectors.self_test import check_not_blind
 from mlids.errors import ModelError, OtherFeaturesError, StoreError
 from mlids.files import open_private
 from mlids.text import redact, short
+from mlids.training.seal import SealKey, digest_of
 
 if TYPE_CHECKING:
     from mlids.training.train import Trained
@@ -48,9 +50,12 @@ class OldRun:
 
 
 class Registry:
-    """Versions of one registered model on one tracking server. MLflow keeps no history of aliases: callers write the audit."""
+    """Versions of one registered model on one tracking server. MLflow keeps no history of aliases: callers write the audit.
 
-    def __init__(self, tracking_uri: str, name: str, experiment: str = "mlids") -> None:
+    Every version that is trained is sealed with `key`, and no graph is given out whose seal does not fit.
+    """
+
+    def __init__(self, tracking_uri: str, name: str, key: SealKey, experiment: str = "mlids") -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
@@ -63,12 +68,12 @@ class Registry:
             path = Path(tracking_uri.removeprefix("sqlite:///"))
             path.parent.mkdir(parents=True, exist_ok=True)
             os.close(open_private(str(path), os.O_RDWR | os.O_CREAT))
-        self.name, self.experiment, self.uri = name, experiment, tracking_uri
+        self.name, self.experiment, self.uri, self._key = name, experiment, tracking_uri, key
         self._error = MlflowException
         self._client = MlflowClient(tracking_uri, tracking_uri)
 
     def log_training(self, trained: Trained, extra: Mapping[str, Any], card: str = "") -> Version:
-        """Log a run with nested runs of both forests, register the graph, and return its version; `card` is Markdown."""
+        """Log a run with nested runs of both forests, register and seal the graph, and return its version; `card` is Markdown."""
         import mlflow
         import onnx
         from mlflow.models import infer_signature
@@ -96,6 +101,8 @@ class Registry:
                 model, name="model", registered_model_name=self.name, pip_requirements=_REQUIREMENTS,
                 signature=infer_signature({"features": example}, shown),
             )  # fmt: skip
+        # What was trained is sealed, not what MLflow holds: that may have been exchanged already.
+        self.seal(str(info.registered_model_version), model.SerializeToString())
         return Version(str(info.registered_model_version), parent.info.run_id, metrics=_flat({"hybrid": trained.metrics["hybrid"]}))
 
     def _select(self) -> None:
@@ -143,6 +150,14 @@ class Registry:
             if getattr(error, "error_code", "") in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
                 return None
             raise StoreError(f"MLflow at {self.uri} does not answer: {short(error, 200)}") from error
+        return self._with_run(found)
+
+    def find(self, version: str) -> Version:
+        """Return a version by its number. Raises ModelError when there is none, StoreError when MLflow does not answer."""
+        with self._answering(f"models:/{self.name}/{version}"):
+            return self._with_run(self._client.get_model_version(self.name, version))
+
+    def _with_run(self, found: Any) -> Version:
         if not found.run_id:  # registered by hand from a file
             return Version(str(found.version), "", tuple(found.aliases), {}, {})
         run = self._client.get_run(found.run_id)
@@ -252,42 +267,62 @@ class Registry:
         except self._error as error:
             raise StoreError(f"alias {alias} could not be moved to version {version}: {short(error, 200)}") from error
 
-    def load(self, reference: str) -> Bundle:
-        """Return the bundle of an alias, a version number or a `models:/…` URI.
-
-        Raises ModelError when it is missing or damaged, with its file; OtherFeaturesError when it was made for other
-        features; StoreError when MLflow does not answer.
-        """
-        name, graph = self._file(reference)
-        number = self._number(self._full(reference))
+    def seal(self, version: str, graph: bytes) -> None:
+        """Write the seal of a version's graph to its tags. Raises StoreError."""
         try:
-            return Bundle(graph, number)
+            for tag, value in self._key.tags(self.name, version, graph).items():
+                self._client.set_model_version_tag(self.name, version, tag, value)
+        except self._error as error:
+            raise StoreError(f"version {version} could not be sealed: {short(error, 200)}") from error
+
+    def load(self, reference: str, sha256: str | None = None) -> Bundle:
+        """Return the bundle of an alias, a version number or a `models:/…` URI; `sha256` as for `download`.
+
+        Raises ModelError when it is missing, damaged, blind or not sealed, with its file; OtherFeaturesError when it was
+        made for other features; StoreError when MLflow does not answer.
+        """
+        name, number = self._name_and_number(reference)
+        file, graph = self._sealed(name, number, sha256)
+        try:
+            bundle = Bundle(graph, number)
+            check_not_blind(bundle)
+            return bundle
         except OtherFeaturesError:
             raise
         except ModelError as error:
-            raise ModelError(f"{name} of version {number or reference}: {error}") from error
+            raise ModelError(f"{file} of version {number}: {error}") from error
 
-    def _full(self, reference: str) -> str:
-        if reference.startswith(("models:/", "runs:/")):
-            return reference
-        return f"models:/{self.name}{'/' if reference.isdigit() else '@'}{reference}"
+    def download(self, reference: str, sha256: str | None = None) -> bytes:
+        """Return the graph of a reference, its seal checked; `sha256`, when given, is the digest that the audit has of it.
 
-    def download(self, reference: str) -> bytes:
-        """Return the graph of a reference without checking it. Raises ModelError when it is missing, or StoreError."""
-        return self._file(reference)[1]
+        Raises ModelError when it is missing, or its seal does not fit; StoreError when MLflow does not answer.
+        """
+        return self._sealed(*self._name_and_number(reference), sha256)[1]
 
-    def _file(self, reference: str) -> tuple[str, bytes]:
+    def download_unsealed(self, version: str) -> bytes:
+        """Return the graph of a version as MLflow holds it, for a person to accept. Raises ModelError, StoreError."""
+        return self._file(self.name, version)[1]
+
+    def _sealed(self, name: str, number: str, sha256: str | None) -> tuple[str, bytes]:
+        file, graph = self._file(name, number)
+        with self._answering(f"models:/{name}/{number}"):
+            tags = self._client.get_model_version(name, number).tags
+        try:
+            self._key.check(name, number, graph, tags)
+            if sha256 is not None and digest_of(graph) != sha256:
+                raise ModelError(f"version {number} has the SHA-256 {digest_of(graph)}, and the audit's is {sha256}")
+        except ModelError as error:
+            raise ModelError(f"{file}: {error}") from error
+        return file, graph
+
+    def _file(self, name: str, number: str) -> tuple[str, bytes]:
         import mlflow
 
-        reference = self._full(reference)
+        reference = f"models:/{name}/{number}"
         self._select()
-        with tempfile.TemporaryDirectory(prefix="mlids-model-") as folder:
+        with tempfile.TemporaryDirectory(prefix="mlids-model-") as folder, self._answering(reference):
             try:
                 path = Path(mlflow.artifacts.download_artifacts(reference, dst_path=folder))
-            except self._error as error:
-                if getattr(error, "error_code", "") in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "BAD_REQUEST"}:
-                    raise ModelError(f"no model is registered as {reference}; run `mlids train` first") from error
-                raise StoreError(f"MLflow at {self.uri} does not answer: {short(error, 200)}") from error
             except OSError as error:
                 raise ModelError(f"the artifacts of {reference} are missing: {error}") from error
             found = sorted(path.rglob("*.onnx"))
@@ -295,12 +330,31 @@ class Registry:
                 raise ModelError(f"{reference} has no .onnx file; it was not registered by mlids")
             return found[0].name, found[0].read_bytes()
 
-    def _number(self, reference: str) -> str | None:
-        rest = reference.removeprefix("models:/")
+    def _name_and_number(self, reference: str) -> tuple[str, str]:
+        """Return model and version of a reference. An alias is resolved once: it may move while the graph is downloaded."""
+        if reference.startswith("runs:/"):
+            raise ModelError(f"{reference} is no registered version, so it has no seal; name it as models:/NAME/VERSION")
+        rest = reference.removeprefix("models:/") if reference.startswith("models:/") else (
+            f"{self.name}{'/' if reference.isdigit() else '@'}{reference}"
+        )  # fmt: skip
         if "@" in rest:
             name, alias = rest.rsplit("@", 1)
-            return str(self._client.get_model_version_by_alias(name, alias).version)
-        return rest.rsplit("/", 1)[-1] if "/" in rest else None
+            with self._answering(f"models:/{rest}"):
+                return name, str(self._client.get_model_version_by_alias(name, alias).version)
+        name, _, number = rest.rpartition("/")
+        if not name or not number.isdigit():
+            raise ModelError(f"{reference} names no version; write models:/NAME/VERSION or models:/NAME@ALIAS")
+        return name, number
+
+    @contextmanager
+    def _answering(self, reference: str) -> Iterator[None]:
+        """Raise ModelError when MLflow has no such version, StoreError when it does not answer."""
+        try:
+            yield
+        except self._error as error:
+            if getattr(error, "error_code", "") in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "BAD_REQUEST"}:
+                raise ModelError(f"no model is registered as {reference}; run `mlids train` first") from error
+            raise StoreError(f"MLflow at {self.uri} does not answer: {short(error, 200)}") from error
 
 
 def _file_sizes(listed: Callable[..., Any], folder: str | None = None) -> Iterator[int]:

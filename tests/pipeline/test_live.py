@@ -23,7 +23,7 @@ from mlids.scoring.live_model import ProductionModel
 from mlids.scoring.status import ScorerState, Status
 from mlids.settings import load_settings
 from mlids.synth.growing import GrowingLog
-from tests.conftest import free_port
+from tests.conftest import audit_production, free_port
 from tests.faults.field import traffic
 from tests.support.serving import serve_until, wait_until
 
@@ -33,6 +33,7 @@ def two(trained_home: Path, tmp_path: Path, home: Path, monkeypatch: pytest.Monk
     """Two sensors in folders, and a third whose machine is not there."""
     monkeypatch.setenv("MLIDS_HOME", str(trained_home))
     monkeypatch.setenv("MLIDS_DATABASE_URL", f"sqlite:///{tmp_path}/mlids.db")
+    audit_production()
     logs = [GrowingLog(tmp_path / name).open() for name in ("a", "b")]
     entries = [f'[[sensor]]\nname = "{n}-{tmp_path.name[-20:]}"\nkind = "folder"\nlogs = "{tmp_path / n}"\n' for n in ("a", "b")]
     entries.append(f'[[sensor]]\nname = "c-{tmp_path.name[-20:]}"\nhost = "127.0.0.1"\nport = {free_port()}\ntimeout_s = 2\n')

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,11 +13,12 @@ from mlids.alerts.stores.tables import AUDIT
 
 INTENT, DONE, FAILED = "intent", "done", "failed"
 HOUSEKEEPING = "housekeeping"  # the action of rows that say what was removed; all others are moves
+_MOVES = ("promote", "rollback")
 
 
 @dataclass(frozen=True)
 class Move:
-    """A move of the production alias (`promote`, `rollback`), or one that the gate refused (`refuse`)."""
+    """A move of the production alias (`promote`, `rollback`), one that the gate refused (`refuse`), or a model's acceptance (`accept`)."""
 
     who: str
     action: str
@@ -24,6 +26,7 @@ class Move:
     to_version: str | None
     why: str
     gate: str | None = None  # the gate's decision, JSON
+    sha256: str | None = None  # of the graph of `to_version`
 
 
 class AuditStore:
@@ -56,7 +59,22 @@ class AuditStore:
         query = sa.select(AUDIT).where(AUDIT.c.state == INTENT, AUDIT.c.action != HOUSEKEEPING).order_by(AUDIT.c.id)
         with self._engine.reading("audit rows") as db:
             found = db.execute(query).mappings().all()
-        return [(r["id"], Move(r["who"], r["action"], r["from_version"], r["to_version"], r["why"], r["gate"])) for r in found]
+        return [(r["id"], _move(r)) for r in found]
+
+    def last_move(self) -> Move | None:
+        """Return the newest move that is done; None without one."""
+        done = sa.or_(AUDIT.c.state == DONE, AUDIT.c.state.is_(None))
+        query = sa.select(AUDIT).where(AUDIT.c.action.in_(_MOVES), done).order_by(AUDIT.c.id.desc()).limit(1)
+        with self._engine.reading("audit rows") as db:
+            found = db.execute(query).mappings().first()
+        return _move(found) if found is not None else None
+
+    def was_in_production(self, version: str) -> bool:
+        """Return whether a move to a version is done."""
+        done = sa.or_(AUDIT.c.state == DONE, AUDIT.c.state.is_(None))
+        query = sa.select(AUDIT.c.id).where(AUDIT.c.action.in_(_MOVES), done, AUDIT.c.to_version == version).limit(1)
+        with self._engine.reading("audit rows") as db:
+            return db.execute(query).first() is not None
 
     def begin_housekeeping(self, who: str) -> int:
         """Write that housekeeping begins, and return the row's id to settle; runs that were interrupted are marked as FAILED."""
@@ -86,3 +104,7 @@ class AuditStore:
         with self._engine.writing("audit rows") as db:
             key = db.execute(sa.insert(AUDIT).values(asdict(move) | {"at": now(), "state": state})).inserted_primary_key
         return int(key[0]) if key else 0
+
+
+def _move(row: Mapping[Any, Any]) -> Move:
+    return Move(**{f.name: row[f.name] for f in fields(Move)})
