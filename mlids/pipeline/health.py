@@ -49,6 +49,7 @@ class _Collector:
         rate = GaugeMetricFamily("mlids_rows_per_second", "conns scored per second, over the last seconds", labels=["sensor"])
         last = GaugeMetricFamily("mlids_last_row_timestamp_seconds", "when the newest scored conn ended", labels=["sensor"])
         up = GaugeMetricFamily("mlids_up", "1 while the sensor is followed", labels=["sensor"])
+        stopped = GaugeMetricFamily("mlids_sink_stopped", "1 for a sink that does not let mlids write", labels=["sensor", "sink"])
         info = InfoMetricFamily("mlids_scorer", "state and model version", labels=["sensor"])
         for s in statuses:
             lag.add_metric([s.sensor], s.lag_s)
@@ -56,8 +57,10 @@ class _Collector:
             if s.last_row_ts:
                 last.add_metric([s.sensor], datetime.fromisoformat(s.last_row_ts).timestamp())
             up.add_metric([s.sensor], float(s.state.is_following and is_well(s)))
+            for sink in s.stopped_sinks:
+                stopped.add_metric([s.sensor, sink], 1.0)
             info.add_metric([s.sensor], {"state": str(s.state), "model_version": s.model_version or ""})
-        yield from (lag, rate, last, up, info)
+        yield from (lag, rate, last, up, stopped, info)
 
 
 class MetricsServer:
@@ -75,7 +78,7 @@ class MetricsServer:
                     self._answer(200, "text/plain; version=0.0.4; charset=utf-8", generate_latest(registry))
                 elif self.path == "/healthz":
                     found = list(statuses())
-                    well = all(is_well(s) for s in found)
+                    well = all(is_well(s) and not s.stopped_sinks for s in found)
                     self._answer(200 if well else 503, "application/json", json.dumps([s.as_dict() for s in found]).encode())
                 else:
                     self._answer(404, "text/plain", b"only /metrics and /healthz exist\n")

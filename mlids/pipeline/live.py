@@ -162,7 +162,7 @@ def watch_live(max_lag_s: float | None = None) -> list[dict[str, Any]]:
     """Return the scorers' statuses when live scoring of every sensor is well.
 
     Raises SourceError naming every sensor that is not followed, is behind by more than `max_lag_s` (default:
-    the setting), or whose newest model was refused.
+    the setting), whose alerts a sink does not take, or whose newest model was refused.
     """
     settings = load_settings()
     bound = settings.lag_bound_s if max_lag_s is None else max_lag_s
@@ -199,6 +199,8 @@ def _fault(status: dict[str, Any] | None, bound: float) -> str | None:
         return f"{status['state']}: {status['last_error']}"
     if status["lag_s"] > bound:
         return f"{status['lag_s']:,.0f} s behind (bound {bound:,.0f} s)"
+    for sink, why in status.get("stopped_sinks", {}).items():
+        return f"sink {sink} is stopped: {why}"
     if status.get("model_error"):
         return str(status["model_error"])
     return None

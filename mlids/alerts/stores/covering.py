@@ -1,0 +1,112 @@
+"""Which stored alerts the suppression rules cover, as a condition in SQL.
+
+Nothing is written when a rule begins or ends: each query leaves out what the rules cover now. What all conns of an
+alert have in common is in columns of its row: `source_key` and `host_key` are addresses as text that sorts by number.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from mlids.alerts.grouping import GroupKey
+from mlids.alerts.stores.tables import ALERTS, SUPPRESSIONS
+from mlids.alerts.suppression import Rule, key_of
+from mlids.window import stamp
+
+_TERMS = 200  # of one OR: SQLite limits the depth of an expression to 1,000
+
+
+def group_columns(key: GroupKey | None) -> dict[str, Any]:
+    """Return the columns of a row that rules are compared with; an alert of an older version has no key, and no rule covers it."""
+    if key is None:
+        return {"source_key": None, "host_key": None, "port": None}
+    host, port = key.host_and_port
+    return {"source_key": _address_key(key.source), "host_key": _address_key(host or ""), "port": port}
+
+
+def rule_rows(db: sa.Connection) -> list[dict[str, Any]]:
+    """Return all stored rules as rows, newest first."""
+    return [dict(r) for r in db.execute(sa.select(SUPPRESSIONS).order_by(SUPPRESSIONS.c.id.desc())).mappings()]
+
+
+def as_rule(row: Mapping[str, Any]) -> Rule:
+    """Return a row of `rule_rows` as a rule."""
+    expires = datetime.fromisoformat(row["expires_at"]) if row["expires_at"] else None
+    return Rule(row["id"], row["kind"], row["sensor"], row["src"], row["dst"], row["port"], expires)
+
+
+def standing_rules(db: sa.Connection) -> list[Rule]:
+    """Return the rules that were not ended, newest first; one that expired still covers the alerts that began before."""
+    return [as_rule(r) for r in rule_rows(db) if not r["ended_at"]]
+
+
+def covered(rules: Sequence[Rule]) -> sa.ColumnElement[bool]:
+    """Return the condition that a rule covers every conn that a stored alert may contain; it is never null.
+
+    Rules for one address are looked up by it at once: most rules are of this kind, and there may be many.
+    """
+    single: dict[str, list[sa.ColumnElement[bool]]] = {}
+    terms: list[sa.ColumnElement[bool]] = []
+    for rule in rules:
+        first, last = _span(rule.src) if rule.src else ("", None)
+        if first == last:
+            single.setdefault(first, []).append(_matches(rule))
+        else:
+            terms.append(_matches(rule))
+    if single:
+        terms.append(ALERTS.c.source_key.in_(single) & _any([t for some in single.values() for t in some]))
+    return _any(terms).is_(True)
+
+
+def covering_rule(rules: Sequence[Rule], document: Mapping[str, Any]) -> int | None:
+    """Return the id of the first rule that covers a stored alert, or None."""
+    key, began = key_of(document), datetime.fromisoformat(document["ts"])
+    return next((r.id for r in rules if key is not None and r.active(began) and r.covers(key)), None)
+
+
+def _matches(rule: Rule) -> sa.ColumnElement[bool]:
+    """Return what `Rule.covers` and `Rule.active` say, in SQL; the rarest condition comes first."""
+    terms: list[sa.ColumnElement[bool]] = [ALERTS.c.source_key.is_not(None)]
+    for network, column in ((rule.dst, ALERTS.c.host_key), (rule.src, ALERTS.c.source_key)):
+        if network:
+            first, last = _span(network)
+            terms.insert(0, column == first if first == last else column.between(first, last))
+    exact = {"port": rule.port, "kind": rule.kind, "sensor": rule.sensor}
+    terms += [ALERTS.c[name] == value for name, value in exact.items() if value is not None]
+    if rule.expires_at is not None:
+        terms.append(ALERTS.c.ts < stamp(rule.expires_at))
+    return sa.and_(*terms)
+
+
+def _any(terms: Sequence[sa.ColumnElement[bool]]) -> sa.ColumnElement[bool]:
+    if len(terms) <= _TERMS:
+        return sa.or_(sa.false(), *terms)
+    return _any([sa.or_(*some).is_(True) for some in _parts(terms)])
+
+
+def _parts(terms: Sequence[sa.ColumnElement[bool]]) -> Iterator[Sequence[sa.ColumnElement[bool]]]:
+    for start in range(0, len(terms), _TERMS):
+        yield terms[start : start + _TERMS]
+
+
+def _address_key(address: str) -> str:
+    """Return an address as text that sorts by its number within its version; empty for what is in no network."""
+    try:
+        return _as_key(ipaddress.ip_address(address))
+    except ValueError:
+        return ""
+
+
+def _as_key(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    return f"{address.version}{int(address):0{address.max_prefixlen // 4}x}"
+
+
+def _span(network: str) -> tuple[str, str]:
+    """Return the keys of the first and the last address of a network."""
+    parsed = ipaddress.ip_network(network)
+    return _as_key(parsed[0]), _as_key(parsed[-1])
