@@ -81,19 +81,20 @@ class AlertStore:
 
     def summary(self, since: datetime, until: datetime) -> Summary:
         """Return the counts of a window's alerts, without those that rules suppress, by kind and by source."""
-        alerts, conns, risk = sa.func.count().label("alerts"), sa.func.sum(ALERTS.c["count"]).label("conns"), sa.func.max(ALERTS.c.score)
         with self._engine.reading("alerts") as db:
             shown = sa.and_(~covered(standing_rules(db)), *_within(since, until))
-            by_kind = sa.select(ALERTS.c.kind, alerts, conns).where(shown).group_by(ALERTS.c.kind).order_by(alerts.desc(), ALERTS.c.kind)
-            kinds = [dict(r) for r in db.execute(by_kind).mappings()]
-            by_host = sa.select(ALERTS.c.src.label("host"), alerts, conns, risk.label("score")).where(shown).group_by(ALERTS.c.src)
-            hosts = [dict(r) for r in db.execute(by_host.order_by(risk.desc(), alerts.desc(), ALERTS.c.src).limit(_TOP_HOSTS)).mappings()]
-            kinds_of = sa.select(ALERTS.c.src, ALERTS.c.kind).where(shown, ALERTS.c.src.in_([h["host"] for h in hosts])).distinct()
-            pairs = sorted((src, kind) for src, kind in db.execute(kinds_of))
+            rows = [tuple(r) for r in db.execute(_counts(shown))]
             order = (ALERTS.c.score.desc(), ALERTS.c.ts.desc(), ALERTS.c.id)
             top = _documents(db, sa.select(ALERTS.c.id).where(shown).order_by(*order).limit(_TOP_ALERTS), order)
-        hosts = [h | {"kinds": [kind for src, kind in pairs if src == h["host"]]} for h in hosts]
-        return Summary(sum(k["alerts"] for k in kinds), kinds, hosts, top)
+        kinds = [{"kind": kind, "alerts": n, "conns": conns} for src, kind, n, conns, _ in rows if src is None]
+        hosts: dict[str, dict[str, Any]] = {}
+        for src, kind, n, conns, score in sorted(r for r in rows if r[0] is not None):
+            host = hosts.setdefault(src, {"host": src, "alerts": 0, "conns": 0, "score": 0.0, "kinds": []})
+            host |= {"alerts": host["alerts"] + n, "conns": host["conns"] + conns, "score": max(host["score"], score)}
+            host["kinds"].append(kind)
+        kinds.sort(key=lambda k: (-k["alerts"], k["kind"]))
+        ranked = sorted(hosts.values(), key=lambda h: (-h["score"], -h["alerts"], h["host"]))
+        return Summary(sum(k["alerts"] for k in kinds), kinds, ranked, top)
 
     def documents(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return the documents of alerts by id; those that are not stored are left out."""
@@ -130,6 +131,20 @@ class AlertStore:
                 if rows:
                     db.execute(self._upsert, rows)
                 db.execute(sa.delete(ALERTS).where(ALERTS.c.id.in_([i for i, parts in left.items() if not parts])))
+
+
+def _counts(shown: sa.ColumnElement[bool]) -> sa.Select[Any] | sa.CompoundSelect[Any]:
+    """Return the query for alerts, conns and highest risk by kind (source null), and by source and kind of the riskiest sources.
+
+    One pass over the alerts: the filter by rules is what takes time.
+    """
+    n, conns, risk = sa.func.count().label("n"), sa.func.sum(ALERTS.c["count"]).label("conns"), sa.func.max(ALERTS.c.score).label("risk")
+    pair = sa.select(ALERTS.c.src, ALERTS.c.kind, n, conns, risk).where(shown).group_by(ALERTS.c.src, ALERTS.c.kind).cte("pair")
+    order = (sa.func.max(pair.c.risk).desc(), sa.func.sum(pair.c.n).desc(), pair.c.src)
+    top = sa.select(pair.c.src).group_by(pair.c.src).order_by(*order).limit(_TOP_HOSTS).cte("top")
+    by_kind = sa.select(sa.null().cast(sa.String), pair.c.kind, sa.func.sum(pair.c.n), sa.func.sum(pair.c.conns), sa.func.max(pair.c.risk))
+    by_host = sa.select(pair.c.src, pair.c.kind, pair.c.n, pair.c.conns, pair.c.risk).join(top, top.c.src == pair.c.src)
+    return by_kind.group_by(pair.c.kind).union_all(by_host)
 
 
 def _begins(text: str) -> sa.ColumnElement[bool]:

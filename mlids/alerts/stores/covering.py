@@ -7,7 +7,7 @@ alert have in common is in columns of its row: `source_key` and `host_key` are a
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -48,19 +48,19 @@ def standing_rules(db: sa.Connection) -> list[Rule]:
 def covered(rules: Sequence[Rule]) -> sa.ColumnElement[bool]:
     """Return the condition that a rule covers every conn that a stored alert may contain; it is never null.
 
-    Rules for one address are looked up by it at once: most rules are of this kind, and there may be many.
+    Rules of single addresses that do not expire, which are most and may be many, are looked up at once, by the columns
+    that they give. The others are compared one after the other.
     """
-    single: dict[str, list[sa.ColumnElement[bool]]] = {}
+    exact: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
     terms: list[sa.ColumnElement[bool]] = []
     for rule in rules:
-        first, last = _span(rule.src) if rule.src else ("", None)
-        if first == last:
-            single.setdefault(first, []).append(_matches(rule))
-        else:
+        wanted = _wanted(rule)
+        if wanted is None:
             terms.append(_matches(rule))
-    if single:
-        terms.append(ALERTS.c.source_key.in_(single) & _any([t for some in single.values() for t in some]))
-    return _any(terms).is_(True)
+        else:
+            exact.setdefault(tuple(wanted), []).append(tuple(wanted.values()))
+    terms += [_in(names, values) for names, values in exact.items()]
+    return ALERTS.c.source_key.is_not(None) & _any(terms)  # null: an alert of an older version, whose group is not known
 
 
 def covering_rule(rules: Sequence[Rule], document: Mapping[str, Any]) -> int | None:
@@ -69,29 +69,46 @@ def covering_rule(rules: Sequence[Rule], document: Mapping[str, Any]) -> int | N
     return next((r.id for r in rules if key is not None and r.active(began) and r.covers(key)), None)
 
 
+def _in(names: Sequence[str], values: Sequence[tuple[Any, ...]]) -> sa.ColumnElement[bool]:
+    """Return the condition that these columns have one of the values.
+
+    They are compared as one text: SQLite looks a text up in a tree, and a row of columns in a list.
+    """
+    columns = [ALERTS.c[n] for n in names]
+    joined: sa.ColumnElement[str] = columns[0].cast(sa.String)
+    for column in columns[1:]:
+        joined = joined.concat("|").concat(column.cast(sa.String))
+    there = [ALERTS.c.port.is_not(None)] if "port" in names else []
+    return sa.and_(*there, columns[0].in_({v[0] for v in values}), joined.in_({"|".join(str(v) for v in some) for some in values}))
+
+
+def _wanted(rule: Rule) -> dict[str, Any] | None:
+    """Return the values that a rule asks for by the names of their columns; None for a rule with a network, or one that expires."""
+    spans = {"source_key": _span(rule.src), "host_key": _span(rule.dst)}
+    if rule.expires_at is not None or any(first != last for first, last in spans.values()):
+        return None
+    found = {name: first for name, (first, _) in spans.items()} | {"port": rule.port, "kind": rule.kind, "sensor": rule.sensor}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def _matches(rule: Rule) -> sa.ColumnElement[bool]:
     """Return what `Rule.covers` and `Rule.active` say, in SQL; the rarest condition comes first."""
-    terms: list[sa.ColumnElement[bool]] = [ALERTS.c.source_key.is_not(None)]
-    for network, column in ((rule.dst, ALERTS.c.host_key), (rule.src, ALERTS.c.source_key)):
+    terms: list[sa.ColumnElement[bool]] = []
+    for network, column in ((rule.src, ALERTS.c.source_key), (rule.dst, ALERTS.c.host_key)):
+        first, last = _span(network)
         if network:
-            first, last = _span(network)
-            terms.insert(0, column == first if first == last else column.between(first, last))
-    exact = {"port": rule.port, "kind": rule.kind, "sensor": rule.sensor}
-    terms += [ALERTS.c[name] == value for name, value in exact.items() if value is not None]
+            terms.append(column == first if first == last else column.between(first, last))
+    if rule.port is not None:
+        terms += [ALERTS.c.port.is_not(None), ALERTS.c.port == rule.port]
+    terms += [ALERTS.c[name] == value for name, value in (("kind", rule.kind), ("sensor", rule.sensor)) if value is not None]
     if rule.expires_at is not None:
         terms.append(ALERTS.c.ts < stamp(rule.expires_at))
     return sa.and_(*terms)
 
 
 def _any(terms: Sequence[sa.ColumnElement[bool]]) -> sa.ColumnElement[bool]:
-    if len(terms) <= _TERMS:
-        return sa.or_(sa.false(), *terms)
-    return _any([sa.or_(*some).is_(True) for some in _parts(terms)])
-
-
-def _parts(terms: Sequence[sa.ColumnElement[bool]]) -> Iterator[Sequence[sa.ColumnElement[bool]]]:
-    for start in range(0, len(terms), _TERMS):
-        yield terms[start : start + _TERMS]
+    groups = [sa.or_(sa.false(), *terms[start : start + _TERMS]).self_group() for start in range(0, len(terms), _TERMS)]
+    return sa.or_(sa.false(), *groups).self_group()
 
 
 def _address_key(address: str) -> str:
@@ -106,7 +123,9 @@ def _as_key(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     return f"{address.version}{int(address):0{address.max_prefixlen // 4}x}"
 
 
-def _span(network: str) -> tuple[str, str]:
+def _span(network: str | None) -> tuple[str | None, str | None]:
     """Return the keys of the first and the last address of a network."""
+    if network is None:
+        return None, None
     parsed = ipaddress.ip_network(network)
     return _as_key(parsed[0]), _as_key(parsed[-1])
