@@ -28,7 +28,7 @@ class Verdict(StrEnum):
 @app.callback(invoke_without_command=True)
 def latest(
     context: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Number of alerts to list.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Number of alerts to list.")] = 20,
     suppressed: Annotated[bool, typer.Option("--suppressed", help="Include alerts that a suppression rule hides.")] = False,
     as_json: Json = False,
 ) -> None:

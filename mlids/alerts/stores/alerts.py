@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mlids.alerts.document import Alert, merged
-from mlids.alerts.stores.covering import covered, covering_rule, group_columns, standing_rules
+from mlids.alerts.stores.covering import covered, covering_rules, group_columns, standing_rules
 from mlids.alerts.stores.engine import Engine, now
 from mlids.alerts.stores.tables import ALERTS, VERDICTS
 from mlids.alerts.suppression import key_of
@@ -71,7 +71,8 @@ class AlertStore:
                 chosen = chosen.where(~covered(rules))
             chosen = chosen.where(*_within(since, until)).order_by(ALERTS.c.ts.desc(), ALERTS.c.id).limit(limit)
             found = _documents(db, chosen)
-        return [d | {"suppressed_by": covering_rule(rules, d)} for d in found]
+        hidden = covering_rules(rules, found) if suppressed or starting_with else [None] * len(found)
+        return [d | {"suppressed_by": rule} for d, rule in zip(found, hidden, strict=True)]
 
     def count(self, since: datetime | None = None, until: datetime | None = None) -> int:
         """Return the number of alerts of the window that no rule suppresses."""

@@ -63,10 +63,17 @@ def covered(rules: Sequence[Rule]) -> sa.ColumnElement[bool]:
     return ALERTS.c.source_key.is_not(None) & _any(terms)  # null: an alert of an older version, whose group is not known
 
 
-def covering_rule(rules: Sequence[Rule], document: Mapping[str, Any]) -> int | None:
-    """Return the id of the first rule that covers a stored alert, or None."""
-    key, began = key_of(document), datetime.fromisoformat(document["ts"])
-    return next((r.id for r in rules if key is not None and r.active(began) and r.covers(key)), None)
+def covering_rules(rules: Sequence[Rule], documents: Sequence[Mapping[str, Any]]) -> list[int | None]:
+    """Return for each stored alert the id of the first rule that covers it, or None."""
+    by_kind: dict[str, list[Rule]] = {}
+    out = []
+    for document in documents:
+        key, began = key_of(document), datetime.fromisoformat(document["ts"])
+        kind = document["mlids"]["kind"]
+        if kind not in by_kind:
+            by_kind[kind] = [r for r in rules if r.kind in (None, kind)]
+        out.append(next((r.id for r in by_kind[kind] if key is not None and r.covers(key) and r.active(began)), None))
+    return out
 
 
 def _in(names: Sequence[str], values: Sequence[tuple[Any, ...]]) -> sa.ColumnElement[bool]:
@@ -107,8 +114,11 @@ def _matches(rule: Rule) -> sa.ColumnElement[bool]:
 
 
 def _any(terms: Sequence[sa.ColumnElement[bool]]) -> sa.ColumnElement[bool]:
-    groups = [sa.or_(sa.false(), *terms[start : start + _TERMS]).self_group() for start in range(0, len(terms), _TERMS)]
-    return sa.or_(sa.false(), *groups).self_group()
+    """Return the condition that one of the terms holds; many are nested, as an expression is not deeper than SQLite takes."""
+    if len(terms) <= _TERMS:
+        return sa.or_(sa.false(), *terms).self_group()
+    groups = [_any(terms[start : start + _TERMS]) for start in range(0, len(terms), _TERMS)]
+    return _any([sa.case((group, 1), else_=0) == 1 for group in groups])
 
 
 def _address_key(address: str) -> str:
