@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from mlids.alerts.sinks.jsonl import JsonLinesSink
+from mlids.alerts.sinks.jsonl import JsonLinesSink, open_sink
+from mlids.errors import SettingsError
+from mlids.settings import load_settings
 from tests.support.alerts import alert
 
 Happened = Callable[[str], None]
@@ -24,7 +26,9 @@ pytestmark = pytest.mark.attack(
 WRITER = """
 import sys
 from pathlib import Path
-from mlids.alerts.sinks.jsonl import JsonLinesSink
+from mlids.alerts.sinks.jsonl import JsonLinesSink, open_sink
+from mlids.errors import SettingsError
+from mlids.settings import load_settings
 from tests.support.alerts import alert
 sink = JsonLinesSink(Path(sys.argv[1]))
 for n in range(60):
@@ -80,3 +84,14 @@ def test_file_that_a_shipper_moved_away_is_begun_anew_without_repeats(tmp_path: 
     path.rename(tmp_path / "shipped")
     sink.write([alert(1).document(), alert(2).document()])
     assert ids(path) == Counter([alert(2).id])
+
+
+def test_group_reads_the_lines_when_the_setting_lets_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = home / "alerts" / "alerts-2026-11-20.jsonl"
+    for mode in ("0600", "0640", "0644", "0600"):
+        monkeypatch.setenv("MLIDS_JSONL_MODE", mode)
+        open_sink(load_settings()).write([alert(1).document()])
+        assert path.stat().st_mode & 0o777 == int(mode, 8)
+    monkeypatch.setenv("MLIDS_JSONL_MODE", "0666")
+    with pytest.raises(SettingsError, match="jsonl_mode"):
+        load_settings()

@@ -37,12 +37,12 @@ def _statement(dialect: str, row: dict[str, Any], count: int) -> str:
     sqlite = dialect == "sqlite"
     if sqlite:
         numbers = f"(WITH RECURSIVE g(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM g WHERE n < {count - 1}) SELECT n FROM g) AS g"
-        number = "printf('%08x', (n * 2654435761) % 4294967296) || printf('%024x', n)"
+        number = "printf('%08x', n) || printf('%024x', 0)"
         ts = f"strftime('%Y-%m-%dT%H:%M:%S', {int(BEGIN.timestamp())} + n * {APART_S}, 'unixepoch') || '.000000Z'"
         source_key = f"'4' || printf('%08x', {0x0A000000} + n % {SOURCES})"
     else:
         numbers = f"generate_series(0::bigint, {count - 1}) AS g(n)"
-        number = "lpad(to_hex((n * 2654435761) % 4294967296), 8, '0') || lpad(to_hex(n), 24, '0')"
+        number = "lpad(to_hex(n), 8, '0') || repeat('0', 24)"
         ts = (
             f"to_char(to_timestamp({int(BEGIN.timestamp())} + n * {APART_S}) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS') || '.000000Z'"
         )
