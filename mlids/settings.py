@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from mlids.errors import SettingsError
@@ -84,9 +85,17 @@ class Settings(BaseSettings):
         ("sqlite", "jsonl"), description="Where alerts go: sqlite (always), jsonl, elasticsearch, or a sink of another package."
     )
     elastic_url: str = Field("", description="Elasticsearch, for example https://es.example:9200.")
-    elastic_api_key: SecretStr | None = Field(None, description="API key with create_doc on mlids-*.")
+    elastic_api_key: SecretStr | None = Field(
+        None, description="API key with index and auto_configure on PREFIX-*; with create_doc instead of index, counts do not grow there."
+    )
     elastic_ca_file: Path | None = Field(None, description="CA certificate that signed the server's certificate.")
-    elastic_prefix: Name = Field("mlids", description="Index prefix: PREFIX-YYYY.MM.DD.")
+    elastic_prefix: str = Field(
+        "mlids",
+        description="Index prefix: PREFIX-YYYY.MM.DD; lower-case letters, digits, `_`, `.`, `-`, from a letter or digit on, 63 at most.",
+    )
+    jsonl_mode: Literal["0600", "0640", "0644"] = Field(
+        "0600", description="Mode of the JSON lines, octal: 0640 lets the group of the folder `alerts` (with setgid) read them."
+    )
     poll_interval_s: float = Field(
         0.25, gt=0, le=60, description="Seconds between two polls of a growing log; three times that while it is idle."
     )
@@ -112,6 +121,16 @@ class Settings(BaseSettings):
     keep_ledger_days: Days = Field(1_095, description="Days that the ledger is kept, at least as long as the day's data; 0: for ever.")
     metrics_host: str = Field("127.0.0.1", description="Address on which `mlids serve` offers /metrics and /healthz.")
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of /metrics and /healthz; 0 turns them off.")
+
+    @field_validator("elastic_prefix")
+    @classmethod
+    def _index_prefix(cls, prefix: str) -> str:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,62}", prefix):
+            raise ValueError(
+                f"{prefix!r} is no prefix of an Elasticsearch index: use lower-case letters, digits, `_`, `.` and `-`, "
+                "beginning with a letter or digit, 63 at most"
+            )
+        return prefix
 
     @model_validator(mode="before")
     @classmethod

@@ -45,7 +45,11 @@ def status(as_json: Json = False) -> None:
     facts = pipeline.overview(limit=5)
     shown = {
         "model": facts["model"]["version"] if facts["model"] else None,
-        "scorers": [{k: s[k] for k in ("sensor", "state", "rows", "lag_s", "last_error", "updated_at")} for s in facts["scorers"]],
+        "scorers": [
+            {k: s[k] for k in ("sensor", "state", "rows", "lag_s", "last_error", "updated_at")}
+            | {"stopped_sinks": s.get("stopped_sinks", {})}
+            for s in facts["scorers"]
+        ],
         "days": [
             {k: r[k] for k in ("day", "sensor", "archived", "rejected", "live", "late", "missing", "alerts", "problems")}
             for r in facts["ledger"][:14]

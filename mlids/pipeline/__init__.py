@@ -6,7 +6,7 @@ Nothing under mlids but `demo` and `cli` imports it.
 
 from typing import TYPE_CHECKING
 
-from mlids.pipeline.alerts import find_alert, give_verdict, list_alerts, suppress, suppression_rules, unsuppress
+from mlids.pipeline.alerts import find_alert, give_verdict, list_alerts, resend_dead_letters, suppress, suppression_rules, unsuppress
 from mlids.pipeline.batch import evaluate, score_logs, write_synthetic_logs
 from mlids.pipeline.days import (
     build_lake,
@@ -80,6 +80,7 @@ __all__ = [
     "reconcile_unscored",
     "report",
     "report_file",
+    "resend_dead_letters",
     "rollback",
     "safe",
     "score_live",

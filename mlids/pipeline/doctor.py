@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mlids.errors import MlidsError, ModelError, SourceError, StoreError
 from mlids.pipeline.production import find_production
-from mlids.pipeline.stores import open_archive, open_registry, open_sinks, open_stores, sensor_names
+from mlids.pipeline.stores import dead_letters_file, open_archive, open_registry, open_sinks, open_stores, sensor_names
 from mlids.pipeline.watch import watch_live
 from mlids.settings import Sensor, Settings, load_settings
 
@@ -31,7 +31,7 @@ def doctor() -> Iterator[Finding]:
     sensors = settings.sensors()
     yield _check("home", lambda: _home(settings))
     yield _check("database", lambda: f"{len(open_stores(settings).ledger.days())} sensor days in the ledger")
-    yield _check("sinks", lambda: ", ".join(["the database", *(sink.name for sink in open_sinks(settings))]))
+    yield _check("sinks", lambda: _sinks(settings))
     yield _check("model", lambda: _model(settings))
     yield _check("sensors", lambda: ", ".join(sensor_names(settings)))
     for sensor in sensors:
@@ -57,6 +57,19 @@ def _home(settings: Settings) -> str:
     if free < _LOW_BYTES:
         raise StoreError(f"{settings.home}: only {free / 2**30:.1f} GiB are free; a day of six million conns needs about one")
     return f"{settings.home.resolve()}, {free / 2**30:,.0f} GiB free"
+
+
+def _sinks(settings: Settings) -> str:
+    from mlids.alerts.dead_letters import DeadLetters
+    from mlids.alerts.sinks.base import Checked
+
+    texts = ["the database"]
+    for sink in open_sinks(settings):
+        texts.append(f"{sink.name} ({sink.check()})" if isinstance(sink, Checked) else sink.name)
+        sink.close()
+    letters = sum(DeadLetters(dead_letters_file(settings)).count().values())
+    waiting = f"; {letters:,} dead letters wait for `mlids alerts resend`" if letters else ""
+    return ", ".join(texts) + waiting
 
 
 def _model(settings: Settings) -> str:

@@ -49,6 +49,7 @@ class _Collector:
         failures = GaugeMetricFamily(
             "mlids_recent_failures", "how often the scorer failed and started again, in 5 minutes", labels=["sensor"]
         )
+        stopped = GaugeMetricFamily("mlids_sink_stopped", "1 for a sink that does not let mlids write", labels=["sensor", "sink"])
         info = InfoMetricFamily("mlids_scorer", "state and model version", labels=["sensor"])
         for s in statuses:
             lag.add_metric([s.sensor], s.lag_s)
@@ -57,8 +58,10 @@ class _Collector:
                 last.add_metric([s.sensor], datetime.fromisoformat(s.last_row_ts).timestamp())
             up.add_metric([s.sensor], float(s.state.is_following and is_well(s)))
             failures.add_metric([s.sensor], s.recent_failures)
+            for sink in s.stopped_sinks:
+                stopped.add_metric([s.sensor, sink], 1.0)
             info.add_metric([s.sensor], {"state": str(s.state), "model_version": s.model_version or ""})
-        yield from (lag, rate, last, up, failures, info)
+        yield from (lag, rate, last, up, failures, stopped, info)
 
 
 class MetricsServer:
@@ -76,7 +79,7 @@ class MetricsServer:
                     self._answer(200, "text/plain; version=0.0.4; charset=utf-8", generate_latest(registry))
                 elif self.path == "/healthz":
                     found = list(statuses())
-                    well = all(is_well(s) for s in found)
+                    well = all(is_well(s) and not s.stopped_sinks for s in found)
                     self._answer(200 if well else 503, "application/json", json.dumps([s.as_dict() for s in found]).encode())
                 else:
                     self._answer(404, "text/plain", b"only /metrics and /healthz exist\n")

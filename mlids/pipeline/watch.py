@@ -17,7 +17,7 @@ def watch_live(max_lag_s: float | None = None) -> list[dict[str, Any]]:
     """Return the scorers' statuses when live scoring of every sensor is well.
 
     Raises SourceError naming every sensor that is not followed, is behind by more than `max_lag_s` (default:
-    the setting), fails again and again, or whose newest model was refused.
+    the setting), fails again and again, whose alerts a sink does not take, or whose newest model was refused.
     """
     from mlids.scoring.status import Status
 
@@ -48,4 +48,6 @@ def _fault(status: Status | None, bound: float) -> str | None:
     fault = status.fault_after(min(GRACE_S, bound))
     if fault is None and status.lag_s > bound:
         return f"{status.lag_s:,.0f} s behind (bound {bound:,.0f} s)"
+    for sink, why in status.stopped_sinks.items():
+        fault = fault or f"sink {sink} is stopped: {why}"
     return fault or status.model_error

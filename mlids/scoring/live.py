@@ -220,7 +220,6 @@ class Scorer:
         status.alerts += self._outbox.send(alerts, sent_scores)
         self._checkpoint.scored.add(conns)
         status.rows += conns.height
-        status.dead_letters = self._outbox.dead_letters
         newest = conns.select(ended()).to_series().max()
         if isinstance(newest, datetime):
             status.last_row_ts = newest.isoformat(timespec="milliseconds")
@@ -260,7 +259,6 @@ class Scorer:
         position = self._follower.position if self._follower is not None else None
         if force or self._outbox.due or self._checkpoint.due:
             self._outbox.flush(self._aggregator)
-            self.status.dead_letters = self._outbox.dead_letters
         if position is None or self._rebuild or not (force or self._checkpoint.due):
             return
         try:
@@ -292,4 +290,5 @@ class Scorer:
 
     def _publish(self, state: ScorerState, *, force: bool = False) -> None:
         self.status.model_error = self._models.error
+        self.status.dead_letters, self.status.stopped_sinks = self._outbox.dead_letters, dict(self._outbox.stopped_sinks)
         self._status_file.publish(state, force=force)

@@ -74,6 +74,7 @@ class Status:
     errors: int = 0
     dead_letters: int = 0
     left_to_ledger: int = 0  # rotated logs that could not be read to their end
+    stopped_sinks: dict[str, str] = field(default_factory=dict)  # sinks that do not let us write, with the reason
     last_error: str | None = None
     last_row_ts: str | None = None  # when the newest scored conn ended
     lag_s: float = 0.0  # seconds from the end of the newest conn to its scoring; 0 when all written rows are scored
@@ -134,7 +135,8 @@ class Status:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain values, as `status.json` has them; texts hold no passwords of URLs."""
         shown = {name: redact(value) if isinstance(value, str) else value for name, value in asdict(self).items()}
-        return shown | {"state": str(self.state)}
+        stopped = {name: redact(why) for name, why in self.stopped_sinks.items()}
+        return shown | {"state": str(self.state), "stopped_sinks": stopped}
 
 
 def age_s(stamp: str) -> float:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mlids import pipeline
+from mlids.alerts.dead_letters import DeadLetters
 from mlids.alerts.delivery import Delivery
 from mlids.alerts.sinks.base import Refused
 from mlids.alerts.sinks.elasticsearch import ElasticSink
@@ -94,7 +95,7 @@ def test_errors_of_stores_hide_the_password(home: Path) -> None:
     port = free_port()
     sink = ElasticSink(f"http://elastic:s3cret@127.0.0.1:{port}")
     with pytest.raises(MlidsError) as elastic:
-        sink.install()
+        sink.write([alert(1).document()])
     sink.close()
     with pytest.raises(MlidsError) as database:
         open_stores(f"postgresql+psycopg2://ids:s3cret@127.0.0.1:{port}/mlids")
@@ -110,7 +111,7 @@ def test_databases_alerts_and_state_are_for_their_owner(home: Path, happened: Ca
         sink = JsonLinesSink(home / "alerts")
         dead = Delivery(stores, [sink], home / "alerts" / "dead-letters.jsonl", "live")
         dead.send([alert(1)], lambda error, attempt: False)
-        dead._dead_letter("jsonl", [Refused(alert(1).document(), "no")])
+        DeadLetters(home / "alerts" / "dead-letters.jsonl").add("jsonl", [Refused(alert(1).document(), "no")])
         StatusFile(home / "state" / "hq" / "status.json", Status("hq")).publish(ScorerState.FOLLOWING)
         pipeline.open_registry(settings).version("production")
     finally:
