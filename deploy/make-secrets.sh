@@ -33,7 +33,7 @@ default_permission = NO_PERMISSIONS
 database_uri = sqlite:////mlflow/auth.db
 admin_username = mlids
 admin_password = $(held mlflow_password)
-authorization_function = mlflow.server.auth:authenticate_request_basic_auth"
+auth_cache_ttl_seconds = 60" # a password is hashed slowly: not for each of the hundred requests of a training
 
 if [ -e secrets/sensor_key ]; then
   chmod 444 secrets/sensor_key

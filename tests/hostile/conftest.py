@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from mlids import pipeline
+from mlids.alerts.stores.audit import Move
 from mlids.detectors.onnx_graph import with_spec
+from mlids.pipeline.promotion import move_production
 from mlids.settings import load_settings
 from mlids.training.registry import Registry
 from mlids.training.snapshot import Snapshot, load_snapshot
@@ -59,6 +61,10 @@ class Field:
         graph = with_spec(self.trained.graph, changed.as_dict())
         return self.registry.log_training(replace(self.trained, graph=graph, spec=changed), {}).version
 
+    def put_into_production(self, version: str) -> None:
+        """Move the alias to a version with an audit row, as a promotion does, without the gate."""
+        move_production(self.registry, pipeline.open_stores(load_settings()).audit, Move("a test", "promote", None, version, "a test"))
+
 
 @pytest.fixture(scope="session")
 def trained_again(trained_home: Path) -> tuple[Snapshot, Trained]:
@@ -86,7 +92,7 @@ def production_file(field: Field, trained_home: Path) -> Callable[[], Path]:
 
     def put() -> Path:
         before = set(trained_home.rglob("*.onnx"))
-        field.registry.set_alias("production", field.register())
+        field.put_into_production(field.register())
         (path,) = set(trained_home.rglob("*.onnx")) - before
         return path
 

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from mlids import pipeline
+from mlids.alerts.stores.audit import Move
 from mlids.detectors.bundle import Bundle
 from mlids.detectors.onnx_graph import with_spec
 from mlids.settings import load_settings
@@ -94,7 +95,12 @@ def test_damaged_production_can_be_replaced_by_force(
 def test_production_of_older_features_cannot_defend_its_place(
     field: Field, production_file: Callable[[], Path], happened: Callable[[str], None]
 ) -> None:
-    with_other_spec(production_file(), features_version=2)
+    path = production_file()
+    with_other_spec(path, features_version=2)
+    held = field.registry.version("production")
+    assert held is not None
+    field.registry.seal(held.version, path.read_bytes())  # sealed by the older mlids, which wrote no digest into the audit
+    pipeline.open_stores(load_settings()).audit.record(Move("ana", "promote", "1", held.version, "by an older mlids"))
     decision = pipeline.evaluate_and_promote(field.register(), field.frozen.info.id)
     assert decision["promoted"] and "cannot defend its place: the model was made for features version 2" in decision["why"]
     happened("a whole model of another features version is replaced, as no scorer here can load it")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mlids import pipeline
+from mlids.alerts.dead_letters import DeadLetters
 from mlids.alerts.delivery import Delivery
 from mlids.alerts.sinks.base import Refused
 from mlids.alerts.sinks.elasticsearch import ElasticSink
@@ -77,8 +78,8 @@ def test_urls_without_a_password_stay() -> None:
 def test_the_registry_watch_has_no_password_among_its_arguments(home: Path, happened: Callable[[str], None]) -> None:
     uri = f"http://mlids:s3cret@127.0.0.1:{free_port()}"
     with ProductionModel(watch_command(uri, "mlids-conn"), home / "model", poll_s=0.2) as model:
-        assert model._watcher is not None
-        arguments = Path(f"/proc/{model._watcher.pid}/cmdline").read_bytes()
+        assert model._watch is not None and model._watch._process is not None
+        arguments = Path(f"/proc/{model._watch._process.pid}/cmdline").read_bytes()
         end = time.monotonic() + 20
         while model.error is None and time.monotonic() < end:
             time.sleep(0.2)
@@ -94,7 +95,7 @@ def test_errors_of_stores_hide_the_password(home: Path) -> None:
     port = free_port()
     sink = ElasticSink(f"http://elastic:s3cret@127.0.0.1:{port}")
     with pytest.raises(MlidsError) as elastic:
-        sink.install()
+        sink.write([alert(1).document()])
     sink.close()
     with pytest.raises(MlidsError) as database:
         open_stores(f"postgresql+psycopg2://ids:s3cret@127.0.0.1:{port}/mlids")
@@ -110,7 +111,7 @@ def test_databases_alerts_and_state_are_for_their_owner(home: Path, happened: Ca
         sink = JsonLinesSink(home / "alerts")
         dead = Delivery(stores, [sink], home / "alerts" / "dead-letters.jsonl", "live")
         dead.send([alert(1)], lambda error, attempt: False)
-        dead._dead_letter("jsonl", [Refused(alert(1).document(), "no")])
+        DeadLetters(home / "alerts" / "dead-letters.jsonl").add("jsonl", [Refused(alert(1).document(), "no")])
         StatusFile(home / "state" / "hq" / "status.json", Status("hq")).publish(ScorerState.FOLLOWING)
         pipeline.open_registry(settings).version("production")
     finally:

@@ -32,7 +32,7 @@ STEERING = ["\x1b[2J", "\n", "\r", "\x9b2J", "\u202e", "\u2066", "\u2028", "\u20
 
 
 @STEERED
-@pytest.mark.parametrize("character", STEERING)
+@pytest.mark.parametrize("character", STEERING, ids=ascii)
 def test_characters_that_steer_are_escaped(character: str, capsys: pytest.CaptureFixture[str], happened: Callable[[str], None]) -> None:
     assert safe(f"a{character}b").isprintable()
     show({f"na{character}me": f"va{character}lue", "list": [f"x{character}"]}, False)
@@ -93,7 +93,7 @@ def log() -> Iterator[tuple[logging.Logger, io.StringIO]]:
 
 
 @STEERED
-@pytest.mark.parametrize("character", STEERING)
+@pytest.mark.parametrize("character", STEERING, ids=ascii)
 def test_no_server_forges_a_line_of_the_log(
     log: tuple[logging.Logger, io.StringIO], character: str, happened: Callable[[str], None]
 ) -> None:
