@@ -1,0 +1,17 @@
+"""`python -m tests.fuzz.child TARGET OPTIONS…`: one target under atheris, with the coverage of mlids."""
+
+from __future__ import annotations
+
+import sys
+
+import atheris
+
+from tests.fuzz import load
+
+if __name__ == "__main__":
+    name = sys.argv.pop(1)
+    # numba reads the bytecode of the kernel, which must stay as it is.
+    with atheris.instrument_imports(include=["mlids", "mlids_airflow"], exclude=["mlids.features.kernel"]):
+        target = load(name)
+    atheris.Setup(sys.argv, target.check)
+    atheris.Fuzz()
