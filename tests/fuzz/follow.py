@@ -46,7 +46,9 @@ def follow(text: bytes, cuts: bytes, *, restarts: bool) -> tuple[list[str], int,
             if follower is None:
                 follower = Follower(LocalStorage(), sensor, stored, FollowOptions(check_s=0, archive_wait_s=0))
             for batch in follower.poll():
-                rows += [json.dumps(row, default=str) for row in batch.frame.drop("line").to_dicts()]
+                # A column that is unset throughout may be there or not.
+                known = ({k: v for k, v in row.items() if v is not None and k != "line"} for row in batch.frame.to_dicts())
+                rows += [json.dumps(row, default=str, sort_keys=True) for row in known]
             if follower.position is not None:
                 stored = Position(**json.loads(json.dumps(asdict(follower.position))))
             if restarts or end == len(text):
