@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
 from mlids.errors import SettingsError
 
@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MLIDS_", frozen=True, extra="forbid", populate_by_name=True)
 
     home: Path = Field(Path("mlids-home"), description="Folder of lake, landing, models, reports and databases.")
+    secrets_dir: Path = Field(
+        Path("/run/secrets"), description="Folder of files that each hold one setting, as `mlids_database_url`; variables go before."
+    )
     sensors_file: Path | None = Field(None, description="TOML list of sensors; default: home/sensors.toml.")
     database_url: str = Field("", description="Alerts, verdicts, ledger (SQLAlchemy URL); default: SQLite in home.")
     mlflow_tracking_uri: str = Field("", description="MLflow server; default: the SQLite store in home/mlruns.")
@@ -131,6 +134,20 @@ class Settings(BaseSettings):
                 "beginning with a letter or digit, 63 at most"
             )
         return prefix
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return what settings are read from, first come first: arguments, variables, files of `secrets_dir` if it is there."""
+        folder = env_settings().get("secrets_dir", cls.model_fields["secrets_dir"].default)
+        files = (SecretsSettingsSource(settings_cls, secrets_dir=folder),) if Path(folder).is_dir() else ()
+        return init_settings, env_settings, *files
 
     @model_validator(mode="before")
     @classmethod
