@@ -17,6 +17,7 @@ from mlids.errors import MlidsError
 from mlids.files import sync_path
 from mlids.ingest.day_manifest import MANIFEST, DayManifest, SourceEntry
 from mlids.ingest.day_swap import finish_swap, swap_in
+from mlids.parquet import read_parquet, write_parquet
 from mlids.zeek.reader import Batch, LogReader, ReadReport
 from mlids.zeek.tsv import Reject
 from mlids.zeek.types import CONN
@@ -109,7 +110,7 @@ class DayWriter:
         frame = self._buffer[0] if len(self._buffer) == 1 else pl.concat(self._buffer, how="diagonal_relaxed", rechunk=False)
         self._buffer, self._buffered_rows = [], 0
         path = self._folder / f"part-{len(self._parts):05d}.parquet"
-        frame.write_parquet(path, compression="zstd", compression_level=1)
+        write_parquet(frame, path)
         self._parts.append((path, dict(frame.schema)))
         self._synced.append(self._syncing.submit(sync_path, path))  # while the next rows are parsed
 
@@ -155,8 +156,6 @@ class DayWriter:
         for path, part in self._parts:
             if list(part.items()) != list(schema.items()):
                 self._rewritten.add(path)
-                frame = pl.read_parquet(path, hive_partitioning=False)
-                frame.select(
-                    pl.col(n).cast(t, strict=False) if n in part else pl.lit(None, t).alias(n) for n, t in schema.items()
-                ).write_parquet(path, compression="zstd", compression_level=1)
+                columns = [pl.col(n).cast(t, strict=False) if n in part else pl.lit(None, t).alias(n) for n, t in schema.items()]
+                write_parquet(read_parquet(path).select(columns), path)
         self._manifest.columns = {n: str(t) for n, t in schema.items()}

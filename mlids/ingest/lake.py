@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -12,15 +13,18 @@ from typing import Any
 
 import polars as pl
 
-from mlids.errors import InputError, StoreError
-from mlids.ingest.archive import safe_name
+from mlids.errors import InputError, StoreError, os_fault
+from mlids.ingest.archive import is_safe, safe_name
 from mlids.ingest.day_manifest import MANIFEST, DayManifest, SourceEntry
 from mlids.ingest.day_swap import finish_swap
 from mlids.ingest.day_writer import DayWriter, pieces
+from mlids.parquet import read_parquet
 from mlids.window import parse_day
 from mlids.zeek.log_types import log_type_of
 from mlids.zeek.prefetch import prefetch_chain
 from mlids.zeek.types import ended
+
+log_event = logging.getLogger(__name__)
 
 
 @dataclass
@@ -55,24 +59,36 @@ class Lake:
     def manifest(self, log: str, sensor: str, day: date | str) -> DayManifest | None:
         """Return the manifest of a day; None when the day is not in the lake. Raises StoreError when it is damaged."""
         path = self.day_path(log, sensor, day) / MANIFEST
-        finish_swap(path.parent)
         try:
+            finish_swap(path.parent)
             stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return DayManifest(**(stored | {"sources": [SourceEntry(**s) for s in stored["sources"]]}))
         except FileNotFoundError:
             return None
-        except ValueError as error:
-            raise StoreError(f"{path}: damaged: {error}; ingest the day again") from error
-        return DayManifest(**(stored | {"sources": [SourceEntry(**s) for s in stored["sources"]]}))
+        except OSError as error:
+            raise StoreError(os_fault(error, path)) from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise StoreError(f"{path}: damaged, or not written by mlids: {error}; ingest the day again") from error
 
     def days(self, log: str, sensor: str) -> list[date]:
         """Return the days of a sensor's log in the lake, oldest first."""
         root = self._sensor_path(log, sensor)
-        names = [p.name.removeprefix("date=") for p in root.glob("date=*") if (p / MANIFEST).exists()]
-        return sorted(parse_day(n) for n in names)
+        found = [(p, _as_day(p.name.removeprefix("date="))) for p in _folders(root, "date=*")]
+        for path, day in found:
+            if day is None:
+                log_event.warning("%s is no day of the lake and is left out; move it away", path)
+        return sorted(day for path, day in found if day is not None and (path / MANIFEST).exists())
 
     def sensors(self, log: str = "conn") -> list[str]:
         """Return the sensors that have days of a log."""
-        return sorted(p.name.removeprefix("sensor=") for p in (self.root / log).glob("sensor=*"))
+        found = []
+        for path in _folders(self.root / log, "sensor=*"):
+            name = path.name.removeprefix("sensor=")
+            if is_safe(name):
+                found.append(name)
+            else:
+                log_event.warning("%r is no sensor of the lake and is left out; move it away", str(path))
+        return sorted(found)
 
     def rows(self, log: str, sensors: Sequence[str], days: Sequence[date]) -> int:
         """Return how many rows of a log these days hold."""
@@ -90,7 +106,7 @@ class Lake:
             wanted = max(round((run[1] - run[0]) * len(paths)), 1)
             first = min(round(run[0] * len(paths)), max(len(paths) - wanted, 0))
             for path in paths[first : first + wanted]:
-                frame = pl.read_parquet(path, columns=list(columns) if columns else None, hive_partitioning=False)
+                frame = read_parquet(path, columns)
                 yield frame.with_columns(sensor=pl.lit(sensor))
 
     def last_rows(self, log: str, sensor: str, day: date, since: datetime, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
@@ -98,11 +114,11 @@ class Lake:
         wanted: list[Path] = []
         for path in sorted(self.day_path(log, sensor, day).glob("part-*.parquet"), reverse=True):
             wanted.append(path)
-            latest = pl.scan_parquet(path, hive_partitioning=False).select(ended().max()).collect().item()
+            latest = read_parquet(path, ["ts", "duration"]).select(ended().max()).item()
             if latest is not None and latest < since:
                 break
         for path in reversed(wanted):
-            frame = pl.read_parquet(path, columns=list(columns), hive_partitioning=False).filter(ended() >= since)
+            frame = read_parquet(path, columns).filter(ended() >= since)
             yield frame.with_columns(sensor=pl.lit(sensor))
 
     def ingest(
@@ -147,13 +163,31 @@ class Lake:
             return None
 
     def _write_day(self, log: str, sensor: str, day: date, paths: Sequence[Path], digests: dict[str, str], at_least: int) -> DayManifest:
-        writer = DayWriter(self.day_path(log, sensor, day), log, sensor, day)
+        writer = None
         try:
+            writer = DayWriter(self.day_path(log, sensor, day), log, sensor, day)
             # Two files are read at once, and written one after the other.
             for piece in prefetch_chain([partial(pieces, path, log) for path in paths]):
                 writer.add(piece, digests)
             return writer.finish(at_least=at_least)
         except OSError as error:
-            raise StoreError(f"{self.root}: {error.strerror or error}; the day stays as it was; free some space and run again") from error
+            raise StoreError(f"{sensor} {day} was not ingested and stays as it was: {os_fault(error, self.root)}") from error
         finally:
-            writer.discard()
+            if writer is not None:
+                writer.discard()
+
+
+def _as_day(name: str) -> date | None:
+    try:
+        return parse_day(name)
+    except InputError:
+        return None
+
+
+def _folders(root: Path, pattern: str) -> list[Path]:
+    """Return the folders that match; a file of such a name is foreign and is named in the log."""
+    found = list(root.glob(pattern))
+    for path in found:
+        if not path.is_dir():
+            log_event.warning("%s is a file where the lake has folders, and is left out; move it away", path)
+    return [path for path in found if path.is_dir()]
