@@ -10,6 +10,7 @@
     │   ├── AuthError         the sensor refused the key or password
     │   └── UnsafeNameError   a remote name tried to leave the landing folder
     ├── StoreError            the lake, registry or a sink refused
+    │   ├── DeniedError       a sink does not let these credentials write
     │   └── ModelError        the model is missing, damaged or of another feature version
     │       └── OtherFeaturesError  it is whole, but was made for other features than this installation has
     └── StackError            a part of the local stack did not start or a step failed
@@ -100,6 +101,10 @@ class StoreError(MlidsError):
     """The lake, the registry or an alert sink refused."""
 
     exit_code = 4
+
+
+class DeniedError(StoreError):
+    """A sink does not let these credentials write: it takes nothing until a person changes that."""
 
 
 class ModelError(StoreError):

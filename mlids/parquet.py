@@ -23,10 +23,12 @@ def write_parquet(frame: pl.DataFrame, path: Path) -> None:
         raise OSError(errno.EIO, f"could not be written: {error}", str(path)) from error
 
 
-def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """Return a frame, of all columns or of these. Raises StoreError naming the file when it cannot be read or is damaged."""
+def read_parquet(path: Path, columns: Sequence[str] | None = None, *, shown: Path | None = None) -> pl.DataFrame:
+    """Return a frame, of all columns or of these. Raises StoreError when it cannot be read or is damaged; it names the file, or `shown`."""
     try:
         return pl.read_parquet(path, columns=list(columns) if columns else None, hive_partitioning=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         reason = str(error).strip().split("\n", 1)[0][:200]
-        raise StoreError(f"{path}: damaged or not a part of the lake: {reason}; ingest this day again, or move the file away") from error
+        raise StoreError(
+            f"{shown or path}: damaged or not a part of the lake: {reason}; ingest this day again, or move the file away"
+        ) from error

@@ -13,8 +13,9 @@ from typing import BinaryIO
 
 from mlids.errors import MlidsError, SourceError, os_fault
 from mlids.ingest.archive import Archive, is_wanted, safe_name
-from mlids.ingest.landing import SMALLER, Landed, LandedDay, check_end, read_landed
+from mlids.ingest.landing import SMALLER, Landed, LandedDay, check_end, day_folder, read_landed
 from mlids.ingest.storage import LogFile
+from mlids.locks import locked
 from mlids.zeek.prefetch import prefetch
 
 _PIECE_BYTES = 1 << 18
@@ -51,10 +52,15 @@ def pull_day(archive: Archive, day: date, landing: Path, types: tuple[str, ...],
     SourceError when the day does not exist, no file at all could be pulled, or this machine's disk is full.
     """
     options = options or PullOptions()
-    landed = read_landed(landing, archive.sensor, day)
-    result = Pulled(archive.sensor, day, landed.folder)
+    folder = day_folder(landing, archive.sensor, day)
     listed = [remote for remote in archive.list_day(day) if is_wanted(remote.name, types)]
-    _make(landed.folder)
+    _make(folder)
+    with locked(folder):  # another pull of this day goes first, whichever container it runs in
+        return _update_all(archive, read_landed(landing, archive.sensor, day), listed, types, options)
+
+
+def _update_all(archive: Archive, landed: LandedDay, listed: list[LogFile], types: tuple[str, ...], options: PullOptions) -> Pulled:
+    result = Pulled(archive.sensor, landed.day, landed.folder)
     for remote in listed:
         try:
             _update(archive, landed, remote, result, options)
@@ -63,7 +69,7 @@ def pull_day(archive: Archive, day: date, landing: Path, types: tuple[str, ...],
         except OSError as error:
             raise _local_fault(error, landed.folder) from error
     if result.problems and not result.files:
-        raise SourceError(f"nothing of {day} could be pulled from {archive.sensor}: {result.problems[0]}")
+        raise SourceError(f"nothing of {landed.day} could be pulled from {archive.sensor}: {result.problems[0]}")
     gone = {name for name in landed.files if is_wanted(name, types)} - {remote.name for remote in listed}
     result.problems += [f"{name}: no longer on sensor {archive.sensor}; what landed stays" for name in sorted(gone)]
     landed.save()

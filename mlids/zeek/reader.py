@@ -21,6 +21,7 @@ from mlids.zeek.jsonl import JsonParser
 from mlids.zeek.lines import content_lines, directives, is_directive
 from mlids.zeek.log_types import NOT_LOGS, is_log_type, log_type_of, log_type_of_columns
 from mlids.zeek.prefetch import prefetch
+from mlids.zeek.trial import Trials
 from mlids.zeek.tsv import Parsed, Reject, parse_table, reject
 from mlids.zeek.types import Column
 
@@ -67,7 +68,8 @@ class ReadReport:
 class LogReader:
     """Reads one log and counts what was read and rejected in `report`.
 
-    `log` is the log type of rows for which header, `_path` and file name give none.
+    `log` is the log type of rows for which header, `_path` and file name give none. With `trials` every block is first
+    read in another process, and the lines that end it are rejected.
     """
 
     def __init__(
@@ -77,11 +79,12 @@ class LogReader:
         *,
         log: str | None = None,
         block_bytes: int = BLOCK_BYTES,
+        trials: Trials | None = None,
     ) -> None:
         self._name = name or str(source)
         self._stream = ByteStream(source, self._name)
         self._guess = log_type_of(self._name)
-        self._default = log
+        self._default, self._trials, self._fatal = log, trials, 0
         self._block_bytes = block_bytes
         self._header = Header()
         self._json: JsonParser | None = None
@@ -99,9 +102,12 @@ class LogReader:
         """
         try:
             for block in prefetch(blocks(iter(self._stream), self._block_bytes)):
-                yield from self._block(block)
+                yield from self._block(block) if self._trials is None else self._tried(block, self._trials)
         except OSError as error:
             raise SourceError(f"{self._name}: cannot be read: {error.strerror or error}") from error
+        if self._fatal:
+            what = f"{self._fatal:,} lines were put aside: they ended the reader when they were tried; see the quarantine"
+            self.report.problems.append(Problem(self._name, what))
         if self._stream.problem is not None:
             self.report.problems.append(self._stream.problem)
 
@@ -141,6 +147,20 @@ class LogReader:
             return
         self._header = Header(**form | {"columns": tuple(Column(**c) for c in form["columns"])})
         self._seen_header = True
+
+    def _tried(self, block: Block, trials: Trials) -> Iterator[Batch]:
+        """Yield the batches of a block whose lines may end the process that parses them."""
+        line = block.first_line
+        for chunk in trials.sieve(block.data, self.form()) if block.data else ():
+            if chunk.reason is None:
+                yield from self._block(Block(chunk.data, line, chunk.lines, chunk.data.endswith(b"\n")))
+            else:
+                self._fatal += chunk.lines
+                raw = [text.decode("utf-8", errors="replace") for text in chunk.data.splitlines()]
+                self._reject([reject(line + n, chunk.reason, text) for n, text in enumerate(raw)])
+            line += chunk.lines
+        if block.too_long:
+            yield from self._block(block)
 
     def _block(self, block: Block) -> Iterator[Batch]:
         if block.too_long:
