@@ -118,16 +118,7 @@ class Status:
         return not was and self.recent_failures >= LOOP_FAILURES
 
     @property
-    @cache
-def boot_id() -> str:
-    """Return the name of this start of this machine; empty where the kernel gives none."""
-    try:
-        return _BOOT_ID.read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
-
-
-def age_s(self) -> float:
+    def age_s(self) -> float:
         """Seconds since the last report, whatever the clock was set to meanwhile; below 0 for one of the future of another machine."""
         if self.boot_id and self.boot_id == boot_id():
             return max(time.clock_gettime(time.CLOCK_BOOTTIME) - self.updated_boot_s, 0.0)
@@ -166,6 +157,15 @@ def age_s(self) -> float:
         shown = {name: redact(value) if isinstance(value, str) else value for name, value in asdict(self).items()}
         stopped = {name: redact(why) for name, why in self.stopped_sinks.items()}
         return shown | {"state": str(self.state), "stopped_sinks": stopped}
+
+
+@cache
+def boot_id() -> str:
+    """Return the name of this start of this machine; empty where the kernel gives none."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def age_s(stamp: str) -> float:
