@@ -19,7 +19,8 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
     readers still see the old file or the new one, but a power failure may lose the new one. When the block raises, `path`
     keeps its content and the partial file is removed.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Process numbers are no names: two containers on one volume have the same ones.
+    partial = path.with_name(f".{path.name}.{os.urandom(6).hex()}.part")
     try:
         yield partial
         if sync:

@@ -15,6 +15,10 @@ from mlids.errors import SettingsError
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 
 
+# Days that something is kept; 0: for ever. `mlids housekeeping` removes what is older.
+Days = Annotated[int, Field(ge=0, le=36_500)]
+
+
 class Sensor(BaseModel):
     """One Zeek machine, or a folder that holds its logs."""
 
@@ -31,6 +35,7 @@ class Sensor(BaseModel):
     current: str = Field("", description="Folder of the growing logs; default: `logs`/current.")
     zone: str = Field("UTC", description="Time zone of the sensor's folders and file names.")
     types: tuple[str, ...] = Field(("conn", "dns", "http", "ssl", "ssh", "notice"), description="Log types to pull, as globs.")
+    max_file_gib: int = Field(64, ge=1, le=1 << 20, description="GiB; a larger file is not pulled, but named as a problem.")
     timeout_s: float = Field(20.0, gt=0, le=600, description="Seconds to wait for the sensor.")
 
     @model_validator(mode="after")
@@ -55,6 +60,12 @@ class Settings(BaseSettings):
     database_url: str = Field("", description="Alerts, verdicts, ledger (SQLAlchemy URL); default: SQLite in home.")
     mlflow_tracking_uri: str = Field("", description="MLflow server; default: the SQLite store in home/mlruns.")
     model_name: Name = Field("mlids-conn", description="Name of the registered model.")
+    bundle_key: SecretStr | None = Field(
+        None, description="Key of the models' seals, the same for training and scoring; default: `bundle_key_file`."
+    )
+    bundle_key_file: Path | None = Field(
+        None, description="File with that key; default: home/bundle.key, made at its first use and readable by its owner alone."
+    )
     networks: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Networks of the site, CIDR, comma-separated; default: the private ranges."
     )
@@ -90,6 +101,24 @@ class Settings(BaseSettings):
     )
 
     lag_bound_s: float = Field(300.0, gt=0, le=86_400, description="Seconds that live scoring may be behind before `live_watch` fails.")
+    keep_landing_days: Days = Field(30, description="Days that pulled files are kept; 0: for ever.")
+    keep_lake_days: Days = Field(
+        180,
+        description="Days that days of the lake are kept; 0: for ever. Not fewer than `train_days`, nor than the two weeks that drift compares.",
+    )
+    keep_quarantine_days: Days = Field(90, description="Days that rejected lines are kept in quarantine; 0: for ever.")
+    keep_snapshot_days: Days = Field(90, description="Days that training snapshots are kept; 0: for ever.")
+    keep_model_days: Days = Field(365, description="Days that MLflow runs, and model versions without an alias, are kept; 0: for ever.")
+    keep_report_days: Days = Field(730, description="Days that reports and drift pages are kept; 0: for ever.")
+    keep_alert_days: Days = Field(
+        365,
+        description="Days that alerts without a verdict are kept, in the database and as JSON lines; 0: for ever. Those with a verdict stay.",
+    )
+    keep_open_case_days: Days = Field(
+        730, description="The same for open cases: alerts in the database with a risk_score of 90 or more and no verdict; 0: for ever."
+    )
+    keep_dead_letter_days: Days = Field(90, description="Days that dead letters are kept; 0: for ever.")
+    keep_ledger_days: Days = Field(1_095, description="Days that the ledger is kept, at least as long as the day's data; 0: for ever.")
     metrics_host: str = Field("127.0.0.1", description="Address on which `mlids serve` offers /metrics and /healthz.")
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of /metrics and /healthz; 0 turns them off.")
 
@@ -110,6 +139,17 @@ class Settings(BaseSettings):
             if isinstance(text := values.get(name), str):
                 values[name] = tuple(part.strip() for part in text.split(",") if part.strip())
         return values
+
+    @model_validator(mode="after")
+    def _keeps_what_it_needs(self) -> Self:
+        needed = max(self.train_days, 14)
+        if 0 < self.keep_lake_days < needed:
+            raise ValueError(f"keep_lake_days is {self.keep_lake_days}: training and drift read {needed} days; give {needed} or more, or 0")
+        if 0 < self.keep_open_case_days < self.keep_alert_days or (self.keep_open_case_days and not self.keep_alert_days):
+            raise ValueError(
+                f"keep_open_case_days is {self.keep_open_case_days}: give keep_alert_days ({self.keep_alert_days}) or more, or 0"
+            )
+        return self
 
     @property
     def lake(self) -> Path:

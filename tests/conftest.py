@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+from collections.abc import Generator
 from datetime import date
 from pathlib import Path
 
@@ -13,6 +14,14 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
 CI = os.environ.get("CI") == "true"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Escape what a worker could not send as UTF-8: tests of hostile text log lone surrogates."""
+    report = yield
+    report.sections = [(title, text.encode("utf-8", "backslashreplace").decode()) for title, text in report.sections]
+    return report
 
 
 def missing(what: str, line: str) -> None:
@@ -71,6 +80,15 @@ def train_home(site: Path) -> None:
         pipeline.ingest_paths("hq", day, [site / day])
     snapshot = pipeline.snapshot("2026-11-04", "2026-11-06")
     pipeline.evaluate_and_promote(pipeline.train(snapshot["id"])["version"], snapshot["id"])
+
+
+def audit_production(version: str = "1") -> None:
+    """Write into the database of the settings that a version is in production: one that is not the home's lacks the row."""
+    from mlids import pipeline
+    from mlids.alerts.stores.audit import Move
+    from mlids.settings import load_settings
+
+    pipeline.open_stores(load_settings()).audit.record(Move("a test", "promote", None, version, "the model of another home"))
 
 
 @pytest.fixture(scope="session")

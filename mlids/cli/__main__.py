@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from mlids.cli import ingest, live, models, reports, synth
+from mlids.cli import housekeeping, ingest, live, models, reports, synth
 from mlids.cli.alerts import app as alerts
 from mlids.cli.demo import demo
 from mlids.cli.evaluate import evaluate, spread_out
@@ -22,7 +22,7 @@ app = typer.Typer(
 app.command()(score)
 app.command()(demo)
 app.command()(evaluate)
-for command in (*ingest.COMMANDS, *models.COMMANDS, *reports.COMMANDS, *live.COMMANDS, *synth.COMMANDS):
+for command in (*ingest.COMMANDS, *models.COMMANDS, *reports.COMMANDS, *live.COMMANDS, *housekeeping.COMMANDS, *synth.COMMANDS):
     app.command()(command)
 app.add_typer(alerts, name="alerts")
 

@@ -1,4 +1,4 @@
-"""`mlids snapshot`, `train`, `promote`, `rollback`: models from the lake, to production."""
+"""`mlids snapshot`, `train`, `promote`, `rollback`, `accept`: models from the lake, to production."""
 
 from __future__ import annotations
 
@@ -64,4 +64,16 @@ def rollback(
     show(pipeline.rollback(to=to, why=why, who="command line"), as_json)
 
 
-COMMANDS = (snapshot, train, promote, rollback)
+def accept(
+    version: Annotated[str, typer.Argument(help="Version of the registered model.")],
+    sha256: Annotated[str, typer.Option(help="SHA-256 of the file that you trust (`sha256sum model.onnx`).")],
+    why: Annotated[str, typer.Option(help="Why, for the audit.")],
+    as_json: Json = False,
+) -> None:
+    """Seal a version that was not trained here, so that it can be promoted and scored with."""
+    from mlids import pipeline
+
+    show(pipeline.accept(version, sha256=sha256, why=why, who="command line"), as_json)
+
+
+COMMANDS = (snapshot, train, promote, rollback, accept)

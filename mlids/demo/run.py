@@ -15,7 +15,7 @@ from mlids.alerts.stores import open_stores
 from mlids.alerts.stores.alerts import AlertStore
 from mlids.demo.sensor import NAME as SENSOR
 from mlids.demo.sensor import DemoSensor
-from mlids.demo.stack import USER, Stack, task_log_tail
+from mlids.demo.stack import MLFLOW_USER, USER, Stack, task_log_tail
 from mlids.errors import StackError
 from mlids.files import write_atomic
 from mlids.scoring.status import ScorerState
@@ -25,6 +25,7 @@ from mlids.synth.archive import ImplantedAttack
 DAYS = 14
 LIVE_ATTACKS = ("horizontal_scan", "brute_force")
 LIVE_S = 25.0
+MLFLOW_LOGIN = f"user {MLFLOW_USER}, password `mlflow` in secrets.json of the home"
 
 
 class Demo:
@@ -50,7 +51,9 @@ class Demo:
         self._sensor.start(self._today)
         self.stack = Stack(self.home)
         self.stack.start(self.say)
-        self.say(f"Airflow: {self.stack.airflow_url} (user {USER}, password {self.stack.password}), MLflow: {self.stack.mlflow_url}")
+        self.say(
+            f"Airflow: {self.stack.airflow_url} (user {USER}, password {self.stack.password}), MLflow: {self.stack.mlflow_url} ({MLFLOW_LOGIN})"
+        )
         self._unpause("zeek_ingest", "train_weekly", "drift_weekly", "report_weekly", "model_rollback")
         self._wait_for_scheduled_runs("train_weekly", "drift_weekly", "report_weekly")
         self._backfill()
@@ -204,7 +207,7 @@ class Demo:
         raise StackError(f"score_live did not follow the sensor in 120 s; see {self.home / 'airflow' / 'logs'}")
 
     def _settings(self) -> Any:
-        return load_settings(home=self.home, mlflow_tracking_uri=self.stack.mlflow_url if self.stack else "")
+        return load_settings(home=self.home, mlflow_tracking_uri=self.stack.tracking_uri if self.stack else "")
 
     def _summary(self, live: Sequence[ImplantedAttack], live_ledger: dict[str, Any]) -> dict[str, Any]:
         assert self.stack is not None
@@ -252,7 +255,7 @@ def show_summary(summary: dict[str, Any], password: str, out: Any = sys.stdout) 
         f"  ledger of today    {summary['live_ledger']['live']:>12,}   scored live, {summary['live_ledger']['late']:,} late, {summary['live_ledger']['missing']:,} missing",
         *(f"  report             {path}" for path in summary["report"][-2:]),
         f"  Airflow            {summary['airflow']}   (user {USER}, password {password})",
-        f"  MLflow             {summary['mlflow']}",
+        f"  MLflow             {summary['mlflow']}   ({MLFLOW_LOGIN})",
         f"  took               {summary['seconds']:.0f} s, {summary['memory_mb']:,} MB",
         "",
     ]

@@ -26,8 +26,11 @@ from typing import Any
 
 from mlids.assets import asset_folder
 from mlids.errors import StackError
+from mlids.files import write_atomic
 
 USER = "admin"
+MLFLOW_USER = "mlids"
+_SECRETS = ("password", "jwt", "api", "mlflow", "mlflow_session")
 RESTARTS = 3
 """Restarts of each component before its end is an error. Airflow's scheduler ends when SQLite stays locked."""
 
@@ -41,7 +44,7 @@ def free_port() -> int:
 
 def check_installed() -> None:
     """Raise StackError when Airflow or the MLflow server is not installed."""
-    for module in ("airflow", "mlflow.server", "evidently", "psutil"):
+    for module in ("airflow", "mlflow.server", "flask_wtf", "evidently", "psutil"):
         if not _has(module):
             raise StackError(f"{module} is not installed: the local stack comes with pip install 'mlids[pipeline,report]'")
 
@@ -61,6 +64,7 @@ class Child:
     command: tuple[str, ...]
     process: subprocess.Popen[bytes]
     log: Path
+    env: Mapping[str, str]
     restarts: int = 0
 
 
@@ -91,8 +95,13 @@ class Stack:
 
     @property
     def mlflow_url(self) -> str:
-        """Address of MLflow."""
+        """Address of MLflow, for people: it asks for the login."""
         return f"http://127.0.0.1:{self.mlflow_port}"
+
+    @property
+    def tracking_uri(self) -> str:
+        """Address of MLflow with the login; it is handed over by environment only."""
+        return f"http://{MLFLOW_USER}:{self.secrets['mlflow']}@127.0.0.1:{self.mlflow_port}"
 
     @property
     def airflow_url(self) -> str:
@@ -106,13 +115,11 @@ class Stack:
 
     def _load_secrets(self) -> dict[str, str]:
         path = self.home / "secrets.json"
-        if not path.exists():
-            made = {name: secrets.token_urlsafe(24) for name in ("password", "jwt", "api")}
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "w") as out:
-                json.dump(made, out)
-        held: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-        return held
+        held: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        missing = {name: secrets.token_urlsafe(24) for name in _SECRETS if name not in held}
+        if missing:  # all of them, or those that a home of an older mlids lacks
+            write_atomic(path, json.dumps(held | missing))
+        return held | missing
 
     def _environment(self) -> dict[str, str]:
         airflow = self.home / "airflow"
@@ -125,7 +132,7 @@ class Stack:
         return kept | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
             "MLIDS_HOME": str(self.home),
-            "MLIDS_MLFLOW_TRACKING_URI": self.mlflow_url,
+            "MLIDS_MLFLOW_TRACKING_URI": self.tracking_uri,
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "DO_NOT_TRACK": "1",
@@ -159,12 +166,7 @@ class Stack:
     def start(self, say: Callable[[str], None]) -> None:
         """Start all components and wait until they are healthy. Raises StackError with the end of the log of one that is not."""
         self._say = say
-        self.home.joinpath("mlruns").mkdir(exist_ok=True)
-        self._spawn(
-            "mlflow", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.mlflow_port), "--workers", "1",
-            "--backend-store-uri", f"sqlite:///{self.home}/mlruns/mlflow.db",
-            "--artifacts-destination", (self.home / "mlruns" / "artifacts").as_uri(),
-        )  # fmt: skip
+        self.start_mlflow()
         say("preparing Airflow's database")
         self.run("airflow", "db", "migrate", log="airflow-db")
         say("starting Airflow and MLflow")
@@ -176,8 +178,32 @@ class Stack:
         self._spawn("scheduler", "airflow", "scheduler", "--skip-serve-logs")
         self._spawn("dag-processor", "airflow", "dag-processor")
         self._spawn("triggerer", "airflow", "triggerer", "--skip-serve-logs")
-        self._wait("mlflow", lambda: _answers(f"{self.mlflow_url}/health"))
+        self._wait("mlflow", self.mlflow_answers)
         self._wait("scheduler", self._healthy)
+
+    def start_mlflow(self) -> None:
+        """Start MLflow alone; it is not waited for."""
+        self.home.joinpath("mlruns").mkdir(exist_ok=True)
+        self._spawn(
+            "mlflow", "mlflow", "server", "--app-name", "basic-auth", "--host", "127.0.0.1", "--port", str(self.mlflow_port), "--workers", "1",
+            "--backend-store-uri", f"sqlite:///{self.home}/mlruns/mlflow.db",
+            "--artifacts-destination", (self.home / "mlruns" / "artifacts").as_uri(), env=self._mlflow_login(),
+        )  # fmt: skip
+
+    def mlflow_answers(self) -> bool:
+        """Return whether MLflow is up; this needs no login."""
+        return _answers(f"{self.mlflow_url}/health")
+
+    def _mlflow_login(self) -> dict[str, str]:
+        """Return the environment that makes the MLflow server ask for the login of MLFLOW_USER, and write its settings."""
+        path = self.home / "mlflow-auth.ini"
+        lines = ("[mlflow]", "default_permission = NO_PERMISSIONS", f"database_uri = sqlite:///{self.home}/mlruns/auth.db")
+        # A password is hashed slowly: without the cache, each of the hundred requests of a training takes a quarter of a second.
+        write_atomic(path, "\n".join((*lines, f"admin_username = {MLFLOW_USER}", "auth_cache_ttl_seconds = 60", "")))
+        return {
+            "MLFLOW_AUTH_CONFIG_PATH": str(path), "MLFLOW_AUTH_ADMIN_PASSWORD": self.secrets["mlflow"],
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": self.secrets["mlflow_session"],
+        }  # fmt: skip
 
     def _healthy(self) -> bool:
         with contextlib.suppress(OSError, ValueError):
@@ -193,14 +219,14 @@ class Stack:
         if done.returncode:
             raise StackError(f"{' '.join(command)} failed with code {done.returncode}; the end of {path}:\n{tail(path)}")
 
-    def _spawn(self, name: str, *command: str) -> None:
-        path = self.logs / f"{name}.log"
-        self.children.append(Child(name, command, self._process(command, path), path))
+    def _spawn(self, name: str, *command: str, env: Mapping[str, str] | None = None) -> None:
+        path, env = self.logs / f"{name}.log", self.env | dict(env or {})
+        self.children.append(Child(name, command, self._process(command, path, env), path, env))
 
-    def _process(self, command: tuple[str, ...], log: Path) -> subprocess.Popen[bytes]:
+    def _process(self, command: tuple[str, ...], log: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
         with log.open("ab") as out:
             return subprocess.Popen(
-                command, env=self.env, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=self.home,
+                command, env=env, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=self.home,
                 start_new_session=True, preexec_fn=_ended_with_parent,  # noqa: PLW1509 - one call into a library that is loaded already
             )  # fmt: skip
 
@@ -226,7 +252,7 @@ class Stack:
             child.restarts += 1
             self._left.add(child.process.pid)
             self._say(f"{child.name} ended with code {code} and is started again; see {child.log}")
-            child.process = self._process(child.command, child.log)
+            child.process = self._process(child.command, child.log, child.env)
 
     def stop(self, grace_s: float = 12.0) -> None:
         """End all components and their children: SIGTERM, and SIGKILL after `grace_s` seconds."""

@@ -3,55 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from mlids.detectors.forest import BENIGN
 from mlids.detectors.isolation import anomaly_scores
+from mlids.detectors.model_spec import Spec, read_spec
 from mlids.detectors.trees import CompleteTrees, complete
-from mlids.errors import ModelError, OtherFeaturesError
-from mlids.features.spec import FEATURES_VERSION, NAMES
+from mlids.errors import ModelError
+from mlids.features.spec import NAMES
 
 if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest, RandomForestClassifier
 
-SPEC_FORMAT = 2
 BULK_ROWS = 10_000
-
-
-@dataclass(frozen=True)
-class Spec:
-    """Everything besides the trees that scoring needs. Stored as JSON in the metadata of the graph."""
-
-    medians: list[float]  # of each feature over the training rows
-    # Knots that map anomaly_score to a surprise level from 0 to 1, linear in between. Without training on other days
-    # the scale is absolute (0.5 is an average row, 0.8 is very rare), so that a log may contain no anomaly at all.
-    surprise: list[list[float]] = field(default_factory=lambda: [[0.60, 0.80], [0.0, 1.0]])
-    threshold: float = 70.0  # risk_score from which a row is an alert
-    classes: list[str] = field(default_factory=list)  # of class_probabilities; empty without a RandomForest
-    forest_columns: list[int] = field(default_factory=lambda: list(range(len(NAMES))))  # features the RandomForest sees
-    features: list[str] = field(default_factory=lambda: list(NAMES))
-    features_version: int = FEATURES_VERSION
-    format: int = SPEC_FORMAT
-    trained_from: str | None = None  # ISO 8601, half-open window
-    trained_to: str | None = None
-    rows: int = 0
-    conns_a_day: float = 0.0  # of the site, in the days that it learned from; 0 when not known
-    budget_per_day: float | None = None
-    example: list[float] = field(default_factory=list)  # one feature row, for the self-test
-    example_scores: list[float] = field(default_factory=list)  # the scores that the model must give to it
-
-    @property
-    def attack_classes(self) -> list[str]:
-        """The classes that are attacks, in their order."""
-        return [c for c in self.classes if c != BENIGN]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the spec as plain values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -67,15 +34,6 @@ def _with_shares(anomaly: np.ndarray, shares: np.ndarray, spec: Spec) -> Scores:
     """Return scores from class probabilities float32[n, classes]; the attack probability is 1 − P(benign)."""
     attacks = shares[:, [i for i, c in enumerate(spec.classes) if c != BENIGN]]
     return Scores(anomaly, np.clip(attacks.sum(axis=1), 0.0, 1.0), attacks.argmax(axis=1))
-
-
-def _difference(spec: Spec) -> str:
-    """Return in words how a model's features differ from those of this installation."""
-    if spec.features_version != FEATURES_VERSION:
-        return f"the model was made for features version {spec.features_version}, this is version {FEATURES_VERSION}"
-    lacks, more = [n for n in NAMES if n not in spec.features], [n for n in spec.features if n not in NAMES]
-    found = [f"it lacks {', '.join(lacks)}"] * bool(lacks) + [f"it has {', '.join(more)} besides"] * bool(more)
-    return f"the model was made for other features than this installation has: {'; '.join(found) or 'their order differs'}"
 
 
 class Model(Protocol):
@@ -123,23 +81,29 @@ class Bundle:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a live scorer is idle most of the time
         try:
             self._session = rt.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-            meta = self._session.get_modelmeta().custom_metadata_map
-            self.spec = Spec(**json.loads(meta["mlids"]))
+            text = self._session.get_modelmeta().custom_metadata_map["mlids"]
         except KeyError as error:
             raise ModelError("the model carries no mlids spec; was it registered by `mlids train`?") from error
-        except (TypeError, ValueError) as error:
-            raise ModelError(f"the model's spec cannot be read: {error}") from error
         except Exception as error:
             if "onnxruntime" not in type(error).__module__:
                 raise
             raise ModelError(f"the model is damaged: {str(error)[:200]}") from error
+        self.spec = read_spec(text)
         self.version = version
         self.graph = graph
         self.digest = hashlib.sha256(graph).hexdigest()
-        if self.spec.features_version != FEATURES_VERSION or self.spec.features != list(NAMES):
-            raise OtherFeaturesError(f"{_difference(self.spec)}; train a new one with `mlids train`")
         self.attack_classes = self.spec.attack_classes
+        self._check_shapes()
         self._self_test()
+
+    def _check_shapes(self) -> None:
+        """Return when inputs and outputs of the graph are those of its spec. Raises ModelError."""
+        found = {n.name: (n.type, list(n.shape)[1:]) for n in (*self._session.get_inputs(), *self._session.get_outputs())}
+        must = {"features": ("tensor(float)", [len(NAMES)]), "anomaly_score": ("tensor(float)", [1])}
+        if self.attack_classes:
+            must["class_probabilities"] = ("tensor(float)", [len(self.spec.classes)])
+        if found != must:
+            raise ModelError(f"the model's inputs and outputs are {str(found)[:200]}; its spec needs {must}")
 
     def score(self, x: np.ndarray) -> Scores:
         """Return the scores of float32[n, features]; in batches of 4,096, where onnxruntime is fastest."""

@@ -30,6 +30,11 @@ class Archive:
         self._root = root.rstrip("/") or "/"
         self._storage = storage
 
+    @property
+    def faults(self) -> tuple[type[Exception], ...]:
+        """What reading an open file may raise."""
+        return self._storage.faults
+
     def days(self) -> list[date]:
         """Return the days that have a folder, oldest first."""
         with self._reading(self._root):

@@ -11,6 +11,7 @@ from pathlib import Path
 import paramiko
 
 from mlids.errors import AuthError, HostKeyError, SourceError
+from mlids.ingest.sftp_client import SftpClient
 from mlids.settings import Sensor
 
 # With TCP_NODELAY and AES-GCM paramiko is as fast as OpenSSH's client; without TCP_NODELAY it has a fiftieth of that speed.
@@ -94,15 +95,15 @@ def connect(sensor: Sensor, known_hosts: Path) -> paramiko.Transport:
     return transport
 
 
-def open_sftp(sensor: Sensor, known_hosts: Path) -> tuple[paramiko.Transport, paramiko.SFTPClient]:
+def open_sftp(sensor: Sensor, known_hosts: Path) -> tuple[paramiko.Transport, SftpClient]:
     """Return an authenticated transport and an SFTP client on it; each answer may take `timeout_s`.
 
     Raises what `connect` does, and SourceError when the server offers no SFTP.
     """
     transport = connect(sensor, known_hosts)
     try:
-        client = paramiko.SFTPClient.from_transport(transport, window_size=WINDOW_BYTES, max_packet_size=PACKET_BYTES)
-    except (paramiko.SSHException, EOFError, OSError) as error:
+        client = SftpClient.from_transport(transport, window_size=WINDOW_BYTES, max_packet_size=PACKET_BYTES)
+    except (paramiko.SSHException, paramiko.SFTPError, EOFError, OSError) as error:
         transport.close()
         raise SourceError(f"sensor {sensor.name}: it offers no SFTP: {error}; is the sftp subsystem enabled in sshd?") from error
     assert client is not None

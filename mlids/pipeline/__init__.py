@@ -25,8 +25,9 @@ from mlids.pipeline.days import (
     warm_up,
 )
 from mlids.pipeline.doctor import doctor
-from mlids.pipeline.live import score_live, serve, watch_live
-from mlids.pipeline.models import evaluate_and_promote, production_facts, rollback, snapshot, train
+from mlids.pipeline.housekeeping import housekeeping, nightly_housekeeping
+from mlids.pipeline.live import score_live, serve
+from mlids.pipeline.models import accept, evaluate_and_promote, production_facts, rollback, snapshot, train
 from mlids.pipeline.stores import (
     check_networks,
     open_archive,
@@ -38,6 +39,7 @@ from mlids.pipeline.stores import (
     sensor_names,
 )
 from mlids.pipeline.views import drift, overview, report, report_file, statuses
+from mlids.pipeline.watch import watch_live
 from mlids.text import safe
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Finding",
     "Scored",
+    "accept",
     "build_lake",
     "build_lake_days",
     "check_networks",
@@ -58,8 +61,10 @@ __all__ = [
     "evaluate_and_promote",
     "find_alert",
     "give_verdict",
+    "housekeeping",
     "ingest_paths",
     "list_alerts",
+    "nightly_housekeeping",
     "open_archive",
     "open_lake",
     "open_model",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
-from mlids.errors import MlidsError, ModelError, StoreError
-from mlids.pipeline.live import watch_live
+from mlids.errors import MlidsError, ModelError, SourceError, StoreError
+from mlids.pipeline.production import find_production
 from mlids.pipeline.stores import dead_letters_file, open_archive, open_registry, open_sinks, open_stores, sensor_names
+from mlids.pipeline.watch import watch_live
 from mlids.settings import Sensor, Settings, load_settings
 
 _LOW_BYTES = 5 << 30
@@ -35,6 +37,7 @@ def doctor() -> Iterator[Finding]:
     for sensor in sensors:
         yield _check(f"sensor {sensor.name}", lambda sensor=sensor: _sensor(settings, sensor))  # type: ignore[misc]
     if sensors:
+        yield _check("put aside", lambda: _put_aside(settings))
         yield _check("live scoring", lambda: ", ".join(f"{s['sensor']}: {s['state']}, {s['rows']:,} conns" for s in watch_live()))
 
 
@@ -71,17 +74,35 @@ def _sinks(settings: Settings) -> str:
 
 def _model(settings: Settings) -> str:
     registry = open_registry(settings)
-    found = registry.version("production")
-    if found is None:
+    found = find_production(registry, open_stores(settings).audit)
+    if found.fault is not None:
+        raise ModelError(found.fault)
+    if found.version is None:
         raise ModelError("no model is in production yet: run train_weekly or `mlids train`")
-    registry.load("production")
-    return f"version {found.version} is in production and passes its own test"
+    registry.load(found.version, found.sha256)
+    return f"version {found.version} is in production; its seal and its self-test are right"
+
+
+def _put_aside(settings: Settings) -> str:
+    """Name the lines that killed a scorer."""
+    from mlids.ingest.read_mark import PUT_ASIDE, put_aside
+
+    found = []
+    for sensor in settings.sensors():
+        folder = settings.state / sensor.name
+        entries = put_aside(folder)
+        if entries:
+            last = entries[-1]
+            found.append(
+                f"{sensor.name}: {sum(e['lines'] for e in entries):,} lines, the last of {last['file']} at byte {last['offset']:,}: {last['reason']}; "
+                f"look at {folder / PUT_ASIDE}, report them, then remove the file"
+            )
+    if found:
+        raise SourceError("; ".join(found))
+    return "no line of a log was put aside because it killed a scorer"
 
 
 def _sensor(settings: Settings, sensor: Sensor) -> str:
-    archive = open_archive(settings, sensor)
-    try:
+    with closing(open_archive(settings, sensor)) as archive:
         days = archive.days()
-    finally:
-        archive.close()
     return f"reachable; days {days[0]} to {days[-1]}" if days else f"reachable; no day folder in {sensor.logs} yet"

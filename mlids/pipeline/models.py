@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from mlids.errors import ModelError, OtherFeaturesError
+from mlids.errors import InputError, ModelError, OtherFeaturesError
 from mlids.pipeline.days import warm_up
 from mlids.pipeline.stores import open_lake, open_registry, open_stores
 from mlids.settings import Settings, load_settings
@@ -16,9 +16,11 @@ from mlids.window import days_between, parse_day
 if TYPE_CHECKING:
     from datetime import date
 
+    from mlids.alerts.stores.audit import AuditStore
     from mlids.ingest.lake import Lake
+    from mlids.pipeline.production import Production
     from mlids.training.gate import Gate
-    from mlids.training.registry import Registry, Version
+    from mlids.training.registry import Registry
 
 
 def snapshot(start: str, end: str, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
@@ -85,30 +87,41 @@ def evaluate_and_promote(version: str, snapshot_id: str, *, who: str = "airflow"
     `force` promotes it in any case, and the audit says so. Raises ModelError when the challenger cannot be loaded.
     """
     from mlids.alerts.stores.audit import Move
+    from mlids.pipeline.production import find_production
     from mlids.pipeline.promotion import heal_promotions, move_production, promotion_lock
 
     settings = load_settings()
     registry, audit = open_registry(settings), open_stores(settings).audit
-    with promotion_lock(settings.state):
-        heal_promotions(registry, audit)
-        current = registry.version("production")
-    decision = _decide(registry, current, version, settings, snapshot_id)  # takes minutes: a rollback need not wait for it
-    why = decision.why if decision.passed or not force else f"forced by {who}: {decision.why}"
-    promoted = decision.passed or force
-    with promotion_lock(settings.state):
-        heal_promotions(registry, audit)
-        current = registry.version("production")
-        move = Move(
-            who, "promote" if promoted else "refuse", current.version if current else None, version, why, json.dumps(asdict(decision))
-        )
-        if promoted:
-            move_production(registry, audit, move)
-        else:
-            audit.record(move)
-    return {"version": version, "promoted": promoted} | asdict(decision)
+    compared = _settled(registry, audit, settings)
+    while True:
+        decision = _decide(registry, compared, version, settings, snapshot_id)  # takes minutes: a rollback need not wait for it
+        why = decision.why if decision.passed or not force else f"forced by {who}: {decision.why}"
+        promoted = decision.passed or force
+        with promotion_lock(settings.state):
+            heal_promotions(registry, audit)
+            current = find_production(registry, audit)
+            if current != compared:  # another promotion came first: the decision is on what is in production now
+                compared = current
+                continue
+            move = Move(who, "promote" if promoted else "refuse", current.version, version, why, json.dumps(asdict(decision)))
+            if promoted:
+                move_production(registry, audit, move)
+            else:
+                audit.record(move)
+        return {"version": version, "promoted": promoted} | asdict(decision)
 
 
-def _decide(registry: Registry, current: Version | None, version: str, settings: Settings, snapshot_id: str) -> Gate:
+def _settled(registry: Registry, audit: AuditStore, settings: Settings) -> Production:
+    """Settle interrupted moves and return what is in production."""
+    from mlids.pipeline.production import find_production
+    from mlids.pipeline.promotion import heal_promotions, promotion_lock
+
+    with promotion_lock(settings.state):
+        heal_promotions(registry, audit)
+        return find_production(registry, audit)
+
+
+def _decide(registry: Registry, current: Production, version: str, settings: Settings, snapshot_id: str) -> Gate:
     """Return the gate's decision on a version, compared with the current one; a current one that is damaged is a refusal."""
     import numpy as np
 
@@ -119,10 +132,12 @@ def _decide(registry: Registry, current: Version | None, version: str, settings:
     frozen = load_snapshot(settings.home / "snapshots", snapshot_id)
     challenger = registry.load(version)
     mine = judge_held_out(challenger, frozen)["hybrid"]
-    if current is None or current.version == version:
+    if current.fault is not None:
+        return refusal(mine, current.fault)
+    if current.version is None or current.version == version:
         return gate(mine, None)
     try:
-        production = registry.load(current.version)
+        production = registry.load(current.version, current.sha256)
         theirs = judge_held_out(production, frozen)["hybrid"]
         if np.isfinite(mine["pr_auc_at_1pct"]) and not np.isfinite(theirs["pr_auc_at_1pct"]):
             raise ModelError("it gives no usable scores on the held-out rows")
@@ -140,21 +155,50 @@ def rollback(*, to: str | None = None, why: str, who: str = "airflow") -> dict[s
     Raises ModelError when there is no such version, or it is in production already.
     """
     from mlids.alerts.stores.audit import Move
+    from mlids.pipeline.production import find_production
     from mlids.pipeline.promotion import heal_promotions, move_production, promotion_lock
 
     settings = load_settings()
     registry, audit = open_registry(settings), open_stores(settings).audit
     with promotion_lock(settings.state):
         heal_promotions(registry, audit)
-        current, previous = registry.version("production"), registry.version("previous")
+        current, alias, previous = find_production(registry, audit), registry.version("production"), registry.version("previous")
         target = to or (previous.version if previous else None)
         if target is None:
             raise ModelError("there is no previous version to go back to; name one with --to")
-        before = current.version if current else None
-        if before == target:
+        if to is None and not audit.was_in_production(target):
+            raise ModelError(f"the alias previous points at version {target}, which was never in production; name one with --to")
+        before = alias.version if alias else None
+        if before == target and current.fault is None:
             raise ModelError(f"version {target} is in production already")
-        move_production(registry, audit, Move(who, "rollback", before, target, why))
+        # `previous` becomes what the audit had in production, not where somebody moved the alias to.
+        left = current.version if current.version != target else None
+        if current.fault is not None:
+            why += f" (the alias was at version {before or 'none'}, without an audit row)"
+        move_production(registry, audit, Move(who, "rollback", left, target, why))
     return {"from": before, "to": target}
+
+
+def accept(version: str, *, sha256: str, why: str, who: str = "airflow") -> dict[str, Any]:
+    """Seal a version that was not registered by `train` with this site's key, after a person has checked its SHA-256; return both.
+
+    Raises InputError when the registry holds another graph, ModelError when the graph cannot be used, or there is no such version.
+    """
+    from mlids.alerts.stores.audit import Move
+    from mlids.detectors.bundle import Bundle
+    from mlids.detectors.self_test import check_not_blind
+    from mlids.training.seal import digest_of
+
+    settings = load_settings()
+    registry, audit = open_registry(settings), open_stores(settings).audit
+    graph = registry.download_unsealed(version)
+    found = digest_of(graph)
+    if found != sha256.strip().lower():
+        raise InputError(f"version {version} in the registry has the SHA-256 {found}, and not the given one; nothing was accepted")
+    check_not_blind(Bundle(graph, version))
+    audit.record(Move(who, "accept", None, version, why, sha256=found))
+    registry.seal(version, graph)
+    return {"version": version, "sha256": found}
 
 
 def evaluation(settings: Settings) -> dict[str, Any] | None:
@@ -167,8 +211,13 @@ def evaluation(settings: Settings) -> dict[str, Any] | None:
 
 
 def production_facts(settings: Settings) -> dict[str, Any] | None:
-    """Return version and metrics of the production model; None without one."""
-    version = open_registry(settings).version("production")
-    if version is None:
+    """Return version and metrics of the production model, and an `error` when the alias is not where the audit says; None without one."""
+    from mlids.pipeline.production import find_production
+
+    registry = open_registry(settings)
+    found = find_production(registry, open_stores(settings).audit)
+    if found.version is None and found.fault is None:
         return None
-    return {"version": version.version, "run_id": version.run_id, "metrics": dict(sorted((version.metrics or {}).items()))}
+    held = registry.find(found.version) if found.version is not None else None
+    facts: dict[str, Any] = {"version": found.version, "run_id": held.run_id if held else "", "error": found.fault}
+    return facts | {"metrics": dict(sorted(((held.metrics if held else None) or {}).items()))}

@@ -10,12 +10,16 @@ import fcntl
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mlids.alerts.stores.audit import DONE, FAILED, AuditStore, Move
 from mlids.errors import ModelError, StoreError
 from mlids.training.registry import PREVIOUS, PRODUCTION, Version
+
+if TYPE_CHECKING:
+    from mlids.detectors.bundle import Bundle
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +27,8 @@ log = logging.getLogger(__name__)
 class Aliases(Protocol):
     """What a move needs of the model registry."""
 
-    def load(self, reference: str) -> object:
-        """Return the model of a version. Raises ModelError when it is missing or damaged."""
+    def load(self, reference: str) -> Bundle:
+        """Return the model of a version. Raises ModelError when it is missing, damaged or not sealed."""
 
     def version(self, alias: str) -> Version | None:
         """Return the version under an alias. Raises StoreError when the registry does not answer."""
@@ -57,8 +61,8 @@ def move_production(registry: Aliases, audit: AuditStore, move: Move) -> None:
     when the audit cannot be written; a move that fails later is settled by the next `heal_promotions`.
     """
     target = _target(move)
-    registry.load(target)  # a version that cannot be loaded is never put into production
-    row = audit.begin(move)
+    bundle = registry.load(target)  # a version that cannot be loaded is never put into production
+    row = audit.begin(replace(move, sha256=bundle.digest))
     if move.from_version not in (None, target):
         registry.set_alias(PREVIOUS, str(move.from_version))
     registry.set_alias(PRODUCTION, target)

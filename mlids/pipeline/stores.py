@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlids.ingest.storage import LogStorage
     from mlids.scoring.scored_record import ScoredRecord
     from mlids.training.registry import Registry
+    from mlids.training.seal import SealKey
 
 
 def check_networks(networks: Sequence[str]) -> tuple[str, ...]:
@@ -47,10 +48,21 @@ def open_stores(settings: Settings) -> Stores:
 
 
 def open_registry(settings: Settings) -> Registry:
-    """Return the model registry."""
+    """Return the model registry. Raises SettingsError when the key of the seals cannot be read."""
     from mlids.training.registry import Registry
 
-    return Registry(settings.tracking_uri, settings.model_name)
+    return Registry(settings.tracking_uri, settings.model_name, seal_key(settings))
+
+
+def seal_key(settings: Settings) -> SealKey:
+    """Return the key of the models' seals; the one in home is made at its first use. Raises SettingsError."""
+    from mlids.training.seal import key_from_file, key_from_text
+
+    if settings.bundle_key is not None:
+        return key_from_text(settings.bundle_key.get_secret_value(), "MLIDS_BUNDLE_KEY")
+    if settings.bundle_key_file is not None:
+        return key_from_file(settings.bundle_key_file, make=False)
+    return key_from_file(settings.home / "bundle.key", make=True)
 
 
 def open_storage(settings: Settings, sensor: Sensor) -> LogStorage:
@@ -111,7 +123,16 @@ def open_sinks(settings: Settings) -> list[Sink]:
 def open_model(reference: str) -> Model:
     """Return the model that a file, a folder or a `models:/…` URI names. Raises ModelError when there is none."""
     if reference.startswith(("models:/", "runs:/")):
-        return open_registry(load_settings()).load(reference)
+        settings = load_settings()
+        registry = open_registry(settings)
+        if reference == f"models:/{settings.model_name}@production":
+            from mlids.pipeline.production import load_production
+
+            production = load_production(registry, open_stores(settings).audit)
+            if production is None:
+                raise ModelError(f"no model is registered as {reference}; run `mlids train` first")
+            return production
+        return registry.load(reference)
     from mlids.detectors.bundle import Bundle
 
     path = Path(reference)

@@ -13,8 +13,9 @@ import numpy as np
 import polars as pl
 import polars.selectors as cs
 
-from mlids.detectors.bundle import Fitted, Model, Spec
+from mlids.detectors.bundle import Fitted, Model
 from mlids.detectors.isolation import fit_isolation
+from mlids.detectors.model_spec import Spec
 from mlids.detectors.verdict import Verdicts, judge
 from mlids.errors import InputError, MlidsError, NoRowsError
 from mlids.evidence.base import Evidence, LogEvidence

@@ -6,8 +6,8 @@ import json
 import logging
 import os
 import time
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,10 @@ log = logging.getLogger(__name__)
 
 PUBLISH_S = 1.0
 RATE_S = 5.0
+# A sensor or sink that is down for less than this is not reported as a fault.
+GRACE_S = 60.0
+# A scorer that failed this often within this time is not well, whatever it does at the moment.
+LOOP_FAILURES, LOOP_S = 3, 300.0
 
 
 class ScorerState(StrEnum):
@@ -77,12 +81,67 @@ class Status:
     rows_per_s: float = 0.0
     updated_at: str = ""
     pid: int = field(default_factory=os.getpid)
+    failed_at: list[str] = field(default_factory=list)  # when it failed and started again, within the last LOOP_S
+    put_aside: int = 0  # lines that killed the scorer, kept in put-aside.jsonl
+
+    @classmethod
+    def of(cls, stored: dict[str, Any]) -> Status:
+        """Return a status from the values of a status file, which another version may have written."""
+        known = {f.name for f in fields(cls)}
+        status = cls(**{name: value for name, value in stored.items() if name in known})
+        status.state = ScorerState(stored["state"])
+        return status
+
+    @classmethod
+    def load(cls, path: Path, sensor: str) -> Status:
+        """Return the status in a file; a new one when there is none or it cannot be read."""
+        try:
+            return cls.of(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, KeyError):
+            return cls(sensor)
+
+    def note_failure(self, reason: str) -> bool:
+        """Record that the scorer failed and will start again; return whether this makes it a crash loop."""
+        now = datetime.now(UTC)
+        since = (now - timedelta(seconds=LOOP_S)).isoformat()
+        was = self.recent_failures >= LOOP_FAILURES
+        self.failed_at = [at for at in self.failed_at if at > since] + [now.isoformat()]
+        self.failed_at = self.failed_at[-10:]
+        self.errors += 1
+        self.last_error, self.state = reason, ScorerState.FAILED
+        return not was and self.recent_failures >= LOOP_FAILURES
+
+    @property
+    def recent_failures(self) -> int:
+        """How often the scorer failed within the last LOOP_S."""
+        since = (datetime.now(UTC) - timedelta(seconds=LOOP_S)).isoformat()
+        return sum(at > since for at in self.failed_at)
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong with the scorer; None while it works, or waits for something that may come by itself."""
+        return self.fault_after(GRACE_S)
+
+    def fault_after(self, grace_s: float) -> str | None:
+        """Return the same, with another time after which it is a fault that a sensor or a sink is down."""
+        if self.recent_failures >= LOOP_FAILURES:
+            return f"failed {self.recent_failures} times within {LOOP_S:.0f} s and starts again each time: {self.last_error}"
+        if not self.state.is_good:
+            return f"{self.state}: {self.last_error}"
+        if self.state.is_blocked and self.state_since and age_s(self.state_since) > grace_s:
+            return f"{self.state}: {self.last_error}"
+        return None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain values, as `status.json` has them; texts hold no passwords of URLs."""
         shown = {name: redact(value) if isinstance(value, str) else value for name, value in asdict(self).items()}
         stopped = {name: redact(why) for name, why in self.stopped_sinks.items()}
         return shown | {"state": str(self.state), "stopped_sinks": stopped}
+
+
+def age_s(stamp: str) -> float:
+    """Return the seconds since a time in ISO 8601."""
+    return (datetime.now(UTC) - datetime.fromisoformat(stamp)).total_seconds()
 
 
 class StatusFile:
@@ -114,3 +173,13 @@ class StatusFile:
         if now - since >= RATE_S:
             self._status.rows_per_s = round(max(self._status.rows - rows, 0) / (now - since), 1)
             self._rate_from = (now, self._status.rows)
+
+
+def log_failure(status: Status, *, loops: bool, error: BaseException | None = None) -> None:
+    """Write one line about a failure of a scorer, with a traceback when it is the first; a crash loop is an error of its own."""
+    if loops:
+        log.error("the scorer of sensor %s is in a crash loop: %s", status.sensor, status.fault)
+    elif status.recent_failures == 1:
+        log.error("the scorer of sensor %s failed; it starts again: %s", status.sensor, status.last_error, exc_info=error)
+    else:
+        log.warning("the scorer of sensor %s failed again: %s", status.sensor, status.last_error)

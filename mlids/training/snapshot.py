@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -87,19 +89,22 @@ def take_snapshot(
     share = min(1.0, options.read_rows / max(there, 1))
     kept: list[pl.DataFrame] = []
     seen = 0
-    present = {s: held for s in sensors if (held := [d for d in days if lake.manifest("conn", s, d)])}
+    present: list[str] = []
     for number, sensor in enumerate(sensors):
-        if sensor not in present:
-            continue
-        labels = conn_labels(lake, sensor, present[sensor], (a for a in judged if a["observer"]["name"] == sensor))
-        chosen = ExampleOptions(options.max_rows // len(sensors), options.networks, labels=labels, seed=options.seed + number)
-        conns = partial(_conns, lake, sensor, present[sensor], share)
-        rows, part = gather_examples(conns, sensor, chosen, partial(_report, progress, sensor))
+        chosen = ExampleOptions(options.max_rows // len(sensors), options.networks, seed=options.seed + number)
+        with lake.pinned() as held:  # a day is read twice, and may be replaced meanwhile
+            held_days = [d for d in days if held.manifest("conn", sensor, d)]
+            if not held_days:
+                continue
+            labels = conn_labels(held, sensor, held_days, (a for a in judged if a["observer"]["name"] == sensor))
+            conns = partial(_conns, held, sensor, held_days, share)
+            rows, part = gather_examples(conns, sensor, replace(chosen, labels=labels), partial(_report, progress, sensor))
+        present.append(sensor)
         seen += rows
         kept.append(part)
     if seen == 0:
         raise NoRowsError(_no_conns(sensors, days))
-    return _store(folder, pl.concat([*kept, reference()]), list(present), [d.isoformat() for d in days], there, seen)
+    return _store(folder, pl.concat([*kept, reference()]), present, [d.isoformat() for d in days], there, seen)
 
 
 def _no_conns(sensors: Sequence[str], days: Sequence[date]) -> str:
@@ -213,4 +218,6 @@ def load_snapshot(folder: Path, snapshot_id: str) -> Snapshot:
         whole = False
     if not whole:
         raise ModelError(f"snapshot {snapshot_id} was altered after it was taken; take a new one")
+    with suppress(OSError):
+        os.utime(target)  # housekeeping counts from the last use
     return Snapshot(info, np.ascontiguousarray(frame.select(NAMES).to_numpy(), np.float32), *columns)

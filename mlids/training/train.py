@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 
 from mlids.alerts.grouping import group_keys
-from mlids.detectors.bundle import Bundle, Fitted, Model, Spec
+from mlids.detectors.bundle import Bundle, Fitted, Model
 from mlids.detectors.forest import BENIGN, fit_forest
 from mlids.detectors.isolation import SAMPLE_ROWS, anomaly_scores, fit_isolation
+from mlids.detectors.model_spec import HIGHEST_THRESHOLD, Spec
 from mlids.detectors.onnx_graph import build_graph
 from mlids.detectors.verdict import judge, may_reach
 from mlids.errors import NoRowsError
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 # Bounds of the threshold. The budget is an upper limit and no quota: below the lower bound nothing becomes an alert.
 # A RandomForest at probability 1 gives 70 by itself, so an alert needs two of the three, or a behaviour at its full score.
-THRESHOLD_LOW, THRESHOLD_HIGH = 82.0, 97.0
+THRESHOLD_LOW, THRESHOLD_HIGH = 82.0, HIGHEST_THRESHOLD
 
 
 # Benign rows of each synthetic reference network, and of all other networks together, that the IsolationForest is

@@ -91,9 +91,9 @@ def test_train_on_other_days(day: Path, synthetic_site: Path) -> None:
 def test_a_trained_model_from_a_file(day: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import numpy as np
 
-    from mlids.detectors.bundle import Spec
     from mlids.detectors.forest import fit_forest
     from mlids.detectors.isolation import fit_isolation
+    from mlids.detectors.model_spec import Spec
     from mlids.detectors.onnx_graph import build_graph
     from mlids.features.spec import NAMES
 

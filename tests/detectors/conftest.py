@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sklearn.ensemble import IsolationForest, RandomForestClassifier
 
-from mlids.detectors.bundle import Spec
 from mlids.detectors.forest import fit_forest
 from mlids.detectors.isolation import fit_isolation
+from mlids.detectors.model_spec import Spec
 from mlids.features.spec import NAMES
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import onnx
 import pytest
 
-from mlids.detectors.bundle import Bundle, Spec
+from mlids.detectors.bundle import Bundle
 from mlids.detectors.isolation import anomaly_scores
+from mlids.detectors.model_spec import Spec
 from mlids.detectors.onnx_graph import average_path, build_graph, floor32, node_depths, with_spec
 from tests.detectors.conftest import Forests, rows_on_thresholds
 

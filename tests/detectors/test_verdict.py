@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlids.detectors.bundle import Fitted, Scores, Spec
+from mlids.detectors.bundle import Fitted, Scores
 from mlids.detectors.isolation import COLUMNS, fit_isolation
+from mlids.detectors.model_spec import Spec
 from mlids.detectors.verdict import ANOMALY_WEIGHT, ATTACK_WEIGHT, BEHAVIOUR_WEIGHT, contributions, explain, judge, may_reach
 from mlids.features.spec import BEHAVIOUR_COLUMNS, NAMES
 from tests.detectors.conftest import Forests

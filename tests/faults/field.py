@@ -38,6 +38,7 @@ from mlids.synth.draft import CONN_NAMES, written_order
 from mlids.synth.growing import GrowingLog
 from mlids.synth.site import Site
 from mlids.zeek.types import conn_columns
+from tests.conftest import audit_production
 
 SENSOR = "hq"
 FLOWS = 1_500
@@ -143,7 +144,7 @@ class Field:
 
     def child(self, code: str = "", seconds: int = 60) -> subprocess.Popen[bytes]:
         """Start a scorer in its own process; `code` runs before it and places a fault."""
-        run = f"import mlids.scoring.checkpoint as c; c.EVERY_S = 0.1; c.SHARE = 1.0\n{code}\nfrom mlids import pipeline; pipeline.serve(['{SENSOR}'], {seconds})"
+        run = f"import mlids.scoring.checkpoint as c; c.EVERY_S = 0.1; c.SHARE = 1.0\n{code}\nfrom mlids import pipeline; pipeline.score_live('{SENSOR}', {seconds})"
         made = subprocess.Popen([sys.executable, "-c", run], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ))
         self.children.append(made)
         return made
@@ -251,7 +252,9 @@ def make_field(trained_home: Path, folder: Path, patch: pytest.MonkeyPatch, **lo
     home, logs = folder / "home", folder / "logs"
     home.mkdir(parents=True)
     shutil.copytree(trained_home / "mlruns", home / "mlruns")
+    shutil.copy(trained_home / "bundle.key", home)
     patch.setenv("MLIDS_HOME", str(home))
+    audit_production()
     patch.setenv("MLIDS_POLL_INTERVAL_S", "0.1")
     patch.setattr(checkpoint, "EVERY_S", 0.2)
     patch.setattr(checkpoint, "SHARE", 1.0)

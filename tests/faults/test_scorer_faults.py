@@ -14,10 +14,12 @@ import polars as pl
 import pytest
 
 from mlids import pipeline
+from mlids.alerts.stores.audit import Move
 from mlids.errors import StoreError
+from mlids.pipeline.promotion import move_production
 from mlids.scoring import checkpoint
 from mlids.synth.growing import replay
-from tests.conftest import free_port
+from tests.conftest import audit_production, free_port
 from tests.faults.conftest import LONG
 from tests.faults.field import SENSOR, Field, Outcome, hold
 
@@ -114,7 +116,9 @@ def _second_version(place: Field) -> str:
     assert first is not None
     client = registry._client
     source = client.get_model_version(registry.name, first.version).source
-    return str(client.create_model_version(registry.name, source, run_id=first.run_id).version)
+    second = str(client.create_model_version(registry.name, source, run_id=first.run_id).version)
+    registry.seal(second, registry.download_unsealed(second))
+    return second
 
 
 def test_alias_moved_in_mid_batch(place: Field, tell: Tell) -> None:
@@ -124,7 +128,7 @@ def test_alias_moved_in_mid_batch(place: Field, tell: Tell) -> None:
     assert place.caught_up()
     second = _second_version(place)
     assert scorer.status.model_version == "1"
-    registry.set_alias("production", second)
+    move_production(registry, pipeline.open_stores(place.settings).audit, Move("a test", "promote", "1", second, "the same again"))
 
     def moved() -> bool:
         place.write(0.001)
@@ -148,6 +152,7 @@ def test_bad_bundle_promoted(place: Field, tell: Tell, tmp_path: Path) -> None:
     (bad / "model.onnx").write_bytes(b"this is not a model")
     registry = pipeline.open_registry(place.settings)
     version = str(registry._client.create_model_version(registry.name, bad.as_uri()).version)
+    audit_production(version)
     registry.set_alias("production", version)
     place.write(0.3)
     assert place.until(lambda: f"version {version} is refused" in str(scorer.status.model_error)), scorer.status
@@ -155,6 +160,7 @@ def test_bad_bundle_promoted(place: Field, tell: Tell, tmp_path: Path) -> None:
     place.write_rest()
     assert place.caught_up()
     place.stop()
+    audit_production("1")
     registry.set_alias("production", "1")
     outcome = place.settle("bad bundle promoted")
     assert outcome.late == 0 and place.found() == place.expected()
@@ -179,10 +185,12 @@ def test_mlflow_down_at_start(place: Field, tell: Tell, monkeypatch: pytest.Monk
 def test_no_model_yet(place: Field, tell: Tell) -> None:
     registry = pipeline.open_registry(place.settings)
     registry._client.delete_registered_model_alias(registry.name, "production")
+    with pipeline.open_stores(place.settings).engine.writing("audit rows") as db:
+        db.exec_driver_sql("DELETE FROM audit")
     scorer = place.start()
     place.write(0.5)
     assert place.until(lambda: "no model in production yet" in str(scorer.status.last_error)) and scorer.status.rows == 0
-    registry.set_alias("production", "1")
+    move_production(registry, pipeline.open_stores(place.settings).audit, Move("a test", "promote", None, "1", "the first"))
     place.write_rest()
     assert place.caught_up(30.0)
     outcome = place.settle("no model in production at first")

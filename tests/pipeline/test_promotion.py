@@ -11,6 +11,7 @@ import pytest
 from mlids import pipeline
 from mlids.alerts.stores import Stores
 from mlids.alerts.stores.audit import FAILED, Move
+from mlids.detectors.bundle import Bundle
 from mlids.errors import ModelError, StoreError
 from mlids.pipeline.promotion import heal_promotions, move_production, promotion_lock
 from mlids.settings import load_settings
@@ -31,7 +32,7 @@ class KilledRegistry:
     def __init__(self, registry: Registry, step: str) -> None:
         self._registry, self._step = registry, step
 
-    def load(self, reference: str) -> object:
+    def load(self, reference: str) -> Bundle:
         return self._registry.load(reference)
 
     def version(self, alias: str) -> Version | None:
@@ -115,7 +116,7 @@ def test_interrupted_move_is_settled_by_where_the_aliases_are(
     with pytest.raises(KilledError):
         move_production(KilledRegistry(registry, step), stores.audit, PROMOTE)
     assert aliases(registry) == killed and stores.audit.rows()[0]["why"] == "a test (not finished)"
-    assert heal_promotions(registry, stores.audit) == [(PROMOTE, state)]
+    assert [(m.to_version, found) for m, found in heal_promotions(registry, stores.audit)] == [("2", state)]
     assert aliases(registry) == healed and stores.audit.rows()[0]["why"] == why
     assert heal_promotions(registry, stores.audit) == [], "once is enough"
 
@@ -156,7 +157,7 @@ def test_audit_that_fails_after_the_move_is_healed(place: tuple[Registry, Stores
     assert aliases(registry) == ("2", "1")
     with stores.engine.writing("triggers") as db:
         db.exec_driver_sql("DROP TRIGGER full")
-    assert heal_promotions(registry, stores.audit) == [(PROMOTE, "done")]
+    assert [(m.to_version, found) for m, found in heal_promotions(registry, stores.audit)] == [("2", "done")]
 
 
 def test_move_whose_version_is_gone_fails_and_blocks_no_later_one(place: tuple[Registry, Stores]) -> None:

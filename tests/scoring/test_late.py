@@ -19,7 +19,7 @@ from mlids.scoring.scored_record import HOUR_S, ScoredRecord, row_keys
 from mlids.settings import load_settings
 from mlids.zeek.reader import LogReader
 from mlids.zeek.types import conn_columns
-from tests.conftest import CONN_HEADER, conn_line
+from tests.conftest import CONN_HEADER, audit_production, conn_line
 
 DAY = "2026-11-04"
 
@@ -95,6 +95,7 @@ def test_without_a_model_the_gap_is_told_and_nothing_is_scored(tmp_path: Path) -
 def scored_home(trained_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     monkeypatch.setenv("MLIDS_HOME", str(trained_home))
     monkeypatch.setenv("MLIDS_DATABASE_URL", f"sqlite:///{tmp_path}/mlids.db")
+    audit_production()
     yield trained_home
     import shutil
 

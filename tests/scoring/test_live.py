@@ -27,6 +27,7 @@ from mlids.synth.draft import CONN_NAMES, written_order
 from mlids.synth.site import Site
 from mlids.zeek.types import CONN
 from mlids.zeek.writer import header_lines, tsv_rows
+from tests.conftest import audit_production
 from tests.support import forked
 from tests.support.serving import serve_until, wait_until
 
@@ -38,6 +39,7 @@ def live(trained_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  
     """A simulated sensor with a growing log, and settings that follow it."""
     monkeypatch.setenv("MLIDS_HOME", str(trained_home))
     monkeypatch.setenv("MLIDS_DATABASE_URL", f"sqlite:///{tmp_path}/mlids.db")
+    audit_production()
     logs = tmp_path / "logs"
     (logs / "current").mkdir(parents=True)
     log = logs / "current" / "conn.log"

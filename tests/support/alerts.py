@@ -9,7 +9,8 @@ import polars as pl
 
 from mlids.alerts.document import Alert
 from mlids.alerts.grouping import GroupKey
-from mlids.detectors.bundle import Scores, Spec
+from mlids.detectors.bundle import Scores
+from mlids.detectors.model_spec import Spec
 from mlids.detectors.verdict import Verdicts
 from mlids.features.spec import NAMES
 from mlids.zeek.types import conn_columns

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mlids.detectors.bundle import Spec
+from mlids.detectors.model_spec import Spec
 from mlids.pipeline.models import evaluation
 from mlids.settings import load_settings
 from mlids.training.model_card import model_card

@@ -8,11 +8,13 @@ import pytest
 
 from mlids.errors import ModelError, StoreError
 from mlids.training.registry import Registry
+from mlids.training.seal import key_from_file
 
 
 @pytest.fixture(scope="module")
 def registry(trained_home: Path) -> Registry:
-    return Registry(f"sqlite:///{trained_home}/mlruns/mlflow.db", "mlids-conn")
+    key = key_from_file(trained_home / "bundle.key", make=False)
+    return Registry(f"sqlite:///{trained_home}/mlruns/mlflow.db", "mlids-conn", key)
 
 
 def test_aliases_lead_to_a_version_with_its_metrics(registry: Registry) -> None:

@@ -47,6 +47,7 @@ AUDIT = sa.Table(
     sa.Column("why", sa.Text, nullable=False),
     sa.Column("gate", sa.Text),
     sa.Column("state", sa.String(16)),  # intent, done or failed; null: done, by an older version
+    sa.Column("sha256", sa.String(64)),  # of the graph of `to_version`; null: by an older version, or nothing was moved
 )  # fmt: skip
 SUPPRESSIONS = sa.Table(
     "suppressions", META,

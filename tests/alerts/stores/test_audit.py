@@ -12,7 +12,7 @@ def test_rows_are_newest_first_and_have_the_columns_of_the_report(stores: Stores
     stores.audit.record(Move("airflow", "refuse", None, "1", "worse"))
     stores.audit.settle(stores.audit.begin(PROMOTE), DONE)
     first, second = stores.audit.rows()
-    assert set(first) == {"id", "at", "who", "action", "from_version", "to_version", "why", "gate"}
+    assert set(first) == {"id", "at", "who", "action", "from_version", "to_version", "why", "gate", "sha256"}
     assert (first["action"], first["from_version"], first["to_version"], first["why"]) == ("promote", "1", "2", "better")
     assert (second["action"], second["from_version"], second["gate"]) == ("refuse", None, None)
     assert len(stores.audit.rows(1)) == 1

@@ -41,6 +41,8 @@ CALLS: dict[str, Callable[[Stores], object]] = {
     "audit.begin": lambda s: s.audit.begin(Move("who", "promote", None, "1", "why")),
     "audit.settle": lambda s: s.audit.settle(1, DONE),
     "audit.unsettled": lambda s: s.audit.unsettled(),
+    "audit.last_move": lambda s: s.audit.last_move(),
+    "audit.was_in_production": lambda s: s.audit.was_in_production("1"),
     "audit.rows": lambda s: s.audit.rows(),
 }
 
