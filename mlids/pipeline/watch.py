@@ -50,6 +50,5 @@ def _fault(status: Status | None, bound: float) -> str | None:
     fault = status.fault_after(min(GRACE_S, bound))
     if fault is None and status.lag_s > bound:
         return f"{status.lag_s:,.0f} s behind (bound {bound:,.0f} s)"
-    for sink, why in status.stopped_sinks.items():
-        fault = fault or f"sink {sink} is stopped: {why}"
-    return fault or status.model_error
+    stopped = "; ".join(f"sink {sink} is stopped: {why}" for sink, why in status.stopped_sinks.items())
+    return fault or stopped or status.model_error
