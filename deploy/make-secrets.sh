@@ -9,8 +9,8 @@ chmod 700 secrets
 
 random() { head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=\n'; }
 held() { cat "secrets/$1"; }
-secret() { # name, value
-  [ -e "secrets/$1" ] || printf '%s\n' "$2" > "secrets/$1"
+secret() { # name, value; without a line end, which Airflow would take for a part of it
+  [ -e "secrets/$1" ] || printf '%s' "$2" > "secrets/$1"
   chmod 444 "secrets/$1"
 }
 
@@ -33,7 +33,7 @@ default_permission = NO_PERMISSIONS
 database_uri = sqlite:////mlflow/auth.db
 admin_username = mlids
 admin_password = $(held mlflow_password)
-authorization_function = mlflow.server.auth:authenticate_request_basic_auth"
+auth_cache_ttl_seconds = 60" # a password is hashed slowly: not for each of the hundred requests of a training
 
 if [ -e secrets/sensor_key ]; then
   chmod 444 secrets/sensor_key

@@ -125,16 +125,6 @@ class Settings(BaseSettings):
     metrics_host: str = Field("127.0.0.1", description="Address on which `mlids serve` offers /metrics and /healthz.")
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of /metrics and /healthz; 0 turns them off.")
 
-    @field_validator("elastic_prefix")
-    @classmethod
-    def _index_prefix(cls, prefix: str) -> str:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,62}", prefix):
-            raise ValueError(
-                f"{prefix!r} is no prefix of an Elasticsearch index: use lower-case letters, digits, `_`, `.` and `-`, "
-                "beginning with a letter or digit, 63 at most"
-            )
-        return prefix
-
     @classmethod
     def settings_customise_sources(
         cls,
@@ -148,6 +138,16 @@ class Settings(BaseSettings):
         folder = env_settings().get("secrets_dir", cls.model_fields["secrets_dir"].default)
         files = (SecretsSettingsSource(settings_cls, secrets_dir=folder),) if Path(folder).is_dir() else ()
         return init_settings, env_settings, *files
+
+    @field_validator("elastic_prefix")
+    @classmethod
+    def _index_prefix(cls, prefix: str) -> str:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,62}", prefix):
+            raise ValueError(
+                f"{prefix!r} is no prefix of an Elasticsearch index: use lower-case letters, digits, `_`, `.` and `-`, "
+                "beginning with a letter or digit, 63 at most"
+            )
+        return prefix
 
     @model_validator(mode="before")
     @classmethod

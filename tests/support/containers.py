@@ -23,8 +23,7 @@ from tests.conftest import ROOT, missing
 COMPOSE = ROOT / "docker-compose.airflow.yml"
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc")
 PROGRAMS = ("mlids", "dags", "plugins", "reports_templates", "pyproject.toml")
-USERS = {"mlids": 10_001}
-"""The Dockerfile's user; others are known to this machine."""
+MLIDS_UID = 10_001  # of deploy/Dockerfile; other users are known to this machine
 
 
 def compose() -> dict[str, Any]:
@@ -40,14 +39,21 @@ def need_namespaces() -> None:
         missing("a user who may make namespaces", "run as root, with the packages util-linux and iproute2")
 
 
+def _uid(service: dict[str, Any]) -> int:
+    if service["user"] in {"mlids", "elasticsearch", "kibana"}:
+        return MLIDS_UID
+    return pwd.getpwnam(service["user"]).pw_uid
+
+
 class Host:
     """One Docker host's stand-in; `stop` ends all that it started."""
 
-    def __init__(self, work: Path, secrets: Path) -> None:
-        self.work, self.secrets = work, secrets
+    def __init__(self, work: Path, secrets: Path, path: str = "") -> None:
+        self.work, self.secrets, self.path = work, secrets, path
         self.services: dict[str, dict[str, Any]] = compose()["services"]
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.net = subprocess.Popen(["unshare", "--net", "sh", "-c", "ip link set lo up && exec sleep infinity"], start_new_session=True)
+        (work / "passwd").write_text(Path("/etc/passwd").read_text() + f"mlids:x:{MLIDS_UID}:{MLIDS_UID}::/tmp:/bin/sh\n")
         (work / "hosts").write_text(f"127.0.0.1 localhost {' '.join(self.services)}\n")
 
     def start(self, name: str, command: str = "") -> None:
@@ -70,7 +76,9 @@ class Host:
         """Return whether the service's own health check passes."""
         kind, *words = self.services[name]["healthcheck"]["test"]
         command = words[0].replace("$$", "$") if kind == "CMD-SHELL" else shlex.join(words)
-        return self.run(name, command).returncode == 0
+        inside = [f"--mount=/proc/{self.running[name].pid}/ns/mnt", f"--pid=/proc/{self.running[name].pid}/ns/pid_for_children"]
+        words = ["nsenter", f"--net=/proc/{self.net.pid}/ns/net", *inside, *self._entered(name, command)]
+        return subprocess.run(words, check=False, capture_output=True, timeout=60).returncode == 0
 
     def log(self, name: str) -> Path:
         """Return the file of a service's output."""
@@ -96,26 +104,27 @@ class Host:
         return (command if isinstance(command, str) else shlex.join(command)).replace("$$", "$")
 
     def _contained(self, name: str, command: str) -> list[str]:
-        service = self.services[name]
-        uid = USERS.get(service["user"]) or pwd.getpwnam(service["user"]).pw_uid
-        home = str(Path(sys.prefix) / "bin")
-        # What deploy/Dockerfile sets, and the environment of the service.
-        env = {"PATH": f"{home}:/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"} | service.get(
-            "environment", {}
-        )
-        drop = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
-        drop += ["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"] if service["cap_drop"] == ["ALL"] else []
-        start = ["env", "-i", *(f"{key}={value}" for key, value in env.items()), *drop, "sh", "-c", command]
-        script = [*self._mounts(name, service, uid), f"exec chroot {self._root(name)} {shlex.join(start)}"]
+        script = [*self._mounts(name, self.services[name]), f"exec {shlex.join(self._entered(name, command))}"]
         apart = ["nsenter", f"--net=/proc/{self.net.pid}/ns/net", "unshare", "--mount", "--pid", "--fork", "--kill-child"]
         return [*apart, "sh", "-ec", "\n".join(script)]
+
+    def _entered(self, name: str, command: str) -> list[str]:
+        """Return the words that run a command in the service's root, with its user, its environment and what deploy/Dockerfile sets."""
+        service = self.services[name]
+        path = f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin:{self.path}"
+        env = {"PATH": path, "HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"} | service.get("environment", {})
+        uid = _uid(service)
+        drop = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+        drop += ["--bounding-set=-all", "--inh-caps=-all"] if service.get("cap_drop") == ["ALL"] else []
+        drop += ["--no-new-privs"] if "no-new-privileges:true" in service.get("security_opt", ()) else []
+        return ["chroot", str(self._root(name)), "env", "-i", *(f"{key}={value}" for key, value in env.items()), *drop, "sh", "-c", command]
 
     def _root(self, name: str) -> Path:
         folder = self.work / "roots" / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def _mounts(self, name: str, service: dict[str, Any], uid: int) -> list[str]:
+    def _mounts(self, name: str, service: dict[str, Any]) -> list[str]:
         root = self._root(name)
         lines = ["mount --make-rprivate /", f"mount -t tmpfs -o mode=0755 none {root}", f"mkdir -p {root}/proc {root}/dev"]
 
@@ -143,12 +152,17 @@ class Host:
             source, target, *mode = volume.split(":")
             file = source.startswith("./")
             bind(
-                self.work / source if file and (self.work / source).exists() else ROOT / source if file else self.volume(source, uid),
+                self.work / source
+                if file and (self.work / source).exists()
+                else ROOT / source
+                if file
+                else self.volume(source, _uid(service)),
                 target,
                 *mode or ["rw"],
             )
         for secret in service.get("secrets", []):
             bind(self.secrets / secret, f"/run/secrets/{secret}")
-        bind(self.work / "hosts", "/etc/hosts")
+        for file in ("hosts", "passwd"):
+            bind(self.work / file, f"/etc/{file}")
         lines.extend([f"mount -t proc proc {root}/proc", f"mount --rbind /dev {root}/dev"])
         return [*lines, f"mount -o remount,{'ro' if service.get('read_only') else 'rw'} {root}"]
