@@ -4,6 +4,8 @@ SHELL := /bin/bash
 BIN := .venv/bin
 HOME_DIR ?= demo-home
 PYTEST_ARGS ?=
+# Test modules run side by side, at most four: each process starts its own servers.
+WORKERS ?= -n auto --maxprocesses 4 --dist loadfile
 # What `make cov` runs: the folders without Airflow, the demo and the fault tests.
 COV_TESTS ?= $(addprefix tests/,alerts cli detectors evidence features ingest pipeline reporting scoring synth training zeek)
 
@@ -25,7 +27,7 @@ demo: ## run the whole pipeline on a synthetic site (ONCE=1: stop after the summ
 
 test: ## the whole test suite
 	@scripts/setup.sh test
-	$(BIN)/python -m pytest --durations=25 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --durations=25 $(WORKERS) $(PYTEST_ARGS)
 
 test-faults: ## the full fault table of live scoring (22 minutes); writes docs/reliability.md
 	@scripts/setup.sh test

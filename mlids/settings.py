@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
-from mlids.errors import SettingsError
+from mlids.errors import SettingsError, os_fault
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 
@@ -209,11 +209,15 @@ class Settings(BaseSettings):
         Raises SettingsError naming the entry that is wrong.
         """
         path = self.sensors_file or self.home / "sensors.toml"
-        if not path.exists():
-            return []
         try:
             entries = tomllib.loads(path.read_text(encoding="utf-8")).get("sensor", [])
-            sensors = [Sensor(**entry) for entry in entries]
+            sensors = [Sensor.model_validate(entry) for entry in entries]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise SettingsError(os_fault(error, path)) from error
+        except TypeError as error:
+            raise SettingsError(f"{path}: `sensor` is not a list of tables; begin each sensor with [[sensor]]") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{path}: not TOML: {error}") from error
         except ValidationError as error:

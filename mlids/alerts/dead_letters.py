@@ -84,7 +84,8 @@ class DeadLetters:
                     result = results.setdefault(name, Resent(name))
                     arrived |= _resend(result, by_name.get(name), some, current)
         finally:
-            self._remove(arrived)
+            if arrived:
+                self.remove(lambda line: _digest(line) in arrived)
         return list(results.values())
 
     def _letters(self) -> Iterator[tuple[bytes, str, Document]]:
@@ -114,15 +115,21 @@ class DeadLetters:
         if batch:
             yield batch
 
-    def _remove(self, digests: set[bytes]) -> None:
-        """Remove these lines; what was appended meanwhile stays. A file without letters is deleted."""
-        if not digests:
-            return
+    def remove(self, goes: Callable[[bytes], bool]) -> int:
+        """Remove the lines for which `goes` is true and return how many; what is appended meanwhile stays. An empty file is deleted."""
+        gone = 0
+        if not self._path.exists():
+            return gone
         with self._locked():
-            with replacing(self._path) as partial, open(partial, "wb", opener=open_private) as out, self._path.open("rb") as file:
-                out.writelines(line for line in file if _digest(line) not in digests)
+            with self._path.open("rb") as file, replacing(self._path) as partial, open(partial, "wb", opener=open_private) as out:
+                for line in file:
+                    if goes(line):
+                        gone += 1
+                    else:
+                        out.write(line)
             if not self._path.stat().st_size:
                 self._path.unlink()
+        return gone
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
 from mlids.errors import StackError
-from mlids.scoring.status import Status, age_s
+from mlids.scoring.status import CLOCK_STEP_S, Status
 
 # A scorer whose status is older than this hangs.
 STALE_S = 30.0
@@ -28,7 +28,7 @@ Statuses = Callable[[], Sequence[Status]]
 
 def is_well(status: Status) -> bool:
     """Return whether a scorer works, or waits for something that may come by itself."""
-    return status.fault is None and bool(status.updated_at) and age_s(status.updated_at) < STALE_S
+    return status.fault is None and bool(status.updated_at) and -CLOCK_STEP_S <= status.age_s < STALE_S
 
 
 class _Collector:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlids.errors import StoreError
-from mlids.files import open_private, replacing
 from mlids.locks import remove_unused
+from mlids.pipeline.stores import dead_letters_file
 from mlids.settings import Settings
 
 if TYPE_CHECKING:
@@ -134,7 +134,9 @@ def old_alert_files(settings: Settings, clock: Clock) -> Iterator[Old]:
 
 def old_dead_letters(settings: Settings, clock: Clock) -> Iterator[Old]:
     """Yield the old lines of the file of dead letters, as one entry. Raises StoreError."""
-    path, before = settings.home / "alerts" / "dead-letters.jsonl", clock.before(settings.keep_dead_letter_days)
+    from mlids.alerts.dead_letters import DeadLetters
+
+    path, before = dead_letters_file(settings), clock.before(settings.keep_dead_letter_days)
     if before is None or not path.exists():
         return
     try:
@@ -143,7 +145,7 @@ def old_dead_letters(settings: Settings, clock: Clock) -> Iterator[Old]:
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror or error}") from error
     if sizes:
-        yield Old("dead letters", sum(sizes), partial(_remove_letters, path, before), len(sizes))
+        yield Old("dead letters", sum(sizes), partial(DeadLetters(path).remove, lambda line: _is_old_letter(line, before)), len(sizes))
 
 
 def _is_old_letter(line: bytes, before: datetime) -> bool:
@@ -152,27 +154,6 @@ def _is_old_letter(line: bytes, before: datetime) -> bool:
         return datetime.fromisoformat(json.loads(line)["at"]) < before
     except (ValueError, KeyError, TypeError):
         return False
-
-
-def _remove_letters(path: Path, before: datetime) -> int:
-    """Remove old letters; whoever appends holds the lock beside the file meanwhile."""
-    gone = 0
-    try:
-        with open(path.with_suffix(".lock"), "ab", opener=open_private) as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            with path.open("rb") as file, replacing(path) as partial_path, open(partial_path, "wb", opener=open_private) as out:
-                for line in file:
-                    if _is_old_letter(line, before):
-                        gone += 1
-                    else:
-                        out.write(line)
-            if not path.stat().st_size:
-                path.unlink()
-    except FileNotFoundError:
-        return 0
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror or error}") from error
-    return gone
 
 
 def old_alerts(settings: Settings, clock: Clock, store: RetentionStore, pause: Callable[[float], None]) -> Iterator[Old]:

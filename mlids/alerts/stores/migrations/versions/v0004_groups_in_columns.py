@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
@@ -76,4 +76,4 @@ def _key(address: str) -> str:
 
 def downgrade() -> None:
     """Refuse: which rule hid an alert is not stored any more."""
-    raise NotImplementedError("the third revision is not taken back: restore the database from before its upgrade")
+    raise NotImplementedError("the fourth revision is not taken back: restore the database from before its upgrade")
