@@ -12,7 +12,7 @@ from tests.fuzz import load
 if __name__ == "__main__":
     name = sys.argv.pop(1)
     # numba reads the bytecode of the kernel, which must stay as it is.
-    with atheris.instrument_imports(include=["mlids", "mlids_airflow"], exclude=["mlids.features.kernel"]):
+    with atheris.instrument_imports(include=["mlids", "mlids_airflow", "html.parser"], exclude=["mlids.features.kernel"]):
         target = load(name)
     logging.disable(logging.CRITICAL)  # what is rejected is logged
     atheris.Setup(sys.argv, target.check)
