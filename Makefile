@@ -45,12 +45,14 @@ cov: ## coverage of a fast subset of the tests; fails below the floor in pyproje
 	@scripts/setup.sh test
 	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(COV_TESTS) $(PYTEST_ARGS)
 
-check: ## format, lint, strict types, import rules
+check: ## format, lint, strict types, import rules, rules of the compose file
 	@scripts/setup.sh
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.airflow.yml
+	$(BIN)/python -m pytest tests/hostile/test_compose.py
 
 fmt: ## format and fix what can be fixed
 	$(BIN)/ruff format .
