@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
-from mlids.errors import SettingsError
+from mlids.errors import SettingsError, os_fault
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 
@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MLIDS_", frozen=True, extra="forbid", populate_by_name=True)
 
     home: Path = Field(Path("mlids-home"), description="Folder of lake, landing, models, reports and databases.")
+    secrets_dir: Path = Field(
+        Path("/run/secrets"), description="Folder of files that each hold one setting, as `mlids_database_url`; variables go before."
+    )
     sensors_file: Path | None = Field(None, description="TOML list of sensors; default: home/sensors.toml.")
     database_url: str = Field("", description="Alerts, verdicts, ledger (SQLAlchemy URL); default: SQLite in home.")
     mlflow_tracking_uri: str = Field("", description="MLflow server; default: the SQLite store in home/mlruns.")
@@ -121,6 +124,20 @@ class Settings(BaseSettings):
     keep_ledger_days: Days = Field(1_095, description="Days that the ledger is kept, at least as long as the day's data; 0: for ever.")
     metrics_host: str = Field("127.0.0.1", description="Address on which `mlids serve` offers /metrics and /healthz.")
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of /metrics and /healthz; 0 turns them off.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return what settings are read from, first come first: arguments, variables, files of `secrets_dir` if it is there."""
+        folder = env_settings().get("secrets_dir", cls.model_fields["secrets_dir"].default)
+        files = (SecretsSettingsSource(settings_cls, secrets_dir=folder),) if Path(folder).is_dir() else ()
+        return init_settings, env_settings, *files
 
     @field_validator("elastic_prefix")
     @classmethod
@@ -192,11 +209,15 @@ class Settings(BaseSettings):
         Raises SettingsError naming the entry that is wrong.
         """
         path = self.sensors_file or self.home / "sensors.toml"
-        if not path.exists():
-            return []
         try:
             entries = tomllib.loads(path.read_text(encoding="utf-8")).get("sensor", [])
-            sensors = [Sensor(**entry) for entry in entries]
+            sensors = [Sensor.model_validate(entry) for entry in entries]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise SettingsError(os_fault(error, path)) from error
+        except TypeError as error:
+            raise SettingsError(f"{path}: `sensor` is not a list of tables; begin each sensor with [[sensor]]") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{path}: not TOML: {error}") from error
         except ValidationError as error:

@@ -19,6 +19,7 @@ from mlids.ingest.day_manifest import MANIFEST, DayManifest, SourceEntry
 from mlids.ingest.day_mark import ASIDE_FROM, DayMark
 from mlids.ingest.day_swap import remove_left_over, swap_in
 from mlids.locks import make_pinned
+from mlids.parquet import read_parquet, write_parquet
 from mlids.zeek.reader import Batch, LogReader, ReadReport
 from mlids.zeek.trial import Trials
 from mlids.zeek.tsv import Reject
@@ -119,7 +120,7 @@ class DayWriter:
         frame = self._buffer[0] if len(self._buffer) == 1 else pl.concat(self._buffer, how="diagonal_relaxed", rechunk=False)
         self._buffer, self._buffered_rows = [], 0
         path = self._folder / f"part-{len(self._parts):05d}.parquet"
-        frame.write_parquet(path, compression="zstd", compression_level=1)
+        write_parquet(frame, path)
         self._parts.append((path, dict(frame.schema)))
         self._synced.append(self._syncing.submit(sync_path, path))  # while the next rows are parsed
 
@@ -151,7 +152,7 @@ class DayWriter:
         swap_in(self._folder, self._target)
         return self._manifest
 
-    def discard(self) -> None:
+    def close(self) -> None:
         """Remove what was written and not swapped in."""
         self._syncing.shutdown()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -166,8 +167,6 @@ class DayWriter:
         for path, part in self._parts:
             if list(part.items()) != list(schema.items()):
                 self._rewritten.add(path)
-                frame = pl.read_parquet(path, hive_partitioning=False)
-                frame.select(
-                    pl.col(n).cast(t, strict=False) if n in part else pl.lit(None, t).alias(n) for n, t in schema.items()
-                ).write_parquet(path, compression="zstd", compression_level=1)
+                columns = [pl.col(n).cast(t, strict=False) if n in part else pl.lit(None, t).alias(n) for n, t in schema.items()]
+                write_parquet(read_parquet(path).select(columns), path)
         self._manifest.columns = {n: str(t) for n, t in schema.items()}

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mlids.errors import StoreError
+import polars as pl
+
+from mlids.errors import StoreError, os_fault
 from mlids.ingest.day_manifest import MANIFEST, DayManifest, SourceEntry
 from mlids.ingest.day_swap import finish_swap
 from mlids.locks import pin
+from mlids.parquet import read_parquet
 
 
 class HeldDay:
@@ -28,6 +32,10 @@ class HeldDay:
         """Return a path that leads to a file of this generation while the day is held."""
         return Path(f"/proc/self/fd/{self._descriptor}/{name}")
 
+    def read(self, name: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """Return the rows of a part, all columns or these. Raises StoreError naming a part that is damaged."""
+        return read_parquet(self.file(name), columns, shown=self.path / name)
+
     def manifest(self) -> DayManifest | None:
         """Return the day's manifest; None without one. Raises StoreError when it is damaged."""
         try:
@@ -35,8 +43,10 @@ class HeldDay:
             return DayManifest(**(stored | {"sources": [SourceEntry(**s) for s in stored["sources"]]}))
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise StoreError(os_fault(error, self.path / MANIFEST)) from error
         except (ValueError, TypeError, KeyError) as error:
-            raise StoreError(f"{self.path / MANIFEST}: damaged: {error}; ingest the day again") from error
+            raise StoreError(f"{self.path / MANIFEST}: damaged, or not written by mlids: {error}; ingest the day again") from error
 
     def close(self) -> None:
         """Let the files go. A day may be closed twice."""
@@ -56,4 +66,4 @@ def hold_day(path: Path) -> HeldDay | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise StoreError(f"{path}: {error.strerror or error}") from error
+        raise StoreError(os_fault(error, path)) from error

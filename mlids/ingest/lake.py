@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import partial
@@ -11,8 +12,8 @@ from pathlib import Path
 
 import polars as pl
 
-from mlids.errors import InputError, StoreError
-from mlids.ingest.archive import safe_name
+from mlids.errors import InputError, StoreError, os_fault
+from mlids.ingest.archive import is_safe, safe_name
 from mlids.ingest.day_manifest import MANIFEST, DayManifest
 from mlids.ingest.day_mark import DayMark
 from mlids.ingest.day_swap import day_folders
@@ -22,6 +23,8 @@ from mlids.window import parse_day
 from mlids.zeek.log_types import log_type_of
 from mlids.zeek.prefetch import prefetch_chain
 from mlids.zeek.types import ended
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -94,12 +97,16 @@ class Lake:
     def days(self, log: str, sensor: str) -> list[date]:
         """Return the days of a sensor's log in the lake, oldest first."""
         folders = day_folders(self._sensor_path(log, sensor))
-        names = [p.name.removeprefix("date=") for p in folders if (p / MANIFEST).exists()]
-        return sorted(parse_day(n) for n in names)
+        found = {path: _as_day(path.name.removeprefix("date=")) for path in folders}
+        _warn_of_foreign([path for path, day in found.items() if day is None or not path.is_dir()])
+        return sorted(day for path, day in found.items() if day is not None and (path / MANIFEST).exists())
 
     def sensors(self, log: str = "conn") -> list[str]:
         """Return the sensors that have days of a log."""
-        return sorted(p.name.removeprefix("sensor=") for p in (self.root / log).glob("sensor=*"))
+        found = {path: path.name.removeprefix("sensor=") for path in (self.root / log).glob("sensor=*")}
+        foreign = [path for path, name in found.items() if not is_safe(name) or not path.is_dir()]
+        _warn_of_foreign(foreign)
+        return sorted(name for path, name in found.items() if path not in foreign)
 
     def rows(self, log: str, sensors: Sequence[str], days: Sequence[date]) -> int:
         """Return how many rows of a log these days hold."""
@@ -120,23 +127,21 @@ class Lake:
                 wanted = max(round((run[1] - run[0]) * len(names)), 1)
                 first = min(round(run[0] * len(names)), max(len(names) - wanted, 0))
                 for name in names[first : first + wanted]:
-                    frame = pl.read_parquet(held.file(name), columns=list(columns) if columns else None, hive_partitioning=False)
-                    yield frame.with_columns(sensor=pl.lit(sensor))
+                    yield held.read(name, columns).with_columns(sensor=pl.lit(sensor))
 
     def last_rows(self, log: str, sensor: str, day: date, since: datetime, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Yield the rows of a day that ended at `since` or later, in their order; only the last parts are read."""
         with self._held(log, sensor, day) as held:
             if held is None:
                 return
-            wanted: list[Path] = []
-            for path in (held.file(name) for name in reversed(held.parts())):
-                wanted.append(path)
-                latest = pl.scan_parquet(path, hive_partitioning=False).select(ended().max()).collect().item()
+            wanted: list[str] = []
+            for name in reversed(held.parts()):
+                wanted.append(name)
+                latest = held.read(name, ["ts", "duration"]).select(ended().max()).item()
                 if latest is not None and latest < since:
                     break
-            for path in reversed(wanted):
-                frame = pl.read_parquet(path, columns=list(columns), hive_partitioning=False).filter(ended() >= since)
-                yield frame.with_columns(sensor=pl.lit(sensor))
+            for name in reversed(wanted):
+                yield held.read(name, columns).filter(ended() >= since).with_columns(sensor=pl.lit(sensor))
 
     def ingest(
         self, sensor: str, day: date, files: Sequence[Path], digests: dict[str, str] | None = None, *, accept_shrunk: bool = False
@@ -181,16 +186,28 @@ class Lake:
 
     def _write_day(self, log: str, sensor: str, day: date, paths: Sequence[Path], digests: dict[str, str], at_least: int) -> DayManifest:
         target = self.day_path(log, sensor, day)
-        writer, mark = DayWriter(target, log, sensor, day), DayMark(target.with_name(f".reading-{target.name}.json"))
         try:
-            # Two files are read at once, and written one after the other; one at a time when one of them killed an ingest.
-            for piece in prefetch_chain([partial(pieces, path, log, mark) for path in paths], workers=1 if mark.deaths else 2):
-                writer.add(piece, digests)
-            manifest = writer.finish(at_least=at_least)
-            mark.done()
-            return manifest
+            with (
+                closing(DayWriter(target, log, sensor, day)) as writer,
+                closing(DayMark(target.with_name(f".reading-{target.name}.json"))) as mark,
+            ):
+                # Two files are read at once, and written one after the other; one at a time when one of them killed an ingest.
+                for piece in prefetch_chain([partial(pieces, path, log, mark) for path in paths], workers=1 if mark.deaths else 2):
+                    writer.add(piece, digests)
+                manifest = writer.finish(at_least=at_least)
+                mark.done()
+                return manifest
         except OSError as error:
-            raise StoreError(f"{self.root}: {error.strerror or error}; the day stays as it was; free some space and run again") from error
-        finally:
-            mark.close()
-            writer.discard()
+            raise StoreError(f"{sensor} {day} was not ingested and stays as it was: {os_fault(error, self.root)}") from error
+
+
+def _as_day(name: str) -> date | None:
+    try:
+        return parse_day(name)
+    except InputError:
+        return None
+
+
+def _warn_of_foreign(paths: Sequence[Path]) -> None:
+    for path in paths:
+        logger.warning("%r was not made by mlids and is left out of the lake; move it away", str(path))

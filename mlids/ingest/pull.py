@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import shutil
@@ -12,7 +11,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from mlids.errors import MlidsError, SourceError
+from mlids.errors import MlidsError, SourceError, os_fault
 from mlids.ingest.archive import Archive, is_wanted, safe_name
 from mlids.ingest.landing import SMALLER, Landed, LandedDay, check_end, day_folder, read_landed
 from mlids.ingest.storage import LogFile
@@ -193,8 +192,4 @@ def _received(archive: Archive, source: BinaryIO, name: str, offset: int) -> Ite
 
 
 def _local_fault(error: OSError, folder: Path) -> SourceError:
-    if error.errno == errno.ENOSPC:
-        return SourceError(f"{folder}: the disk is full; free some space or set MLIDS_HOME elsewhere, then run again: the pull resumes")
-    if error.errno == errno.EDQUOT:
-        return SourceError(f"{folder}: the disk quota is used up; raise it or clean landing, then run again: the pull resumes")
-    return SourceError(f"{folder}: {error.strerror or error}")
+    return SourceError(f"{os_fault(error, folder)}: the pull resumes")

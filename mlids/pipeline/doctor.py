@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from mlids.errors import MlidsError, ModelError, SourceError, StoreError
+from mlids.errors import MlidsError, ModelError, SourceError, StoreError, os_fault
 from mlids.pipeline.production import find_production
 from mlids.pipeline.stores import dead_letters_file, open_archive, open_registry, open_sinks, open_stores, sensor_names
 from mlids.pipeline.watch import watch_live
@@ -46,6 +46,8 @@ def _check(part: str, check: Callable[[], str]) -> Finding:
         return Finding(part, True, check())
     except MlidsError as error:
         return Finding(part, False, str(error))
+    except OSError as error:
+        return Finding(part, False, os_fault(error))
 
 
 def _home(settings: Settings) -> str:
@@ -53,7 +55,7 @@ def _home(settings: Settings) -> str:
         settings.home.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(settings.home).free
     except OSError as error:
-        raise StoreError(f"{settings.home}: {error.strerror}") from error
+        raise StoreError(os_fault(error, settings.home)) from error
     if free < _LOW_BYTES:
         raise StoreError(f"{settings.home}: only {free / 2**30:.1f} GiB are free; a day of six million conns needs about one")
     return f"{settings.home.resolve()}, {free / 2**30:,.0f} GiB free"

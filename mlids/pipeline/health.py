@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
 from mlids.errors import StackError
-from mlids.scoring.status import Status, age_s
+from mlids.scoring.status import CLOCK_STEP_S, Status
 
 # A scorer whose status is older than this hangs.
 STALE_S = 30.0
@@ -28,7 +28,7 @@ Statuses = Callable[[], Sequence[Status]]
 
 def is_well(status: Status) -> bool:
     """Return whether a scorer works, or waits for something that may come by itself."""
-    return status.fault is None and bool(status.updated_at) and age_s(status.updated_at) < STALE_S
+    return status.fault is None and bool(status.updated_at) and -CLOCK_STEP_S <= status.age_s < STALE_S
 
 
 class _Collector:
@@ -46,10 +46,10 @@ class _Collector:
         rate = GaugeMetricFamily("mlids_rows_per_second", "conns scored per second, over the last seconds", labels=["sensor"])
         last = GaugeMetricFamily("mlids_last_row_timestamp_seconds", "when the newest scored conn ended", labels=["sensor"])
         up = GaugeMetricFamily("mlids_up", "1 while the sensor is followed", labels=["sensor"])
-        stopped = GaugeMetricFamily("mlids_sink_stopped", "1 for a sink that does not let mlids write", labels=["sensor", "sink"])
         failures = GaugeMetricFamily(
             "mlids_recent_failures", "how often the scorer failed and started again, in 5 minutes", labels=["sensor"]
         )
+        stopped = GaugeMetricFamily("mlids_sink_stopped", "1 for a sink that does not let mlids write", labels=["sensor", "sink"])
         info = InfoMetricFamily("mlids_scorer", "state and model version", labels=["sensor"])
         for s in statuses:
             lag.add_metric([s.sensor], s.lag_s)

@@ -65,7 +65,8 @@ class ScorerProcess:
             return self._ended
         status = Status.load(self._status_path, self._sensor)
         if self._process is None or status.pid != self._process.pid:
-            return Status(self._sensor, failed_at=status.failed_at, last_error=status.last_error, updated_at=status.updated_at)
+            kept = {name: getattr(status, name) for name in ("failed_at", "last_error", "updated_at", "updated_boot_s", "boot_id")}
+            return Status(self._sensor, **kept)
         return status
 
     def stop(self) -> None:

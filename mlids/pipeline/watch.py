@@ -38,11 +38,13 @@ def watch_live(max_lag_s: float | None = None) -> list[dict[str, Any]]:
 
 def _fault(status: Status | None, bound: float) -> str | None:
     """Return what is wrong with a scorer; None when it is well. `bound` is that of its lag, in seconds."""
-    from mlids.scoring.status import GRACE_S, age_s
+    from mlids.scoring.status import GRACE_S
 
     if status is None:
         return "no scorer has ever followed it; start `mlids serve` or unpause score_live"
-    age = age_s(status.updated_at)
+    age = status.age_s
+    if status.silence:
+        return status.silence
     if age > bound:
         return f"its scorer has not reported for {age:,.0f} s (state {status.state}); is it still running?"
     fault = status.fault_after(min(GRACE_S, bound))

@@ -9,6 +9,7 @@ import time
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ RATE_S = 5.0
 GRACE_S = 60.0
 # A scorer that failed this often within this time is not well, whatever it does at the moment.
 LOOP_FAILURES, LOOP_S = 3, 300.0
+# A clock that is corrected by less than this was not set back.
+CLOCK_STEP_S = 5.0
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class ScorerState(StrEnum):
@@ -80,6 +84,8 @@ class Status:
     lag_s: float = 0.0  # seconds from the end of the newest conn to its scoring; 0 when all written rows are scored
     rows_per_s: float = 0.0
     updated_at: str = ""
+    updated_boot_s: float = 0.0  # the same as seconds since the machine started, which nobody can set
+    boot_id: str = ""  # which start of which machine that was
     pid: int = field(default_factory=os.getpid)
     failed_at: list[str] = field(default_factory=list)  # when it failed and started again, within the last LOOP_S
     put_aside: int = 0  # lines that killed the scorer, kept in put-aside.jsonl
@@ -112,6 +118,20 @@ class Status:
         return not was and self.recent_failures >= LOOP_FAILURES
 
     @property
+    def age_s(self) -> float:
+        """Seconds since the last report, whatever the clock was set to meanwhile; below 0 for one of the future of another machine."""
+        if self.boot_id and self.boot_id == boot_id():
+            return max(time.clock_gettime(time.CLOCK_BOOTTIME) - self.updated_boot_s, 0.0)
+        return age_s(self.updated_at)
+
+    @property
+    def silence(self) -> str | None:
+        """Why it is not known what the scorer does, when its last report is from the future; None otherwise."""
+        if self.updated_at and self.age_s < -CLOCK_STEP_S:
+            return f"its last report is from {self.updated_at}, which is in the future (state {self.state}): was the clock set back? is it still running?"
+        return None
+
+    @property
     def recent_failures(self) -> int:
         """How often the scorer failed within the last LOOP_S."""
         since = (datetime.now(UTC) - timedelta(seconds=LOOP_S)).isoformat()
@@ -128,7 +148,7 @@ class Status:
             return f"failed {self.recent_failures} times within {LOOP_S:.0f} s and starts again each time: {self.last_error}"
         if not self.state.is_good:
             return f"{self.state}: {self.last_error}"
-        if self.state.is_blocked and self.state_since and age_s(self.state_since) > grace_s:
+        if self.state.is_blocked and self.state_since and not -CLOCK_STEP_S <= age_s(self.state_since) <= grace_s:
             return f"{self.state}: {self.last_error}"
         return None
 
@@ -137,6 +157,15 @@ class Status:
         shown = {name: redact(value) if isinstance(value, str) else value for name, value in asdict(self).items()}
         stopped = {name: redact(why) for name, why in self.stopped_sinks.items()}
         return shown | {"state": str(self.state), "stopped_sinks": stopped}
+
+
+@cache
+def boot_id() -> str:
+    """Return the name of this start of this machine; empty where the kernel gives none."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def age_s(stamp: str) -> float:
@@ -163,6 +192,7 @@ class StatusFile:
             status.state_since = datetime.now(UTC).isoformat(timespec="seconds")
         status.state = state
         status.updated_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        status.updated_boot_s, status.boot_id = time.clock_gettime(time.CLOCK_BOOTTIME), boot_id()
         try:
             write_atomic(self._path, json.dumps(status.as_dict()), sync=False)
         except OSError as error:

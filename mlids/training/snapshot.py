@@ -17,10 +17,11 @@ import numpy as np
 import polars as pl
 
 from mlids.detectors.forest import BENIGN
-from mlids.errors import InputError, ModelError, NoRowsError
+from mlids.errors import InputError, ModelError, NoRowsError, StoreError, os_fault
 from mlids.features.spec import FEATURES_VERSION, NAMES
 from mlids.files import replacing, write_atomic
 from mlids.ingest.lake import Lake
+from mlids.parquet import write_parquet
 from mlids.training.dataset import ExampleOptions, gather_examples, reference, true_attack, weights
 from mlids.training.label_sources.base import JUDGED_ALERTS, ConnLabels
 from mlids.training.label_sources.registry import label_source_types
@@ -166,10 +167,13 @@ def _store(folder: Path, frame: pl.DataFrame, sensors: list[str], days: list[str
     digest = _digest(info, frame)
     info = replace(info, id=_id(info, digest), digest=digest)
     target = folder / info.id
-    target.mkdir(parents=True, exist_ok=True)
-    with replacing(target / "rows.parquet") as partial:
-        frame.write_parquet(partial, compression="zstd", compression_level=1)
-    write_atomic(target / "snapshot.json", json.dumps(asdict(info), indent=1))
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with replacing(target / "rows.parquet") as partial:
+            write_parquet(frame, partial)
+        write_atomic(target / "snapshot.json", json.dumps(asdict(info), indent=1))
+    except OSError as error:
+        raise StoreError(f"the snapshot was not stored: {os_fault(error, target)}") from error
     return info
 
 

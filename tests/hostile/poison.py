@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import numpy as np
 import polars as pl
 
 from mlids import pipeline
+from mlids.detectors.bundle import Model
+from mlids.detectors.verdict import judge
+from mlids.features.extract import Extractor
 from mlids.synth.archive import attack_hosts, day_with_attacks
 from mlids.synth.attacks import SCENARIOS
 from mlids.synth.draft import written_order
@@ -75,14 +79,30 @@ def probed(rows: pl.DataFrame, day: date) -> pl.DataFrame:
     return written_order(pl.concat([rows, _attacks(day, ["inbound_probes"], 150)]))
 
 
-def copies(rows: pl.DataFrame, day: date) -> pl.DataFrame:
-    """Every attack is made slowly and often, so that it is ordinary."""
-    return written_order(pl.concat([rows, _attacks(day, ["beacon", "exfiltration", "dns_tunnel", "calling"], 12)]))
+def ordinary(rows: pl.DataFrame, day: date) -> pl.DataFrame:
+    """Quiet attacks all day long, so that they are ordinary."""
+    return written_order(pl.concat([rows, _attacks(day, QUIET, 12)]))
 
 
+def ordinary_and_swapped(rows: pl.DataFrame, day: date) -> pl.DataFrame:
+    """The same, with labels that call them benign."""
+    return swapped_labels(ordinary(rows, day), day)
+
+
+def drifting(week: int) -> Poison:
+    """Return a poison that is one quiet attack of each kind a day in the first week, and one more each week."""
+
+    def poison(rows: pl.DataFrame, day: date) -> pl.DataFrame:
+        return written_order(pl.concat([rows, _attacks(day, QUIET, week)]))
+
+    return poison
+
+
+QUIET = ("beacon", "exfiltration", "dns_tunnel", "calling")
 POISONS: dict[str, Poison] = {
     "honest": honest, "true labels": true_labels, "swapped labels": swapped_labels, "half days": half, "20 minutes a day": twentieth,
-    "noisy inside": noisy, "forged probes": probed, "attacks made ordinary": copies,
+    "noisy inside": noisy, "forged probes": probed, "quiet attacks all day": ordinary,
+    "the same, labelled benign": ordinary_and_swapped,
 }  # fmt: skip
 
 
@@ -100,4 +120,33 @@ def ingest(folder: Path, days: Sequence[date], poison: Poison, rows_of: Callable
         pipeline.ingest_paths("hq", day.isoformat(), [path])
 
 
-Week = None
+FRIEND = SITE.office[7]
+FRIENDLY_ADDRESS = "203.0.113.77"
+
+
+def befriending(rows: pl.DataFrame, day: date) -> pl.DataFrame:
+    """Return the day with an inside host that does nothing but contact the attacker's address as any web server."""
+    rng = np.random.default_rng([day.toordinal(), 5])
+    web = rows.filter((pl.col("service") == "ssl") & pl.col("label").is_null() & (pl.col("id.orig_h") == rows["id.orig_h"].mode()[0]))
+    web = rows.filter(pl.col("service") == "ssl") if web.is_empty() else web
+    at = web[rng.integers(0, web.height, 150).tolist()].sort("ts")
+    own = at.with_columns(
+        pl.lit(FRIEND).alias("id.orig_h"), pl.lit(FRIENDLY_ADDRESS).alias("id.resp_h"),
+        pl.Series("uid", [f"CF{day.toordinal()}x{n:08d}" for n in range(at.height)]),
+    )  # fmt: skip
+    return written_order(pl.concat([rows, own.select(rows.columns)]))
+
+
+def attacks_that_alert(model: Model, day: date, names: Sequence[str]) -> list[str]:
+    """Return which attacks of the befriended host with its address alert, on an honest day with all of its contacts."""
+    rng = np.random.default_rng([day.toordinal(), 99])
+    hosts = replace(attack_hosts(SITE), inside=[FRIEND], outside=[FRIENDLY_ADDRESS] * 60)
+    noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp()
+    found = []
+    for name in names:
+        frame = SCENARIOS[name](noon, hosts, rng).frame(rng)
+        rows = written_order(pl.concat([befriending(day_with_attacks(SITE, day, FLOWS, [])[0], day), frame]))
+        alert = judge(model, Extractor().features(rows)).alert
+        if (pl.Series(alert) & rows["uid"].is_in(frame["uid"].to_list())).any():
+            found.append(name)
+    return found

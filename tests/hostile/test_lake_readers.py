@@ -199,13 +199,15 @@ def test_writers_in_two_process_namespaces_leave_each_other_alone(tmp_path: Path
     if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this machine does not allow process namespaces")
     lake, go, running = Lake(tmp_path / "lake"), tmp_path / "go", []
-    for name in ("A", "B"):  # both are process 1 of their namespace
-        paths = [str(p) for p in (lake.root, logs / name / "conn.00.log", tmp_path / f"writing-{name}", go)]
-        running.append(subprocess.Popen([*unshare, sys.executable, "-c", _WRITE, *paths], stdout=subprocess.PIPE, text=True))
-        wait_for(tmp_path / f"writing-{name}")
-    assert len(names(lake)) == 2, "the second writer must not remove the first one's folder"
-    go.touch()
-    done = [process.communicate(timeout=60)[0].strip() for process in running]
+    try:
+        for name in ("A", "B"):  # both are process 1 of their namespace
+            paths = [str(p) for p in (lake.root, logs / name / "conn.00.log", tmp_path / f"writing-{name}", go)]
+            running.append(subprocess.Popen([*unshare, sys.executable, "-c", _WRITE, *paths], stdout=subprocess.PIPE, text=True))
+            wait_for(tmp_path / f"writing-{name}")
+        assert sum(n.startswith(".new-") for n in names(lake)) == 2, "the second writer must not remove the first one's folder"
+    finally:
+        go.touch()
+        done = [process.communicate(timeout=60)[0].strip() for process in running]
     assert done == [str(rows // HOURS) for rows in ROWS.values()] and not any(process.returncode for process in running)
     remove_left_over(lake.day_path("conn", "hq", DAY).parent)
     assert {u[0] for u in uids(lake)} in ({"A"}, {"B"}) and names(lake) == [f"date={DAY}"]

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mlids.alerts.stores.schema import upgrade
-from mlids.errors import StoreError
+from mlids.errors import StoreError, os_fault
 from mlids.files import open_private
 from mlids.text import short
 
@@ -21,6 +21,9 @@ from mlids.text import short
 _WAL_TRIES, _WAL_WAIT_S = 100, 0.1
 # No transaction of mlids takes a second, save for an upgrade of the schema.
 _BUSY_S = 120
+_DISK_FAULTS = frozenset(
+    {"disk I/O error", "database or disk is full", "attempt to write a readonly database", "unable to open database file"}
+)
 
 
 def now() -> str:
@@ -103,7 +106,7 @@ def _create(url: str) -> sa.Engine:
             path.parent.mkdir(parents=True, exist_ok=True)
             os.close(open_private(name, os.O_RDWR | os.O_CREAT))  # SQLite gives its -wal and -shm the same rights
         except OSError as error:
-            raise StoreError(f"{path.parent}: {error.strerror or error}") from error
+            raise StoreError(os_fault(error, path)) from error
     return sa.create_engine(url, connect_args={"timeout": _BUSY_S}, poolclass=sa.pool.NullPool)
 
 
@@ -121,4 +124,5 @@ def _use_wal(engine: sa.Engine) -> None:
 
 
 def _short(error: Exception) -> str:
-    return short(str(getattr(error, "orig", None) or error).split("\n", 1)[0], 300)
+    found = short(str(getattr(error, "orig", None) or error).split("\n", 1)[0], 300)
+    return f"{found} (is the disk full, or are its folder and files not writable?)" if found in _DISK_FAULTS else found
