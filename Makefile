@@ -4,8 +4,14 @@ SHELL := /bin/bash
 BIN := .venv/bin
 HOME_DIR ?= demo-home
 PYTEST_ARGS ?=
+# Test modules run side by side, at most four: each process starts its own servers.
+WORKERS ?= -n auto --maxprocesses 4 --dist loadfile
 # What `make cov` runs: the folders without Airflow, the demo and the fault tests.
 COV_TESTS ?= $(addprefix tests/,alerts cli detectors evidence features ingest pipeline reporting scoring synth training zeek)
+
+# What the image of the compose file holds: everything but the development tools.
+IMAGE_EXTRAS := pipeline report elastic postgres celery users
+COMPILE := UV_PYTHON_DOWNLOADS=never .tools/uv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11
 
 .PHONY: help setup demo test test-faults test-hostile cov check fmt docs bench lock wheel clean
 
@@ -21,7 +27,7 @@ demo: ## run the whole pipeline on a synthetic site (ONCE=1: stop after the summ
 
 test: ## the whole test suite
 	@scripts/setup.sh test
-	$(BIN)/python -m pytest --durations=25 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --durations=25 $(WORKERS) $(PYTEST_ARGS)
 
 test-faults: ## the full fault table of live scoring (22 minutes); writes docs/reliability.md
 	@scripts/setup.sh test
@@ -55,9 +61,10 @@ bench: ## measure against peers and limits, write benchmarks/latest.json
 	@scripts/setup.sh
 	$(BIN)/python -m benchmarks
 
-lock: ## resolve the dependencies again, preferring the pins of the present lock
+lock: ## resolve the dependencies again, preferring the pins of the present locks: all, and those of the image alone
 	@scripts/setup.sh
-	UV_PYTHON_DOWNLOADS=never .tools/uv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --all-extras pyproject.toml -o requirements.lock
+	$(COMPILE) --all-extras pyproject.toml -o requirements.lock
+	$(COMPILE) $(addprefix --extra ,$(IMAGE_EXTRAS)) --constraint requirements.lock --no-annotate pyproject.toml -o requirements-runtime.lock
 
 wheel: ## build the wheel into dist/
 	@scripts/setup.sh

@@ -59,13 +59,14 @@ class Live:
         return picked.with_columns(ts=pl.lit(datetime.now(UTC)).dt.cast_time_unit("us"), duration=pl.lit(0.1), uid=uids)
 
     def cpu_s(self) -> float:
-        """Return the CPU seconds of the scorer and of the process that polls MLflow."""
+        """Return the CPU seconds of the scorer, of its supervisor and of the process that polls MLflow."""
         family = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
         return sum(p.cpu_times().user + p.cpu_times().system for p in family)
 
     def memory_mb(self) -> tuple[float, float]:
         """Return resident memory now and at its peak, of the scorer."""
-        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        scorer = next(p for p in psutil.Process(self.process.pid).children() if "mlids.pipeline.scorer_process" in p.cmdline())
+        text = Path(f"/proc/{scorer.pid}/status").read_text()
         return tuple(int(text.split(f"{name}:")[1].split()[0]) / 1e3 for name in ("VmRSS", "VmHWM"))  # type: ignore[return-value]
 
     def until(self, rows: int, seconds: float) -> None:

@@ -10,6 +10,7 @@
     │   ├── AuthError         the sensor refused the key or password
     │   └── UnsafeNameError   a remote name tried to leave the landing folder
     ├── StoreError            the lake, registry or a sink refused
+    │   ├── DeniedError       a sink does not let these credentials write
     │   └── ModelError        the model is missing, damaged or of another feature version
     │       └── OtherFeaturesError  it is whole, but was made for other features than this installation has
     └── StackError            a part of the local stack did not start or a step failed
@@ -20,7 +21,33 @@ password of a URL.
 
 from __future__ import annotations
 
+import errno
+
 from mlids.text import redact
+
+_TO_DO = {
+    errno.ENOSPC: "the disk is full; free some space, then run again",
+    errno.EDQUOT: "the disk quota is used up; raise it or free some space, then run again",
+    errno.EFBIG: "the file would be larger than this account or file system allows; raise the limit, then run again",
+    errno.EACCES: "this account has no permission; give it access, or run as the owner",
+    errno.EPERM: "this account has no permission; give it access, or run as the owner",
+    errno.EROFS: "the file system is read-only; mount it writable, or set MLIDS_HOME elsewhere",
+    errno.ENOTDIR: "a file is where a folder is needed; move the file away",
+    errno.EEXIST: "a file is where a folder is needed; move the file away",
+    errno.EISDIR: "a folder is where a file is needed; move the folder away",
+    errno.ENOENT: "it does not exist; was it moved or removed meanwhile?",
+    errno.EMFILE: "too many open files; raise the limit (ulimit -n), then run again",
+    errno.EIO: "the disk reports an error; check it, then run again",
+}
+
+
+def os_fault(error: OSError, where: object = None) -> str:
+    """Return where an error of the operating system occurred (by default its file), what it is, and what to do."""
+    path = where if where is not None else error.filename
+    words = _TO_DO.get(error.errno or 0) or error.strerror or str(error)
+    if error.errno == errno.EIO and error.strerror:
+        words = f"{error.strerror}: {words}"
+    return f"{path}: {words}" if path is not None else words
 
 
 class MlidsError(Exception):
@@ -74,6 +101,10 @@ class StoreError(MlidsError):
     """The lake, the registry or an alert sink refused."""
 
     exit_code = 4
+
+
+class DeniedError(StoreError):
+    """A sink does not let these credentials write: it takes nothing until a person changes that."""
 
 
 class ModelError(StoreError):

@@ -19,7 +19,8 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
     readers still see the old file or the new one, but a power failure may lose the new one. When the block raises, `path`
     keeps its content and the partial file is removed.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Process numbers are no names: two containers on one volume have the same ones.
+    partial = path.with_name(f".{path.name}.{os.urandom(6).hex()}.part")
     try:
         yield partial
         if sync:
@@ -32,15 +33,23 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
         sync_path(path.parent)
 
 
-def open_private(path: str, flags: int) -> int:
-    """Open a file for its owner alone (0600), also when it was there with other rights: the `opener` of `open`. Raises OSError."""
-    descriptor = os.open(path, flags | os.O_CLOEXEC, PRIVATE)
-    try:
-        if os.fstat(descriptor).st_mode & 0o077:
-            os.fchmod(descriptor, PRIVATE)
-    except PermissionError:
-        pass  # the file of another user that this one may write to
-    return descriptor
+def opener(mode: int) -> Callable[[str, int], int]:
+    """Return an `opener` of `open` that gives a file this mode, also when it was there with another one."""
+
+    def open_with_mode(path: str, flags: int) -> int:
+        descriptor = os.open(path, flags | os.O_CLOEXEC, mode)
+        try:
+            if os.fstat(descriptor).st_mode & 0o777 != mode:
+                os.fchmod(descriptor, mode)
+        except PermissionError:
+            pass  # the file of another user that this one may write to
+        return descriptor
+
+    return open_with_mode
+
+
+# Opens a file for its owner alone, also when it was there with other rights. Raises OSError.
+open_private = opener(PRIVATE)
 
 
 def write_atomic(path: Path, data: str | bytes | Callable[[BinaryIO], None], *, sync: bool = True) -> Path:

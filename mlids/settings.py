@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
-from mlids.errors import SettingsError
+from mlids.errors import SettingsError, os_fault
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+
+
+# Days that something is kept; 0: for ever. `mlids housekeeping` removes what is older.
+Days = Annotated[int, Field(ge=0, le=36_500)]
 
 
 class Sensor(BaseModel):
@@ -30,6 +35,7 @@ class Sensor(BaseModel):
     current: str = Field("", description="Folder of the growing logs; default: `logs`/current.")
     zone: str = Field("UTC", description="Time zone of the sensor's folders and file names.")
     types: tuple[str, ...] = Field(("conn", "dns", "http", "ssl", "ssh", "notice"), description="Log types to pull, as globs.")
+    max_file_gib: int = Field(64, ge=1, le=1 << 20, description="GiB; a larger file is not pulled, but named as a problem.")
     timeout_s: float = Field(20.0, gt=0, le=600, description="Seconds to wait for the sensor.")
 
     @model_validator(mode="after")
@@ -50,6 +56,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MLIDS_", frozen=True, extra="forbid", populate_by_name=True)
 
     home: Path = Field(Path("mlids-home"), description="Folder of lake, landing, models, reports and databases.")
+    secrets_dir: Path = Field(
+        Path("/run/secrets"), description="Folder of files that each hold one setting, as `mlids_database_url`; variables go before."
+    )
     sensors_file: Path | None = Field(None, description="TOML list of sensors; default: home/sensors.toml.")
     database_url: str = Field("", description="Alerts, verdicts, ledger (SQLAlchemy URL); default: SQLite in home.")
     mlflow_tracking_uri: str = Field("", description="MLflow server; default: the SQLite store in home/mlruns.")
@@ -79,16 +88,66 @@ class Settings(BaseSettings):
         ("sqlite", "jsonl"), description="Where alerts go: sqlite (always), jsonl, elasticsearch, or a sink of another package."
     )
     elastic_url: str = Field("", description="Elasticsearch, for example https://es.example:9200.")
-    elastic_api_key: SecretStr | None = Field(None, description="API key with create_doc on mlids-*.")
+    elastic_api_key: SecretStr | None = Field(
+        None, description="API key with index and auto_configure on PREFIX-*; with create_doc instead of index, counts do not grow there."
+    )
     elastic_ca_file: Path | None = Field(None, description="CA certificate that signed the server's certificate.")
-    elastic_prefix: Name = Field("mlids", description="Index prefix: PREFIX-YYYY.MM.DD.")
+    elastic_prefix: str = Field(
+        "mlids",
+        description="Index prefix: PREFIX-YYYY.MM.DD; lower-case letters, digits, `_`, `.`, `-`, from a letter or digit on, 63 at most.",
+    )
+    jsonl_mode: Literal["0600", "0640", "0644"] = Field(
+        "0600", description="Mode of the JSON lines, octal: 0640 lets the group of the folder `alerts` (with setgid) read them."
+    )
     poll_interval_s: float = Field(
         0.25, gt=0, le=60, description="Seconds between two polls of a growing log; three times that while it is idle."
     )
 
     lag_bound_s: float = Field(300.0, gt=0, le=86_400, description="Seconds that live scoring may be behind before `live_watch` fails.")
+    keep_landing_days: Days = Field(30, description="Days that pulled files are kept; 0: for ever.")
+    keep_lake_days: Days = Field(
+        180,
+        description="Days that days of the lake are kept; 0: for ever. Not fewer than `train_days`, nor than the two weeks that drift compares.",
+    )
+    keep_quarantine_days: Days = Field(90, description="Days that rejected lines are kept in quarantine; 0: for ever.")
+    keep_snapshot_days: Days = Field(90, description="Days that training snapshots are kept; 0: for ever.")
+    keep_model_days: Days = Field(365, description="Days that MLflow runs, and model versions without an alias, are kept; 0: for ever.")
+    keep_report_days: Days = Field(730, description="Days that reports and drift pages are kept; 0: for ever.")
+    keep_alert_days: Days = Field(
+        365,
+        description="Days that alerts without a verdict are kept, in the database and as JSON lines; 0: for ever. Those with a verdict stay.",
+    )
+    keep_open_case_days: Days = Field(
+        730, description="The same for open cases: alerts in the database with a risk_score of 90 or more and no verdict; 0: for ever."
+    )
+    keep_dead_letter_days: Days = Field(90, description="Days that dead letters are kept; 0: for ever.")
+    keep_ledger_days: Days = Field(1_095, description="Days that the ledger is kept, at least as long as the day's data; 0: for ever.")
     metrics_host: str = Field("127.0.0.1", description="Address on which `mlids serve` offers /metrics and /healthz.")
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of /metrics and /healthz; 0 turns them off.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return what settings are read from, first come first: arguments, variables, files of `secrets_dir` if it is there."""
+        folder = env_settings().get("secrets_dir", cls.model_fields["secrets_dir"].default)
+        files = (SecretsSettingsSource(settings_cls, secrets_dir=folder),) if Path(folder).is_dir() else ()
+        return init_settings, env_settings, *files
+
+    @field_validator("elastic_prefix")
+    @classmethod
+    def _index_prefix(cls, prefix: str) -> str:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,62}", prefix):
+            raise ValueError(
+                f"{prefix!r} is no prefix of an Elasticsearch index: use lower-case letters, digits, `_`, `.` and `-`, "
+                "beginning with a letter or digit, 63 at most"
+            )
+        return prefix
 
     @model_validator(mode="before")
     @classmethod
@@ -97,6 +156,17 @@ class Settings(BaseSettings):
             if isinstance(text := values.get(name), str):
                 values[name] = tuple(part.strip() for part in text.split(",") if part.strip())
         return values
+
+    @model_validator(mode="after")
+    def _keeps_what_it_needs(self) -> Self:
+        needed = max(self.train_days, 14)
+        if 0 < self.keep_lake_days < needed:
+            raise ValueError(f"keep_lake_days is {self.keep_lake_days}: training and drift read {needed} days; give {needed} or more, or 0")
+        if 0 < self.keep_open_case_days < self.keep_alert_days or (self.keep_open_case_days and not self.keep_alert_days):
+            raise ValueError(
+                f"keep_open_case_days is {self.keep_open_case_days}: give keep_alert_days ({self.keep_alert_days}) or more, or 0"
+            )
+        return self
 
     @property
     def lake(self) -> Path:
@@ -139,11 +209,15 @@ class Settings(BaseSettings):
         Raises SettingsError naming the entry that is wrong.
         """
         path = self.sensors_file or self.home / "sensors.toml"
-        if not path.exists():
-            return []
         try:
             entries = tomllib.loads(path.read_text(encoding="utf-8")).get("sensor", [])
-            sensors = [Sensor(**entry) for entry in entries]
+            sensors = [Sensor.model_validate(entry) for entry in entries]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise SettingsError(os_fault(error, path)) from error
+        except TypeError as error:
+            raise SettingsError(f"{path}: `sensor` is not a list of tables; begin each sensor with [[sensor]]") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{path}: not TOML: {error}") from error
         except ValidationError as error:

@@ -61,3 +61,11 @@ class LineFormatter(logging.Formatter):
 
 def _indented(text: str) -> str:
     return "\n".join(f"  | {safe(line)}" for line in redact(text).split("\n"))
+
+
+def log_to_stderr() -> None:
+    """Write the log of this process to its standard error, one line for each record."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("paramiko").setLevel(logging.WARNING)

@@ -34,8 +34,11 @@ class AlertAggregator:
         self.suppressed: Counter[int] = Counter()
         self._storms: Storms | None = None  # of the open alerts; None: not counted yet
 
-    def add(self, model: Model, conns: pl.DataFrame, x: np.ndarray, verdicts: Verdicts) -> list[Alert]:
-        """Add a scored batch (`x` holds its features) and return the alerts that are new or changed, each once."""
+    def add(self, model: Model, conns: pl.DataFrame, x: np.ndarray, verdicts: Verdicts, clock: float | None = None) -> list[Alert]:
+        """Add a scored batch (`x` holds its features) and return the alerts that are new or changed, each once.
+
+        `clock` is that of the features' context: alerts of a time to come close no others. None: the newest alert is the clock.
+        """
         rows = self._wanted(model, conns, verdicts, np.flatnonzero(verdicts.alert))
         if not len(rows):
             return []
@@ -62,7 +65,7 @@ class AlertAggregator:
         words = explain(model, x, verdicts, np.array([row for _, row in fresh], int))
         for (alert, _), reasons in zip(fresh, words, strict=True):
             alert.reasons = reasons
-        self._close_old()
+        self._close_old(clock)
         return list(touched.values())
 
     def _wanted(self, model: Model, conns: pl.DataFrame, verdicts: Verdicts, rows: np.ndarray) -> np.ndarray:
@@ -89,9 +92,11 @@ class AlertAggregator:
         self.open[key.id] = alert
         return alert
 
-    def _close_old(self) -> None:
-        """Forget alerts whose window is over. Time is that of the newest alert, not of this machine's clock."""
+    def _close_old(self, clock: float | None) -> None:
+        """Forget alerts whose window is over. Time is that of the log, not of this machine's clock."""
         newest = max(a.key.window for a in self.open.values())
+        if clock is not None and clock >= 0:
+            newest = min(newest, int(clock - clock % WINDOW_S))
         kept = [a for a in self.open.values() if a.key.window >= newest - WINDOW_S]
         if len(kept) > MAX_OPEN:
             kept = sorted(kept, key=lambda a: a.last_ts)[-MAX_OPEN:]

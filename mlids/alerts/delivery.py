@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import logging
+import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from mlids.alerts.aggregation import AlertAggregator
+from mlids.alerts.dead_letters import DeadLetters
 from mlids.alerts.document import Alert
-from mlids.alerts.sinks.base import Document, Refused, Sink
+from mlids.alerts.sinks.base import Checked, Document, Refused, Sink
 from mlids.alerts.stores import Stores
 from mlids.alerts.suppression import Rule
-from mlids.errors import StoreError
-from mlids.files import open_private
+from mlids.errors import DeniedError, StoreError
+
+log = logging.getLogger(__name__)
+
+# A sink that does not let us write is asked again after this long.
+ASK_AGAIN_S = 60.0
 
 # Whether to try again after an error, given how many attempts failed before this one; it waits in between.
 Again = Callable[[StoreError, int], bool]
@@ -26,13 +31,21 @@ class Delivery:
     """
 
     def __init__(self, stores: Stores, sinks: Sequence[Sink], dead_letters: Path, part: str = "live") -> None:
-        self._stores, self._sinks, self._path, self._part = stores, sinks, dead_letters, part
-        self.dead_letters = 0  # documents that a sink refused for good
+        self._stores, self._sinks, self._part = stores, sinks, part
+        self._letters = DeadLetters(dead_letters)
+        self.stopped: dict[str, str] = {}  # sinks that do not let us write, by name, with the reason
+        self._ask_at: dict[str, float] = {}
+
+    @property
+    def dead_letters(self) -> int:
+        """Alerts that a sink refused for good, or that wait for a sink that is stopped."""
+        return self._letters.written
 
     def send(self, alerts: Sequence[Alert], again: Again) -> None:
         """Return when stores and sinks have the alerts. Raises StoreError when `again` returns False.
 
-        A sink that has taken them is not asked again when another one fails.
+        A sink that has taken them is not asked again when another one fails. A sink that does not let us write is
+        stopped: the others go on, and its alerts become dead letters.
         """
         if not alerts:
             return
@@ -59,11 +72,46 @@ class Delivery:
         failure = None
         for sink in list(waiting):
             try:
-                self._dead_letter(sink.name, sink.write(documents))
+                self._letters.add(sink.name, self._give(sink, documents))
                 waiting.remove(sink)
             except StoreError as error:
                 failure = error
         return failure
+
+    def _give(self, sink: Sink, documents: Sequence[Document]) -> list[Refused]:
+        """Write to a sink and return what it refused: everything while it is stopped."""
+        if time.monotonic() >= self._ask_at.get(sink.name, 0.0):
+            try:
+                refused = sink.write(documents)
+            except DeniedError as error:
+                self._stop(sink, error)
+            else:
+                self._resume(sink)
+                return refused
+        return [Refused(d, self.stopped[sink.name]) for d in documents]
+
+    def _stop(self, sink: Sink, error: DeniedError) -> None:
+        if sink.name not in self.stopped:
+            log.error("sink %s is stopped, its alerts become dead letters (mlids alerts resend): %s", sink.name, error)
+        self.stopped[sink.name] = str(error)
+        self._ask_at[sink.name] = time.monotonic() + ASK_AGAIN_S
+
+    def _resume(self, sink: Sink) -> None:
+        if self.stopped.pop(sink.name, None) is not None:
+            log.warning("sink %s takes alerts again; `mlids alerts resend` sends it the dead letters", sink.name)
+
+    def check_stopped(self) -> None:
+        """Ask sinks that are stopped whether they take alerts again, when it is time; most sites have no alert for hours."""
+        for sink in self._sinks:
+            if sink.name in self.stopped and isinstance(sink, Checked) and time.monotonic() >= self._ask_at[sink.name]:
+                self._ask_at[sink.name] = time.monotonic() + ASK_AGAIN_S
+                try:
+                    sink.check()
+                except StoreError as error:
+                    self.stopped[sink.name] = str(error)
+                else:
+                    self._ask_at[sink.name] = 0.0
+                    self._resume(sink)
 
     def rules(self) -> list[Rule]:
         """Return the suppression rules in force. Raises StoreError when they cannot be read."""
@@ -80,17 +128,3 @@ class Delivery:
         for sink in self._sinks:
             sink.close()
         self._stores.close()
-
-    def _dead_letter(self, sink: str, refused: Sequence[Refused]) -> None:
-        """Append documents that a sink refused for good to a file, with the reason, so that the others go on."""
-        if not refused:
-            return
-        at = datetime.now(UTC).isoformat(timespec="seconds")
-        lines = [json.dumps({"at": at, "sink": sink, "reason": r.reason, "alert": r.document}) + "\n" for r in refused]
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self._path, "a", encoding="utf-8", opener=open_private) as out:
-                out.write("".join(lines))
-        except OSError as error:
-            raise StoreError(f"{self._path}: {error.strerror or error}") from error
-        self.dead_letters += len(refused)

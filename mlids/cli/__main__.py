@@ -7,13 +7,13 @@ import sys
 
 import typer
 
-from mlids.cli import ingest, live, models, reports, synth
+from mlids.cli import housekeeping, ingest, live, models, reports, synth
 from mlids.cli.alerts import app as alerts
 from mlids.cli.demo import demo
 from mlids.cli.evaluate import evaluate, spread_out
 from mlids.cli.output import fail
 from mlids.cli.score import score
-from mlids.errors import MlidsError
+from mlids.errors import MlidsError, StoreError, os_fault
 
 app = typer.Typer(
     name="mlids", help="Turns a Zeek sensor into an intrusion detection system that retrains itself.",
@@ -22,7 +22,7 @@ app = typer.Typer(
 app.command()(score)
 app.command()(demo)
 app.command()(evaluate)
-for command in (*ingest.COMMANDS, *models.COMMANDS, *reports.COMMANDS, *live.COMMANDS, *synth.COMMANDS):
+for command in (*ingest.COMMANDS, *models.COMMANDS, *reports.COMMANDS, *live.COMMANDS, *housekeeping.COMMANDS, *synth.COMMANDS):
     app.command()(command)
 app.add_typer(alerts, name="alerts")
 
@@ -51,6 +51,10 @@ def main() -> None:
         sys.exit(141)
     except KeyboardInterrupt:
         sys.exit(fail("interrupted", 130))
+    except OSError as error:  # of the machine, not of mlids: what and where is enough
+        if os.environ.get("MLIDS_DEBUG"):
+            raise
+        sys.exit(fail(os_fault(error), StoreError.exit_code))
     except Exception as error:
         if os.environ.get("MLIDS_DEBUG"):
             raise

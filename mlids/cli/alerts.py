@@ -1,4 +1,4 @@
-"""`mlids alerts`: list and show alerts, give verdicts, suppress."""
+"""`mlids alerts`: list and show alerts, give verdicts, suppress, send dead letters again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from mlids.cli.options import Json
 from mlids.cli.output import console, safe, show
 
-app = typer.Typer(help="List and show alerts, give verdicts, suppress conns.")
+app = typer.Typer(help="List and show alerts, give verdicts, suppress conns, send dead letters again.")
 AlertId = Annotated[str, typer.Argument(help="The alert's id, or its beginning.")]
 Why = Annotated[str, typer.Option(help="The reason; it is stored with the rule.")]
 
@@ -28,7 +28,7 @@ class Verdict(StrEnum):
 @app.callback(invoke_without_command=True)
 def latest(
     context: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Number of alerts to list.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Number of alerts to list.")] = 20,
     suppressed: Annotated[bool, typer.Option("--suppressed", help="Include alerts that a suppression rule hides.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -133,6 +133,30 @@ def rules(as_json: Json = False) -> None:
         for r in found
     ]
     _table(("rule", "state", "suppresses", "conns", "last", "why"), rows, "no rules; see mlids alerts suppress --help")
+
+
+@app.command()
+def resend(
+    sink: Annotated[str | None, typer.Option(help="Only the dead letters of this sink; default: of every sink in MLIDS_SINKS.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the dead letters by sink and send nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Send dead letters again, and remove those that arrived. Exit code 1 while some are left; running it again is safe."""
+    from mlids import pipeline
+
+    found = pipeline.resend_dead_letters(sink, dry_run=dry_run)
+    if as_json:
+        show(found, True)
+    else:
+        for r in found:
+            why = f" ({safe(r['error'])})" if r["error"] else ""
+            print(
+                f"{safe(r['sink'])}: {r['letters']:,} dead letters, {r['sent']:,} sent, {r['refused']:,} refused again, {r['left']:,} left{why}"
+            )
+        if not found:
+            print("no dead letters")
+    if not dry_run and any(r["refused"] or r["left"] for r in found):
+        raise typer.Exit(1)
 
 
 def _state(row: dict[str, Any]) -> str:

@@ -16,16 +16,11 @@ def serve(
     metrics_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of /metrics and /healthz; 0: none.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Follow the growing conn.log of sensors and send alerts within about a second."""
-    import logging
-
+    """Follow the growing conn.log of sensors and send alerts within about a second. Each sensor has a process of its own."""
     from mlids import pipeline
-    from mlids.text import LineFormatter
+    from mlids.text import log_to_stderr
 
-    handler = logging.StreamHandler()
-    handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.getLogger("paramiko").setLevel(logging.WARNING)
+    log_to_stderr()
     done = pipeline.serve(sensors or (), seconds, metrics_port=metrics_port)
     if as_json:
         show(done, True)
@@ -50,7 +45,11 @@ def status(as_json: Json = False) -> None:
     facts = pipeline.overview(limit=5)
     shown = {
         "model": facts["model"]["version"] if facts["model"] else None,
-        "scorers": [{k: s[k] for k in ("sensor", "state", "rows", "lag_s", "last_error", "updated_at")} for s in facts["scorers"]],
+        "scorers": [
+            {k: s[k] for k in ("sensor", "state", "rows", "lag_s", "last_error", "updated_at")}
+            | {"stopped_sinks": s.get("stopped_sinks", {})}
+            for s in facts["scorers"]
+        ],
         "days": [
             {k: r[k] for k in ("day", "sensor", "archived", "rejected", "live", "late", "missing", "alerts", "problems")}
             for r in facts["ledger"][:14]

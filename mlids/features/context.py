@@ -18,7 +18,7 @@ MAX_ENTITIES = 1 << 21
 MAX_EVENTS = 1 << 21
 # For fewer rows, plain Python is faster than loading the compiled kernel.
 COMPILE_FROM_ROWS = 5_000
-_STATE_VERSION = 2
+_STATE_VERSION = 3
 # Limits of a live scorer: entities (hosts, pairs, services), and events (conns of the last hour).
 LIVE_ENTITIES, LIVE_EVENTS = 1 << 19, 1 << 20
 
@@ -148,6 +148,11 @@ class Context:
         self.ring_e = moved.astype(np.int32)[np.minimum(self.ring_e, used - 1)]
         self.scalars[k.USED] = kept
         self._reindex()
+
+    @property
+    def clock(self) -> float:
+        """When the newest conn ended, in seconds since 1970, by a clock that follows no leap of a few rows; negative before the first."""
+        return float(self.scalars[k.CLOCK])
 
     def dump(self, out: BinaryIO) -> None:
         """Write the state as plain arrays (no pickle); only events that wrap around the ring are copied."""

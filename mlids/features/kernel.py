@@ -1,7 +1,8 @@
 """Exact sliding windows over the conns of every source, destination, pair and service, one row at a time.
 
-Rows are processed in the order Zeek wrote them. The clock is the latest end of a connection so far; it
-never goes back. Each row enters a ring of events; as the clock advances, events leave the 5-minute and the
+Rows are processed in the order Zeek wrote them. The clock is the latest end of a connection so far. A sensor's clock
+may leap: times more than an hour from the clock move it only when LEAP_ROWS rows in a row agree on them over LEAP_S
+seconds. Ahead, the windows expire as in any gap; back, they begin anew. Each row enters a ring of events; as the clock advances, events leave the 5-minute and the
 1-hour window and their counts are subtracted. Distinct counts are exact: an entity counts as a child of another
 while its own count in the window is above zero. The amortized cost per row is constant: six look-ups and at
 most twelve updates for expired events.
@@ -21,10 +22,10 @@ import numpy as np
 
 WINDOW_SHORT_S = 300.0
 WINDOW_LONG_S = 3600.0
-# A time further ahead than this moves the clock only after AHEAD_ROWS consecutive rows: a single absurd
-# timestamp must not expire every window.
-AHEAD_S = 3600.0
-AHEAD_ROWS = 3
+# A time further from the clock than LEAP_FROM_S is believed after LEAP_ROWS consecutive rows that agree on it and span
+# LEAP_S: some rows of a clock that leaps must not expire the windows of honest ones, and a clock that leapt must heal.
+LEAP_FROM_S = 3600.0
+LEAP_ROWS, LEAP_S = 10, 60.0
 # Least weight of the newest value in a running mean (reached at twenty values).
 SHARE_LEAST = 0.05
 
@@ -46,8 +47,9 @@ LAST_TS, GAP_MEAN, GAP_STEADY, SIZE_MEAN, SIZE_STEADY = 4, 5, 6, 7, 8
 VALUES = 9
 
 # Scalars kept between calls. Events before ring position FORCED leave both windows at the next row.
-CLOCK, HEAD, TAIL_S, TAIL_L, USED, AHEAD, ROWS, FORCED = 0, 1, 2, 3, 4, 5, 6, 7
-SCALARS = 8
+# LEAP counts rows that are far from the clock, LEAP_TS is when the first of them ended.
+CLOCK, HEAD, TAIL_S, TAIL_L, USED, LEAP, ROWS, FORCED, LEAP_TS = 0, 1, 2, 3, 4, 5, 6, 7, 8
+SCALARS = 9
 
 # Flags of an event in the ring.
 EVENT_FAILED, EVENT_FRESH = 1, 2
@@ -118,25 +120,30 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
     forced = int(scalars[FORCED])
     used = int(scalars[USED])
     clock = scalars[CLOCK]
-    ahead = scalars[AHEAD]
+    leap = scalars[LEAP]
+    leap_ts = scalars[LEAP_TS]
     row = start
     status = DONE
     slots = np.zeros(ENTITIES, np.int64)
     while row < keys.shape[0]:
         clock_before = clock
-        ahead_before = ahead
+        leap_before = leap
+        leap_ts_before = leap_ts
         end = end_ts[row]
-        if end > clock:
-            if end - clock <= AHEAD_S or clock < 0.0:
+        if clock < 0.0 or abs(end - clock) <= LEAP_FROM_S:
+            leap = 0.0
+            if end > clock:
                 clock = end
-                ahead = 0.0
-            else:
-                ahead += 1.0
-                if ahead >= AHEAD_ROWS:
-                    clock = end
-                    ahead = 0.0
         elif end == end:
-            ahead = 0.0
+            if leap == 0.0 or abs(end - leap_ts) > LEAP_FROM_S:
+                leap = 0.0
+                leap_ts = end
+            leap += 1.0
+            if leap >= LEAP_ROWS and end - leap_ts >= LEAP_S:
+                if end < clock:
+                    forced = head  # the windows hold times to come
+                clock = end
+                leap = 0.0
         # Expire events, from the short window, then from the long one.
         for w in range(2):
             position = tails[w]
@@ -166,7 +173,8 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
         if used > limit or head - tails[1] >= ring_t.shape[0]:
             status = GROW_ENTITIES if used > limit else GROW_RING
             clock = clock_before  # this row is processed again after growing
-            ahead = ahead_before
+            leap = leap_before
+            leap_ts = leap_ts_before
             break
         bad = failed[row]
         at = head & ring_mask
@@ -191,6 +199,8 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
                 values[e, FIRST_SEEN] = clock
                 if k == TRIPLE:
                     values[e, LAST_TS] = np.nan
+            elif values[e, FIRST_SEEN] > clock:  # seen while the clock was ahead
+                values[e, FIRST_SEEN] = clock
             slots[k] = e
             ring_e[at, k] = e
             counts[e, N_S] += 1
@@ -305,7 +315,9 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
     scalars[TAIL_S] = tails[0]
     scalars[TAIL_L] = tails[1]
     scalars[USED] = used
-    scalars[AHEAD] = ahead
+    scalars[LEAP] = leap
+    scalars[LEAP_TS] = leap_ts
+    scalars[FORCED] = forced
     scalars[ROWS] += row - start
     return row, status
 

@@ -30,6 +30,11 @@ class Archive:
         self._root = root.rstrip("/") or "/"
         self._storage = storage
 
+    @property
+    def faults(self) -> tuple[type[Exception], ...]:
+        """What reading an open file may raise."""
+        return self._storage.faults
+
     def days(self) -> list[date]:
         """Return the days that have a folder, oldest first."""
         with self._reading(self._root):
@@ -87,12 +92,17 @@ def _available(days: list[date]) -> str:
     return f"days from {days[0]} to {days[-1]} are there" if days else "there are no day folders at all"
 
 
+def is_safe(name: str) -> bool:
+    """Return whether a name of a sensor or file is safe as a name in a folder."""
+    return bool(_SAFE.match(name)) and ".." not in name
+
+
 def safe_name(name: str, where: str) -> str:
     """Return the name when it is safe as a file name in the landing folder; raises UnsafeNameError otherwise.
 
     File names of a sensor are hostile input.
     """
-    if not _SAFE.match(name) or ".." in name:
+    if not is_safe(name):
         raise UnsafeNameError(
             f"{where}: the name {name[:80]!r} is rejected: only letters, digits and _ . : + - are accepted; rename the file"
         )

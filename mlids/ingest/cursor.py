@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mlids.errors import MlidsError
+from mlids.ingest.read_mark import Place, ReadMark
 from mlids.zeek.bytestream import MAX_LINE_BYTES
 from mlids.zeek.reader import Batch, LogReader
+from mlids.zeek.trial import Chunk
 
 log = logging.getLogger(__name__)
 
@@ -72,10 +75,10 @@ class LineSplitter:
 
 
 class LogCursor:
-    """Reads the log `path` of a sensor, whose type is `log_type`, from the position `start` on."""
+    """Reads the log `path` of a sensor, whose type is `log_type`, from the position `start` on. What it reads is in `mark`."""
 
-    def __init__(self, sensor: str, path: str, log_type: str, start: Position) -> None:
-        self._sensor = sensor
+    def __init__(self, sensor: str, path: str, log_type: str, start: Position, mark: ReadMark | None = None) -> None:
+        self._sensor, self._path, self._log_type, self._mark = sensor, path, log_type, mark
         self._lines = LineSplitter()
         self._reader = LogReader(Path(path), f"{sensor}:{path}", log=log_type)
         if start.form:
@@ -99,22 +102,44 @@ class LogCursor:
 
     def take(self, piece: bytes) -> Step:
         """Return the rows of the lines that are complete with the next piece of the log."""
+        offset = self.read_bytes - self._lines.waiting_bytes
         self.read_bytes += len(piece)
         skipped = self._lines.skipped
         lines = self._lines.split(piece)
         skipped = self._lines.skipped - skipped
         if skipped:
             log.warning("a line longer than 1 MiB was skipped", extra={"sensor": self._sensor})
-        batches, rejected = self._parse(lines) if lines else ([], 0)
+        batches, rejected = self._read(lines, offset)
         return Step(tuple(batches), rejected + skipped)
 
     def finish(self) -> Step:
         """Return the row of a last line that ends without a newline, in a log that does not grow any more."""
-        line = self._lines.take_incomplete()
+        offset, line = self.read_bytes - self._lines.waiting_bytes, self._lines.take_incomplete()
         if line.lstrip()[:1] in (b"", b"#"):
             return Step()
-        batches, rejected = self._parse(line + b"\n")
+        batches, rejected = self._read(line + b"\n", offset)
         return Step(tuple(batches), rejected)
+
+    def _read(self, lines: bytes, offset: int) -> tuple[list[Batch], int]:
+        """Return the rows of whole lines that begin at an offset of the log, and how many lines were rejected."""
+        batches: list[Batch] = []
+        rejected = 0
+        if not lines:
+            return batches, rejected
+        chunks: Iterable[Chunk] = (Chunk(lines),)
+        if self._mark is not None:
+            chunks = self._mark.pieces(Place(self._path, self.identity, offset, len(lines)), lines, self._reader.form(), self._log_type)
+        for chunk in chunks:
+            if chunk.reason is None:
+                more, bad = self._parse(chunk.data)
+                batches += more
+                rejected += bad
+                continue
+            rejected += chunk.lines
+            log.error(
+                "lines were put aside", extra={"sensor": self._sensor, "file": self._path, "lines": chunk.lines, "reason": chunk.reason}
+            )
+        return batches, rejected
 
     def _parse(self, data: bytes) -> tuple[list[Batch], int]:
         batches: list[Batch] = []

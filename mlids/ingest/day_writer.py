@@ -16,8 +16,12 @@ import polars as pl
 from mlids.errors import MlidsError
 from mlids.files import sync_path
 from mlids.ingest.day_manifest import MANIFEST, DayManifest, SourceEntry
-from mlids.ingest.day_swap import finish_swap, swap_in
+from mlids.ingest.day_mark import ASIDE_FROM, DayMark
+from mlids.ingest.day_swap import remove_left_over, swap_in
+from mlids.locks import make_pinned
+from mlids.parquet import read_parquet, write_parquet
 from mlids.zeek.reader import Batch, LogReader, ReadReport
+from mlids.zeek.trial import Trials
 from mlids.zeek.tsv import Reject
 from mlids.zeek.types import CONN
 
@@ -40,15 +44,26 @@ class Piece:
     problem: str | None = None
 
 
-def pieces(path: Path, log: str) -> Iterator[Piece]:
+def pieces(path: Path, log: str, mark: DayMark) -> Iterator[Piece]:
     """Yield the rows of a source file of log type `log`, and its rejected lines. An unreadable file is a `problem` of its last piece."""
-    reader = LogReader(path, path.name, log=log, block_bytes=BLOCK_BYTES)
+    deaths = mark.deaths_of(path)
+    if deaths >= ASIDE_FROM:
+        yield Piece(
+            path, None, [], ReadReport(path.name), f"put aside: an ingest died {deaths} times while it read it; repair or remove it"
+        )
+        return
+    trials = Trials(path.name, log) if deaths else None
+    reader = LogReader(path, path.name, log=log, block_bytes=BLOCK_BYTES, trials=trials)
     problem = None
     try:
-        for batch in reader:
-            yield Piece(path, batch, reader.report.take_rejects())
+        with mark.reading(path):
+            for batch in reader:
+                yield Piece(path, batch, reader.report.take_rejects())
     except MlidsError as error:
         problem = str(error)
+    finally:
+        if trials is not None:
+            trials.close()
     yield Piece(path, None, reader.report.take_rejects(), reader.report, problem)
 
 
@@ -57,13 +72,9 @@ class DayWriter:
 
     def __init__(self, target: Path, log: str, sensor: str, day: date) -> None:
         self._target = target
-        finish_swap(target)
-        self._folder = self._target.with_name(f".new-{self._target.name}-{os.getpid()}")
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True)
-        for left in self._target.parent.glob(f".new-{self._target.name}-*"):
-            if left != self._folder and not Path(f"/proc/{left.name.rsplit('-', 1)[1]}").exists():
-                shutil.rmtree(left, ignore_errors=True)  # by a run that was killed
+        target.parent.mkdir(parents=True, exist_ok=True)
+        remove_left_over(target.parent)
+        self._folder, self._pin = make_pinned(target.parent, f".new-{target.name}-")
         self._manifest = DayManifest(log, sensor, day.isoformat())
         self._buffer: list[pl.DataFrame] = []
         self._buffered_rows = 0
@@ -109,7 +120,7 @@ class DayWriter:
         frame = self._buffer[0] if len(self._buffer) == 1 else pl.concat(self._buffer, how="diagonal_relaxed", rechunk=False)
         self._buffer, self._buffered_rows = [], 0
         path = self._folder / f"part-{len(self._parts):05d}.parquet"
-        frame.write_parquet(path, compression="zstd", compression_level=1)
+        write_parquet(frame, path)
         self._parts.append((path, dict(frame.schema)))
         self._synced.append(self._syncing.submit(sync_path, path))  # while the next rows are parsed
 
@@ -141,10 +152,11 @@ class DayWriter:
         swap_in(self._folder, self._target)
         return self._manifest
 
-    def discard(self) -> None:
+    def close(self) -> None:
         """Remove what was written and not swapped in."""
         self._syncing.shutdown()
         shutil.rmtree(self._folder, ignore_errors=True)
+        os.close(self._pin)
 
     def _unify(self) -> None:
         """Give all parts of the day one schema: a column that was added at noon is null in the morning."""
@@ -155,8 +167,6 @@ class DayWriter:
         for path, part in self._parts:
             if list(part.items()) != list(schema.items()):
                 self._rewritten.add(path)
-                frame = pl.read_parquet(path, hive_partitioning=False)
-                frame.select(
-                    pl.col(n).cast(t, strict=False) if n in part else pl.lit(None, t).alias(n) for n, t in schema.items()
-                ).write_parquet(path, compression="zstd", compression_level=1)
+                columns = [pl.col(n).cast(t, strict=False) if n in part else pl.lit(None, t).alias(n) for n, t in schema.items()]
+                write_parquet(read_parquet(path).select(columns), path)
         self._manifest.columns = {n: str(t) for n, t in schema.items()}

@@ -18,6 +18,7 @@ from typing import TypeVar
 from mlids.errors import SourceError
 from mlids.ingest.cursor import LogCursor, Position, Step
 from mlids.ingest.open_log import OpenLog
+from mlids.ingest.read_mark import ReadMark
 from mlids.ingest.rotated import ArchiveWait, RotatedLog, RotatedLogs
 from mlids.ingest.storage import LogStorage
 from mlids.settings import Sensor
@@ -54,6 +55,8 @@ class FollowOptions:
     read_bytes: int = 1 << 20
     # A poll ends after about this many rows: a reader that is behind must be able to store how far it is.
     poll_rows: int = 65_536
+    # Where it is noted what is read now, so that what kills its reader is put aside; None: nowhere.
+    mark: ReadMark | None = None
 
 
 class Follower:
@@ -179,7 +182,7 @@ class Follower:
 
     def _read_from(self, begin: Position, path: str | None = None) -> LogCursor:
         self.state = FollowState.FOLLOWING
-        self._cursor = LogCursor(self._sensor.name, path or self._path, self._options.log_type, begin)
+        self._cursor = LogCursor(self._sensor.name, path or self._path, self._options.log_type, begin, self._options.mark)
         return self._cursor
 
     def _warm_up(self, found: OpenLog, until: Position) -> Steps[None]:
@@ -188,7 +191,7 @@ class Follower:
         self.warming = True
         try:
             found.seek(0)
-            while piece := found.read(min(self._options.read_bytes, until.offset - cursor.read_bytes)):
+            while piece := found.read(min(self._read_bytes(cursor), until.offset - cursor.read_bytes)):
                 yield replace(cursor.take(piece), rejected=0, may_pause=False)
         finally:
             self.warming, self._cursor = False, None
@@ -198,11 +201,15 @@ class Follower:
         assert self._log is not None
         assert self._cursor is not None
         read = False
-        while piece := self._log.read(self._options.read_bytes):
+        while piece := self._log.read(self._read_bytes(self._cursor)):
             read = True
             yield self._cursor.take(piece)
         self.behind_bytes = 0
         return read
+
+    def _read_bytes(self, cursor: LogCursor) -> int:
+        most, mark = self._options.read_bytes, self._options.mark
+        return mark.read_bytes(cursor.identity, cursor.read_bytes, most) if mark is not None else most
 
     def _was_replaced(self, paused: bool) -> bool:
         """Return whether the open log is no longer the growing one: it was renamed or truncated."""
@@ -272,8 +279,10 @@ class Follower:
                     cursor.skim(piece[:before])
                 skipped = min(before, len(piece))
                 before -= skipped
-                if skipped < len(piece):
-                    yield cursor.take(piece[skipped:])
+                while skipped < len(piece):
+                    size = self._read_bytes(cursor)
+                    yield cursor.take(piece[skipped : skipped + size])
+                    skipped += size
         return stream.problem.reason if stream.problem is not None else ""
 
     def _leave_to_ledger(self, what: str, path: str, reason: str) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from mlids.ingest.storage import LogFile
+from mlids.ingest.storage import MAX_ENTRIES, TOO_MANY_ENTRIES, LogFile
 
 
 class LocalStorage:
@@ -31,7 +32,7 @@ class LocalStorage:
     def files(self, folder: str) -> list[LogFile]:
         """Return the files of a folder by name; a file removed meanwhile is left out."""
         found = []
-        for path in sorted(Path(folder).iterdir()):
+        for path in _entries(folder):
             try:
                 if path.is_file():
                     found.append(_log_file(path.name, path.stat()))
@@ -41,10 +42,18 @@ class LocalStorage:
 
     def folders(self, folder: str) -> list[str]:
         """Return the names of the folders in a folder."""
-        return sorted(path.name for path in Path(folder).iterdir() if path.is_dir())
+        return [path.name for path in _entries(folder) if path.is_dir()]
 
     def close(self) -> None:
         """Return at once: there is no connection."""
+
+
+def _entries(folder: str) -> list[Path]:
+    with os.scandir(folder) as entries:
+        found = sorted(entry.path for entry in islice(entries, MAX_ENTRIES + 1))
+    if len(found) > MAX_ENTRIES:
+        raise OSError(TOO_MANY_ENTRIES)
+    return [Path(path) for path in found]
 
 
 def _log_file(path: str, found: os.stat_result) -> LogFile:

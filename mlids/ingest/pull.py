@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
-from mlids.errors import MlidsError, SourceError
+from mlids.errors import MlidsError, SourceError, os_fault
 from mlids.ingest.archive import Archive, is_wanted, safe_name
-from mlids.ingest.landing import SMALLER, Landed, LandedDay, check_end, read_landed
+from mlids.ingest.landing import SMALLER, Landed, LandedDay, check_end, day_folder, read_landed
 from mlids.ingest.storage import LogFile
+from mlids.locks import locked
 from mlids.zeek.prefetch import prefetch
 
 _PIECE_BYTES = 1 << 18
 _PREFETCHED_PIECES = 4
+MAX_FILE_BYTES = 64 << 30
+
+
+@dataclass(frozen=True)
+class PullOptions:
+    """Limits of a pull, and what is called with a text before each file."""
+
+    max_file_bytes: int = MAX_FILE_BYTES  # a file said to be larger is a problem of the pull
+    progress: Callable[[str], None] = lambda _: None
 
 
 @dataclass
@@ -34,28 +44,32 @@ class Pulled:
     problems: list[str] = field(default_factory=list)
 
 
-def pull_day(
-    archive: Archive, day: date, landing: Path, types: tuple[str, ...], progress: Callable[[str], None] = lambda _: None
-) -> Pulled:
+def pull_day(archive: Archive, day: date, landing: Path, types: tuple[str, ...], options: PullOptions | None = None) -> Pulled:
     """Copy the logs of these types from a day of the archive into landing; files that have landed unchanged are skipped.
 
     A file is pulled again when its size or time on the sensor has changed, so that late hours and rewritten files
     arrive with the next run; one with less in it than the one that landed lies beside it as `NAME.smaller`. Raises
     SourceError when the day does not exist, no file at all could be pulled, or this machine's disk is full.
     """
-    landed = read_landed(landing, archive.sensor, day)
-    result = Pulled(archive.sensor, day, landed.folder)
+    options = options or PullOptions()
+    folder = day_folder(landing, archive.sensor, day)
     listed = [remote for remote in archive.list_day(day) if is_wanted(remote.name, types)]
-    landed.folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
+    with locked(folder):  # another pull of this day goes first, whichever container it runs in
+        return _update_all(archive, read_landed(landing, archive.sensor, day), listed, types, options)
+
+
+def _update_all(archive: Archive, landed: LandedDay, listed: list[LogFile], types: tuple[str, ...], options: PullOptions) -> Pulled:
+    result = Pulled(archive.sensor, landed.day, landed.folder)
     for remote in listed:
         try:
-            _update(archive, landed, remote, result, progress)
+            _update(archive, landed, remote, result, options)
         except MlidsError as error:
             result.problems.append(str(error))
         except OSError as error:
             raise _local_fault(error, landed.folder) from error
     if result.problems and not result.files:
-        raise SourceError(f"nothing of {day} could be pulled from {archive.sensor}: {result.problems[0]}")
+        raise SourceError(f"nothing of {landed.day} could be pulled from {archive.sensor}: {result.problems[0]}")
     gone = {name for name in landed.files if is_wanted(name, types)} - {remote.name for remote in listed}
     result.problems += [f"{name}: no longer on sensor {archive.sensor}; what landed stays" for name in sorted(gone)]
     landed.save()
@@ -63,13 +77,14 @@ def pull_day(
     return result
 
 
-def _update(archive: Archive, landed: LandedDay, remote: LogFile, result: Pulled, progress: Callable[[str], None]) -> None:
+def _update(archive: Archive, landed: LandedDay, remote: LogFile, result: Pulled, options: PullOptions) -> None:
     """Pull one file unless the one that landed, or the smaller one beside it, is of this size and time."""
     name = safe_name(remote.name, f"sensor {archive.sensor} {landed.day}")
     if _is_same(landed.folder / name, landed.files.get(name), remote):
         landed.forget_smaller(name)
     elif not _is_same(landed.folder / f"{name}{SMALLER}", landed.smaller.get(name), remote):
-        progress(f"{archive.sensor} {landed.day}: {name}")
+        options.progress(f"{archive.sensor} {landed.day}: {name}")
+        _check_size(remote, landed.folder, options.max_file_bytes)
         part, entry = _pull(archive, landed, remote)
         landed.put(part, entry)
         if name not in landed.smaller:
@@ -80,6 +95,28 @@ def _update(archive: Archive, landed: LandedDay, remote: LogFile, result: Pulled
     if problem:
         result.problems.append(f"{name}: {problem}")
     result.files.append(name)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _local_fault(error, folder) from error
+
+
+def _check_size(remote: LogFile, folder: Path, limit: int) -> None:
+    """Raise SourceError for a file that is said to be larger than the limit, or than the free space: it may be sparse."""
+    if remote.size > limit:
+        raise SourceError(
+            f"{remote.name}: the sensor states {remote.size:,} bytes; at most {limit:,} are pulled: "
+            "is it a sparse file? (`max_file_gib` in sensors.toml raises the limit)"
+        )
+    part = folder / f".{remote.name}.part"
+    free = shutil.disk_usage(folder).free
+    if remote.size > free + (part.stat().st_size if part.exists() else 0):
+        raise SourceError(
+            f"{remote.name}: the disk is full: {remote.size:,} bytes are needed, {folder} has {free:,} free; free some space, then run again"
+        )
 
 
 def _is_same(path: Path, entry: Landed | None, remote: LogFile) -> bool:
@@ -102,7 +139,7 @@ def _pull(archive: Archive, landed: LandedDay, remote: LogFile) -> tuple[Path, L
     if offset > remote.size:
         offset = 0
     mark.write_text(version)
-    size, sha256 = _copy(archive, day, remote.name, part, offset)
+    size, sha256 = _copy(archive, day, remote, part, offset)
     now = archive.stat(day, remote.name)
     if size != now.size or now.size != remote.size:
         raise SourceError(
@@ -115,27 +152,24 @@ def _pull(archive: Archive, landed: LandedDay, remote: LogFile) -> tuple[Path, L
     return part, Landed(remote.name, size, remote.mtime_s, sha256, pulled_at, problem, plain_size)
 
 
-def _copy(archive: Archive, day: date, name: str, part: Path, offset: int) -> tuple[int, str]:
-    """Append the file from `offset` on to `part` and sync it; return the size of the part and its SHA-256."""
+def _copy(archive: Archive, day: date, remote: LogFile, part: Path, offset: int) -> tuple[int, str]:
+    """Append the file from `offset` on to `part` and sync it; return the size of the part and its SHA-256.
+
+    Ends soon after the size that was listed: a server may send without end.
+    """
     digest = hashlib.sha256()
     with part.open("r+b" if offset else "wb") as out:
         if offset:
             while piece := out.read(_PIECE_BYTES):
                 digest.update(piece)
-        source = archive.open(day, name, offset)
+        source = archive.open(day, remote.name, offset)
         try:
             # Hashed and written while the next pieces arrive.
-            for piece in prefetch(iter(partial(source.read, _PIECE_BYTES), b""), _PREFETCHED_PIECES):
+            for piece in prefetch(_received(archive, source, remote.name, offset), _PREFETCHED_PIECES):
                 digest.update(piece)
                 out.write(piece)
-        except (EOFError, TimeoutError) as error:
-            raise SourceError(
-                f"sensor {archive.sensor}: {name}: the connection was cut after {out.tell():,} bytes; the next run resumes there"
-            ) from error
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise
-            raise SourceError(f"sensor {archive.sensor}: {name}: {error}; the next run resumes the file") from error
+                if out.tell() > remote.size:
+                    break
         finally:
             source.close()
         out.flush()
@@ -143,9 +177,19 @@ def _copy(archive: Archive, day: date, name: str, part: Path, offset: int) -> tu
         return out.tell(), digest.hexdigest()
 
 
+def _received(archive: Archive, source: BinaryIO, name: str, offset: int) -> Iterator[bytes]:
+    """Yield the pieces of a file. Raises SourceError for every fault of the sensor or the connection."""
+    try:
+        while piece := source.read(_PIECE_BYTES):
+            offset += len(piece)
+            yield piece
+    except (EOFError, TimeoutError) as error:
+        raise SourceError(
+            f"sensor {archive.sensor}: {name}: the connection was cut after {offset:,} bytes; the next run resumes there"
+        ) from error
+    except archive.faults as error:
+        raise SourceError(f"sensor {archive.sensor}: {name}: {error}; the next run resumes the file") from error
+
+
 def _local_fault(error: OSError, folder: Path) -> SourceError:
-    if error.errno == errno.ENOSPC:
-        return SourceError(f"{folder}: the disk is full; free some space or set MLIDS_HOME elsewhere, then run again: the pull resumes")
-    if error.errno == errno.EDQUOT:
-        return SourceError(f"{folder}: the disk quota is used up; raise it or clean landing, then run again: the pull resumes")
-    return SourceError(f"{folder}: {error.strerror or error}")
+    return SourceError(f"{os_fault(error, folder)}: the pull resumes")

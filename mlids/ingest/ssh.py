@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
 from collections.abc import Callable, Iterator
@@ -9,15 +10,22 @@ from functools import partial
 from pathlib import Path
 
 import paramiko
+from cryptography.exceptions import UnsupportedAlgorithm
+from paramiko.hostkeys import HostKeyEntry, InvalidHostKey
 
-from mlids.errors import AuthError, HostKeyError, SourceError
+from mlids.errors import AuthError, HostKeyError, SourceError, os_fault
+from mlids.ingest.sftp_client import SftpClient
 from mlids.settings import Sensor
 
 # With TCP_NODELAY and AES-GCM paramiko is as fast as OpenSSH's client; without TCP_NODELAY it has a fiftieth of that speed.
 _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
 # paramiko copies the rest of its buffer at every read: a window of 64 MB made a pull fifty times slower.
 WINDOW_BYTES = 1 << 20
+# SHA-1 and MD5 are off, whatever the server offers; GCM ciphers need no MAC. Host keys and signatures of paramiko 4 and later use neither.
+_MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512")
+_WEAK = re.compile(r"sha1$|sha1-|md5|group1-|group-exchange-sha1|^ssh-rsa$|^ssh-dss$|cbc$|arcfour|3des")
 PACKET_BYTES = 1 << 17
+log = logging.getLogger(__name__)
 
 
 def largest_read(server_version: str) -> int:
@@ -41,12 +49,31 @@ def _known(sensor: Sensor, known_hosts: Path) -> dict[str, paramiko.PKey]:
     keys = paramiko.HostKeys()
     for path in (known_hosts, Path("~/.ssh/known_hosts").expanduser()):
         if path.is_file():
-            try:
-                keys.load(str(path))
-            except OSError as error:
-                raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
+            _load_known(keys, path)
     found = keys.lookup(_host_entry(sensor))
     return dict(found) if found else {}
+
+
+def _load_known(keys: paramiko.HostKeys, path: Path) -> None:
+    """Add the keys of a file; a line that is no host key is named in the log and left out, as OpenSSH does."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise SourceError(os_fault(error, path)) from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        try:
+            entry = HostKeyEntry.from_line(line.strip(), number)
+            is_bad = entry is None and len(line.split()) < 3  # None also for kinds of keys that paramiko does not know
+        except (paramiko.SSHException, InvalidHostKey, ValueError, TypeError, UnsupportedAlgorithm):
+            entry, is_bad = None, True
+        if is_bad:
+            log.warning("%s line %d is not a host key and is left out; correct or remove it", path, number)
+        for host in entry.hostnames if entry is not None else ():
+            held = keys.lookup(host)
+            if held is None or entry.key.get_name() not in held:  # the first of two is the one that counts
+                keys.add(host, entry.key.get_name(), entry.key)
 
 
 def _transport(sensor: Sensor, prefer: list[str]) -> paramiko.Transport:
@@ -64,6 +91,9 @@ def _transport(sensor: Sensor, prefer: list[str]) -> paramiko.Transport:
     transport = paramiko.Transport(raw, default_window_size=WINDOW_BYTES, default_max_packet_size=PACKET_BYTES)
     options = transport.get_security_options()
     options.ciphers = [c for c in _CIPHERS if c in options.ciphers]
+    options.digests = [m for m in _MACS if m in options.digests]
+    options.kex = [k for k in options.kex if not _WEAK.search(k)]
+    options.key_types = [k for k in options.key_types if not _WEAK.search(k)]
     if prefer:  # request the type of key that is known
         options.key_types = [*(k for k in prefer if k in options.key_types), *(k for k in options.key_types if k not in prefer)]
     transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = sensor.timeout_s  # type: ignore[attr-defined]
@@ -72,7 +102,10 @@ def _transport(sensor: Sensor, prefer: list[str]) -> paramiko.Transport:
         transport.get_remote_server_key()  # start_client returns without an error at its time limit
     except (paramiko.SSHException, EOFError, OSError) as error:
         transport.close()
-        raise SourceError(f"sensor {sensor.name}: the SSH handshake with {sensor.host}:{sensor.port} failed: {error}") from error
+        where = f"sensor {sensor.name}: the SSH handshake with {sensor.host}:{sensor.port} failed: {error}"
+        if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
+            where += "; it offers only algorithms that are out of date (SHA-1, MD5, CBC): update its OpenSSH, or remove Ciphers, MACs and KexAlgorithms there"
+        raise SourceError(where) from error
     return transport
 
 
@@ -94,15 +127,15 @@ def connect(sensor: Sensor, known_hosts: Path) -> paramiko.Transport:
     return transport
 
 
-def open_sftp(sensor: Sensor, known_hosts: Path) -> tuple[paramiko.Transport, paramiko.SFTPClient]:
+def open_sftp(sensor: Sensor, known_hosts: Path) -> tuple[paramiko.Transport, SftpClient]:
     """Return an authenticated transport and an SFTP client on it; each answer may take `timeout_s`.
 
     Raises what `connect` does, and SourceError when the server offers no SFTP.
     """
     transport = connect(sensor, known_hosts)
     try:
-        client = paramiko.SFTPClient.from_transport(transport, window_size=WINDOW_BYTES, max_packet_size=PACKET_BYTES)
-    except (paramiko.SSHException, EOFError, OSError) as error:
+        client = SftpClient.from_transport(transport, window_size=WINDOW_BYTES, max_packet_size=PACKET_BYTES)
+    except (paramiko.SSHException, paramiko.SFTPError, EOFError, OSError) as error:
         transport.close()
         raise SourceError(f"sensor {sensor.name}: it offers no SFTP: {error}; is the sftp subsystem enabled in sshd?") from error
     assert client is not None

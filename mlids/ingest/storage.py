@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
+# Entries of one folder. A day of five-minute logs of 100 types has 28,800 files.
+MAX_ENTRIES = 100_000
+TOO_MANY_ENTRIES = f"the folder has more than {MAX_ENTRIES:,} entries; remove or move what is no log of Zeek's"
+
 
 @dataclass(frozen=True)
 class LogFile:

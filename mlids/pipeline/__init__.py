@@ -6,7 +6,7 @@ Nothing under mlids but `demo` and `cli` imports it.
 
 from typing import TYPE_CHECKING
 
-from mlids.pipeline.alerts import find_alert, give_verdict, list_alerts, suppress, suppression_rules, unsuppress
+from mlids.pipeline.alerts import find_alert, give_verdict, list_alerts, resend_dead_letters, suppress, suppression_rules, unsuppress
 from mlids.pipeline.batch import evaluate, score_logs, write_synthetic_logs
 from mlids.pipeline.days import (
     build_lake,
@@ -25,7 +25,8 @@ from mlids.pipeline.days import (
     warm_up,
 )
 from mlids.pipeline.doctor import doctor
-from mlids.pipeline.live import score_live, serve, watch_live
+from mlids.pipeline.housekeeping import housekeeping, nightly_housekeeping
+from mlids.pipeline.live import score_live, serve
 from mlids.pipeline.models import accept, evaluate_and_promote, production_facts, rollback, snapshot, train
 from mlids.pipeline.stores import (
     check_networks,
@@ -38,6 +39,7 @@ from mlids.pipeline.stores import (
     sensor_names,
 )
 from mlids.pipeline.views import drift, overview, report, report_file, statuses
+from mlids.pipeline.watch import watch_live
 from mlids.text import safe
 
 if TYPE_CHECKING:
@@ -59,8 +61,10 @@ __all__ = [
     "evaluate_and_promote",
     "find_alert",
     "give_verdict",
+    "housekeeping",
     "ingest_paths",
     "list_alerts",
+    "nightly_housekeeping",
     "open_archive",
     "open_lake",
     "open_model",
@@ -76,6 +80,7 @@ __all__ = [
     "reconcile_unscored",
     "report",
     "report_file",
+    "resend_dead_letters",
     "rollback",
     "safe",
     "score_live",

@@ -1,13 +1,13 @@
-"""What analysts do with alerts: list them, give verdicts, suppress."""
+"""What analysts do with alerts: list them, give verdicts, suppress, send dead letters again."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mlids.errors import InputError
-from mlids.pipeline.stores import open_stores
+from mlids.pipeline.stores import dead_letters_file, open_sinks, open_stores
 from mlids.settings import load_settings
 
 VERDICTS = ("true positive", "false positive")
@@ -70,3 +70,27 @@ def suppression_rules(*, in_force: bool = False) -> list[dict[str, Any]]:
     """Return the suppression rules, newest first, with the number of conns that each suppressed; with `in_force`, only those neither ended nor expired."""
     rules = open_stores(load_settings()).rules
     return rules.rows_in_force() if in_force else rules.rows()
+
+
+def resend_dead_letters(sink: str | None = None, *, dry_run: bool = False) -> list[dict[str, Any]]:
+    """Send the dead letters of the configured sinks, or of one, again; return what became of them, by sink.
+
+    Those that arrived are removed from the file. With `dry_run` nothing is sent, and all are counted as left.
+    Raises InputError for a sink that MLIDS_SINKS does not name.
+    """
+    from mlids.alerts.dead_letters import DeadLetters, Resent
+
+    settings = load_settings()
+    letters = DeadLetters(dead_letters_file(settings))
+    sinks = open_sinks(settings)
+    names = [s.name for s in sinks]
+    if sink is not None and sink not in names:
+        raise InputError(f"no sink {sink!r} is configured (MLIDS_SINKS: {', '.join(names) or 'none besides the database'})")
+    if dry_run:
+        return [asdict(Resent(name, n, left=n)) for name, n in letters.count().items() if sink in (None, name)]
+    try:
+        found = letters.resend([s for s in sinks if sink in (None, s.name)], open_stores(settings).alerts.documents)
+    finally:
+        for each in sinks:
+            each.close()
+    return [asdict(r) for r in found if sink in (None, r.sink)]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlids.errors import InputError, NoRowsError, SourceError
+from mlids.locks import pinned
 from mlids.pipeline.production import load_production
 from mlids.pipeline.stores import open_archive, open_delivery, open_lake, open_record, open_registry, open_stores, sensor_names
 from mlids.settings import Settings, load_settings
@@ -22,25 +23,25 @@ if TYPE_CHECKING:
     from mlids.evidence.base import Evidence
     from mlids.ingest.day_manifest import DayManifest
     from mlids.ingest.lake import Ingested, Lake
+    from mlids.ingest.landing import LandedDay
     from mlids.scoring.late import Hour, Reconciled
 
 log = logging.getLogger(__name__)
 
 # The record of live scored rows is kept this long: an archived hour may arrive that late.
 KEEP_DAYS = 14
+# Conns that ended further outside their day than this are of a clock that was wrong.
+_CLOCK_BOUND = timedelta(hours=1)
 
 
 def pull(sensor_name: str, day: str, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Pull one day of a sensor into landing; return files, bytes and problems."""
-    from mlids.ingest.pull import pull_day
+    from mlids.ingest.pull import PullOptions, pull_day
 
     settings = load_settings()
     sensor = settings.sensor(sensor_name)
-    archive = open_archive(settings, sensor)
-    try:
-        pulled = pull_day(archive, parse_day(day), settings.landing, sensor.types, progress)
-    finally:
-        archive.close()
+    with closing(open_archive(settings, sensor)) as archive:
+        pulled = pull_day(archive, parse_day(day), settings.landing, sensor.types, PullOptions(sensor.max_file_gib << 30, progress))
     return {
         "sensor": sensor_name, "day": day, "files": len(pulled.files), "new": len(pulled.new), "bytes": pulled.bytes,
         "problems": pulled.problems,
@@ -71,11 +72,17 @@ def build_lake(sensor_name: str, day: str, problems: Sequence[str] = (), *, acce
     landed = read_landed(settings.landing, sensor_name, parse_day(day))
     if not landed.files:
         raise NoRowsError(f"{landed.folder}: nothing has landed for {sensor_name} {day}; pull it first")
+    with pinned(landed.folder):  # housekeeping leaves it alone, and a pull of this day waits
+        return _build(settings, landed, problems, accept_shrunk)
+
+
+def _build(settings: Settings, landed: LandedDay, problems: Sequence[str], accept_shrunk: bool) -> dict[str, Any]:
     if accept_shrunk:
         landed.accept_smaller()
+    sensor_name, day = landed.sensor, landed.day.isoformat()
     files = [landed.folder / name for name in sorted(landed.files) if (landed.folder / name).exists()]
     digests = {n: e.sha256 for n, e in landed.files.items()}
-    done = open_lake(settings).ingest(sensor_name, parse_day(day), files, digests, accept_shrunk=accept_shrunk)
+    done = open_lake(settings).ingest(sensor_name, landed.day, files, digests, accept_shrunk=accept_shrunk)
     _ledger_archived(settings, sensor_name, day, done, len(files), [*problems, *landed.problems()])
     return asdict(done) | {"conns": done.logs.get("conn", 0), "files": len(files)}
 
@@ -187,13 +194,32 @@ def _ledger_archived(settings: Settings, sensor: str, day: str, done: Ingested, 
     open_stores(settings).ledger.put_day(LedgerDay(sensor, day, archived, done.rejected, files, found))
 
 
-def _ledger_scored(ledger: LedgerStore, sensor: str, day: str, scored: int, alerts: int) -> None:
+def _ledger_scored(ledger: LedgerStore, sensor: str, day: str, scored: dict[str, int], problems: Sequence[str]) -> None:
+    """Add what scoring found to the ledger's day: `scored` has the counts `scored` and `alerts`, and is empty without a model."""
     from mlids.alerts.stores.ledger import LedgerDay
 
     for row in ledger.days(parse_day(day), parse_day(day) + timedelta(days=1)):
         if row["sensor"] == sensor:
-            facts = {name: row[name] for name in ("archived", "rejected", "files", "problems")}
-            ledger.put_day(LedgerDay(sensor, row["day"], **facts, scored=scored, alerts=alerts))
+            facts = {name: row[name] for name in ("archived", "rejected", "files", "scored", "alerts")} | scored
+            ledger.put_day(LedgerDay(sensor, row["day"], **facts, problems=list(dict.fromkeys([*row["problems"], *problems]))))
+
+
+def _live_problems(settings: Settings, sensor: str, window: Window, hours: Sequence[Hour]) -> list[str]:
+    """Return what the ledger should say about live scoring of a day: a clock that leapt, and lines that killed the scorer."""
+    from mlids.ingest.read_mark import put_aside
+
+    found = []
+    odd = [h for h in hours if not window.start - _CLOCK_BOUND <= h.start < window.end + _CLOCK_BOUND]
+    if odd and len(odd) < len(hours):
+        rows = sum(h.archived for h in odd)
+        found.append(
+            f"conn: {rows:,} conns ended outside this day, from {odd[0].start:%Y-%m-%d %H:00} to {odd[-1].start:%Y-%m-%d %H:59} UTC; "
+            "was the sensor's clock wrong? set up NTP there"
+        )
+    aside = [e for e in put_aside(settings.state / sensor) if window.start <= datetime.fromisoformat(e["at"]) < window.end + _CLOCK_BOUND]
+    if aside:
+        found.append(f"conn: live scoring put {sum(e['lines'] for e in aside):,} lines aside, which killed it: {aside[-1]['reason']}")
+    return found
 
 
 def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
@@ -205,14 +231,15 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
     from mlids.scoring.evidence_alerts import evidence_alerts
 
     settings = load_settings()
-    lake, when = open_lake(settings), parse_day(day)
-    manifest = lake.manifest("conn", sensor_name, when)
+    when = parse_day(day)
     zone_name = _zone(settings, sensor_name)
     window = day_window(when, zone_name)
     part = f"late {day}"
-    with closing(open_delivery(settings, part)) as delivery:
+    # The day is read several times, and may be replaced meanwhile.
+    with closing(open_delivery(settings, part)) as delivery, open_lake(settings).pinned() as lake:
+        manifest = lake.manifest("conn", sensor_name, when)
         aggregator = AlertAggregator(delivery.rules())
-        done = _score_late(settings, sensor_name, window, when, aggregator, progress)
+        done = _score_late(settings, lake, sensor_name, when, aggregator, progress)
         others = evidence_alerts(
             _evidence(lake, sensor_name, when), sensor_name, day, threshold=settings.threshold, aggregator=aggregator,
             networks=settings.networks,
@@ -226,8 +253,10 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
     hours = _with_rejected(done.hours, manifest, window, zone_name)
     stores.ledger.put_hours(sensor_name, day, hours)
     live, missing = sum(h.live for h in done.hours), sum(h.missing for h in done.hours)
-    if done.model_version is not None:
-        _ledger_scored(stores.ledger, sensor_name, day, live + done.late, len(alerts))
+    scored = {"scored": live + done.late, "alerts": len(alerts)} if done.model_version is not None else {}
+    problems = _live_problems(settings, sensor_name, window, done.hours)
+    if scored or problems:
+        _ledger_scored(stores.ledger, sensor_name, day, scored, problems)
     return {
         "sensor": sensor_name, "day": day, "archived": sum(h.archived for h in done.hours), "live": live, "late": done.late,
         "missing": missing, "rejected": sum(h["rejected"] for h in hours), "alerts": len(alerts), "tunnels": sum(a.key.kind == "dns_tunnel" for a in others),
@@ -236,15 +265,15 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
 
 
 def _score_late(
-    settings: Settings, sensor_name: str, window: Window, day: date, aggregator: AlertAggregator, progress: Callable[[str], None]
+    settings: Settings, lake: Lake, sensor_name: str, day: date, aggregator: AlertAggregator, progress: Callable[[str], None]
 ) -> Reconciled:
     """Score the conns of a lake day that were not scored live, with the production model if there is one."""
     from mlids.scoring.late import CONN_COLUMNS, LateOptions
     from mlids.scoring.late import reconcile as reconcile_day
 
-    lake, registry = open_lake(settings), open_registry(settings)
-    model = load_production(registry, open_stores(settings).audit)
-    before = lake.last_rows("conn", sensor_name, day - timedelta(days=1), window.start - timedelta(hours=1), columns=CONN_COLUMNS)
+    model = load_production(open_registry(settings), open_stores(settings).audit)
+    start = day_window(day, _zone(settings, sensor_name)).start
+    before = lake.last_rows("conn", sensor_name, day - timedelta(days=1), start - timedelta(hours=1), columns=CONN_COLUMNS)
     options = LateOptions(before, aggregator, settings.networks, settings.threshold, progress)
     record = open_record(settings, sensor_name)
     return reconcile_day(lambda columns: lake.batches("conn", sensor_name, [day], columns=columns), record, model, options)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
-from mlids.errors import MlidsError, ModelError, StoreError
-from mlids.pipeline.live import watch_live
+from mlids.errors import MlidsError, ModelError, SourceError, StoreError, os_fault
 from mlids.pipeline.production import find_production
-from mlids.pipeline.stores import open_archive, open_registry, open_sinks, open_stores, sensor_names
+from mlids.pipeline.stores import dead_letters_file, open_archive, open_registry, open_sinks, open_stores, sensor_names
+from mlids.pipeline.watch import watch_live
 from mlids.settings import Sensor, Settings, load_settings
 
 _LOW_BYTES = 5 << 30
@@ -30,12 +31,13 @@ def doctor() -> Iterator[Finding]:
     sensors = settings.sensors()
     yield _check("home", lambda: _home(settings))
     yield _check("database", lambda: f"{len(open_stores(settings).ledger.days())} sensor days in the ledger")
-    yield _check("sinks", lambda: ", ".join(["the database", *(sink.name for sink in open_sinks(settings))]))
+    yield _check("sinks", lambda: _sinks(settings))
     yield _check("model", lambda: _model(settings))
     yield _check("sensors", lambda: ", ".join(sensor_names(settings)))
     for sensor in sensors:
         yield _check(f"sensor {sensor.name}", lambda sensor=sensor: _sensor(settings, sensor))  # type: ignore[misc]
     if sensors:
+        yield _check("put aside", lambda: _put_aside(settings))
         yield _check("live scoring", lambda: ", ".join(f"{s['sensor']}: {s['state']}, {s['rows']:,} conns" for s in watch_live()))
 
 
@@ -44,6 +46,8 @@ def _check(part: str, check: Callable[[], str]) -> Finding:
         return Finding(part, True, check())
     except MlidsError as error:
         return Finding(part, False, str(error))
+    except OSError as error:
+        return Finding(part, False, os_fault(error))
 
 
 def _home(settings: Settings) -> str:
@@ -51,10 +55,23 @@ def _home(settings: Settings) -> str:
         settings.home.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(settings.home).free
     except OSError as error:
-        raise StoreError(f"{settings.home}: {error.strerror}") from error
+        raise StoreError(os_fault(error, settings.home)) from error
     if free < _LOW_BYTES:
         raise StoreError(f"{settings.home}: only {free / 2**30:.1f} GiB are free; a day of six million conns needs about one")
     return f"{settings.home.resolve()}, {free / 2**30:,.0f} GiB free"
+
+
+def _sinks(settings: Settings) -> str:
+    from mlids.alerts.dead_letters import DeadLetters
+    from mlids.alerts.sinks.base import Checked
+
+    texts = ["the database"]
+    for sink in open_sinks(settings):
+        texts.append(f"{sink.name} ({sink.check()})" if isinstance(sink, Checked) else sink.name)
+        sink.close()
+    letters = sum(DeadLetters(dead_letters_file(settings)).count().values())
+    waiting = f"; {letters:,} dead letters wait for `mlids alerts resend`" if letters else ""
+    return ", ".join(texts) + waiting
 
 
 def _model(settings: Settings) -> str:
@@ -68,10 +85,26 @@ def _model(settings: Settings) -> str:
     return f"version {found.version} is in production; its seal and its self-test are right"
 
 
+def _put_aside(settings: Settings) -> str:
+    """Name the lines that killed a scorer."""
+    from mlids.ingest.read_mark import PUT_ASIDE, put_aside
+
+    found = []
+    for sensor in settings.sensors():
+        folder = settings.state / sensor.name
+        entries = put_aside(folder)
+        if entries:
+            last = entries[-1]
+            found.append(
+                f"{sensor.name}: {sum(e['lines'] for e in entries):,} lines, the last of {last['file']} at byte {last['offset']:,}: {last['reason']}; "
+                f"look at {folder / PUT_ASIDE}, report them, then remove the file"
+            )
+    if found:
+        raise SourceError("; ".join(found))
+    return "no line of a log was put aside because it killed a scorer"
+
+
 def _sensor(settings: Settings, sensor: Sensor) -> str:
-    archive = open_archive(settings, sensor)
-    try:
+    with closing(open_archive(settings, sensor)) as archive:
         days = archive.days()
-    finally:
-        archive.close()
     return f"reachable; days {days[0]} to {days[-1]}" if days else f"reachable; no day folder in {sensor.logs} yet"

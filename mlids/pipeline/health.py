@@ -7,31 +7,28 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
 from mlids.errors import StackError
-from mlids.scoring.status import Status
+from mlids.scoring.status import CLOCK_STEP_S, Status
 
 # A scorer whose status is older than this hangs.
 STALE_S = 30.0
 _COUNTERS = {
     "rows": "conns scored", "rejected": "lines that did not parse", "alerts": "new alerts", "errors": "errors that scoring recovered from",
     "dead_letters": "alerts that a sink rejected for good", "left_to_ledger": "rotated logs left to late scoring",
+    "put_aside": "lines put aside because they killed the scorer",
 }  # fmt: skip
 Statuses = Callable[[], Sequence[Status]]
 
 
 def is_well(status: Status) -> bool:
     """Return whether a scorer works, or waits for something that may come by itself."""
-    return (
-        status.state.is_good
-        and bool(status.updated_at)
-        and (datetime.now(UTC) - datetime.fromisoformat(status.updated_at)).total_seconds() < STALE_S
-    )
+    return status.fault is None and bool(status.updated_at) and -CLOCK_STEP_S <= status.age_s < STALE_S
 
 
 class _Collector:
@@ -49,6 +46,10 @@ class _Collector:
         rate = GaugeMetricFamily("mlids_rows_per_second", "conns scored per second, over the last seconds", labels=["sensor"])
         last = GaugeMetricFamily("mlids_last_row_timestamp_seconds", "when the newest scored conn ended", labels=["sensor"])
         up = GaugeMetricFamily("mlids_up", "1 while the sensor is followed", labels=["sensor"])
+        failures = GaugeMetricFamily(
+            "mlids_recent_failures", "how often the scorer failed and started again, in 5 minutes", labels=["sensor"]
+        )
+        stopped = GaugeMetricFamily("mlids_sink_stopped", "1 for a sink that does not let mlids write", labels=["sensor", "sink"])
         info = InfoMetricFamily("mlids_scorer", "state and model version", labels=["sensor"])
         for s in statuses:
             lag.add_metric([s.sensor], s.lag_s)
@@ -56,8 +57,11 @@ class _Collector:
             if s.last_row_ts:
                 last.add_metric([s.sensor], datetime.fromisoformat(s.last_row_ts).timestamp())
             up.add_metric([s.sensor], float(s.state.is_following and is_well(s)))
+            failures.add_metric([s.sensor], s.recent_failures)
+            for sink in s.stopped_sinks:
+                stopped.add_metric([s.sensor, sink], 1.0)
             info.add_metric([s.sensor], {"state": str(s.state), "model_version": s.model_version or ""})
-        yield from (lag, rate, last, up, info)
+        yield from (lag, rate, last, up, failures, stopped, info)
 
 
 class MetricsServer:
@@ -75,7 +79,7 @@ class MetricsServer:
                     self._answer(200, "text/plain; version=0.0.4; charset=utf-8", generate_latest(registry))
                 elif self.path == "/healthz":
                     found = list(statuses())
-                    well = all(is_well(s) for s in found)
+                    well = all(is_well(s) and not s.stopped_sinks for s in found)
                     self._answer(200 if well else 503, "application/json", json.dumps([s.as_dict() for s in found]).encode())
                 else:
                     self._answer(404, "text/plain", b"only /metrics and /healthz exist\n")

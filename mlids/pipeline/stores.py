@@ -105,7 +105,12 @@ def open_delivery(settings: Settings, part: str) -> Delivery:
     """
     from mlids.alerts.delivery import Delivery
 
-    return Delivery(open_stores(settings), open_sinks(settings), settings.home / "alerts" / "dead-letters.jsonl", part)
+    return Delivery(open_stores(settings), open_sinks(settings), dead_letters_file(settings), part)
+
+
+def dead_letters_file(settings: Settings) -> Path:
+    """Return the path of the dead letters."""
+    return settings.home / "alerts" / "dead-letters.jsonl"
 
 
 def open_sinks(settings: Settings) -> list[Sink]:

@@ -51,7 +51,7 @@ def report(start: str, end: str) -> dict[str, Any]:
     stores = open_stores(settings)
     first, last = parse_day(start), parse_day(end)
     window = Window(day_window(first).start, day_window(last).start)
-    alerts = stores.alerts.latest(since=window.start, until=window.end, limit=10_000)
+    alerts = stores.alerts.summary(window.start, window.end)
     drift_file = settings.reports / f"drift-{start}_{end}.json"
     try:
         compared = json.loads(drift_file.read_text(encoding="utf-8"))
@@ -63,7 +63,7 @@ def report(start: str, end: str) -> dict[str, Any]:
     files = write_report(settings.reports, asset_folder("reports_templates"), content, f"weekly-{start}_{end}")
     return {
         "html": str(files.html), "pdf": str(files.pdf) if files.pdf else None, "why": files.why,
-        "alerts": len(alerts), "drift": compared is not None,
+        "alerts": alerts.count, "drift": compared is not None,
     }  # fmt: skip
 
 
@@ -97,7 +97,7 @@ def overview(limit: int = 200) -> dict[str, Any]:
         (p.name for p in settings.reports.glob("*.*") if p.suffix in {".html", ".pdf"} and not p.name.startswith(".")), reverse=True
     )
     return {
-        "alerts": stores.alerts.latest(limit=limit), "model": model, "ledger": stores.ledger.days()[:60], "audit": stores.audit.rows(10),
+        "alerts": stores.alerts.latest(limit=limit), "alert_count": stores.alerts.count(), "model": model, "ledger": stores.ledger.days()[:60], "audit": stores.audit.rows(10),
         "warm_up": [warm_up(s) for s in open_lake(settings).sensors()], "scorers": statuses(settings), "reports": reports[:40],
         "gaps": _gaps(stores.ledger), "rules": stores.rules.rows_in_force(),
     }  # fmt: skip

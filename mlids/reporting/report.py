@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlids.errors import StackError
 from mlids.files import write_atomic
 from mlids.text import safe
 from mlids.window import Window
+
+if TYPE_CHECKING:
+    from mlids.alerts.stores.alerts import Summary
 
 
 @dataclass(frozen=True)
@@ -25,25 +27,14 @@ class ReportFiles:
 
 
 def summarize(
-    window: Window, alerts: Sequence[Mapping[str, Any]], ledger: Sequence[Mapping[str, Any]], drift: Mapping[str, Any] | None,
+    window: Window, alerts: Summary, ledger: Sequence[Mapping[str, Any]], drift: Mapping[str, Any] | None,
     model: Mapping[str, Any] | None, audit: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:  # fmt: skip
-    """Return the values that the template shows: alerts, hosts and days are counted, the others passed on."""
-    kinds = Counter(a["mlids"]["kind"] for a in alerts)
-    hosts: dict[str, dict[str, Any]] = {}
-    for a in alerts:
-        entry = hosts.setdefault(a["src"], {"host": a["src"], "alerts": 0, "conns": 0, "score": 0.0, "kinds": set()})
-        entry["alerts"] += 1
-        entry["conns"] += a["mlids"]["count"]
-        entry["score"] = max(entry["score"], a["score"])
-        entry["kinds"].add(a["mlids"]["kind"])
-    ranked = sorted(hosts.values(), key=lambda h: (-h["score"], -h["alerts"], h["host"]))[:15]
+    """Return the values that the template shows: days are counted, the others passed on."""
     days = max((window.end - window.start).days, 1)
     return {
         "window": window, "days": days, "made_at": datetime.now(UTC),
-        "alerts": sorted(alerts, key=lambda a: -a["score"])[:25], "alert_count": len(alerts), "per_day": len(alerts) / days,
-        "kinds": [{"kind": k, "alerts": n, "conns": sum(a["mlids"]["count"] for a in alerts if a["mlids"]["kind"] == k)} for k, n in kinds.most_common()],
-        "hosts": [h | {"kinds": sorted(h["kinds"])} for h in ranked],
+        "alerts": alerts.top, "alert_count": alerts.count, "per_day": alerts.count / days, "kinds": alerts.kinds, "hosts": alerts.hosts,
         "ledger": sorted(ledger, key=lambda r: (r["day"], r["sensor"])),
         "rows": sum(r["archived"] for r in ledger), "rejected": sum(r["rejected"] for r in ledger),
         "missing": days - len({r["day"] for r in ledger}),

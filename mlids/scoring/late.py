@@ -118,7 +118,8 @@ def _score_missing(read_day: DayReader, record: ScoredRecord, model: Model, hour
         if missing.any():
             rows = conns.filter(pl.Series(missing))
             verdicts = judge(model, x[missing], options.threshold)
-            alerts |= {a.id: a for a in options.aggregator.add(model, rows, x[missing], verdicts)}
+            clock = extractor.context.clock
+            alerts |= {a.id: a for a in options.aggregator.add(model, rows, x[missing], verdicts, clock)}
             for hour, n in zip(*np.unique(ended[missing], return_counts=True), strict=True):
                 hours[int(hour)].late += int(n)
             left -= rows.height

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -23,12 +23,13 @@ from mlids.features.context import live_context
 from mlids.features.extract import Extractor
 from mlids.ingest.cursor import Position
 from mlids.ingest.follow import Follower, FollowOptions
+from mlids.ingest.read_mark import ReadMark
 from mlids.ingest.storage import LogStorage
 from mlids.scoring.checkpoint import Checkpoint
 from mlids.scoring.live_model import NONE_YET
 from mlids.scoring.outbox import Outbox, RuleCache
 from mlids.scoring.pauses import Pauses, backoff_s
-from mlids.scoring.status import ScorerState, Status, StatusFile
+from mlids.scoring.status import ScorerState, Status, StatusFile, log_failure
 from mlids.settings import Sensor
 from mlids.zeek.types import conn_columns, ended
 
@@ -74,8 +75,10 @@ class Scorer:
     ) -> None:
         self._sensor, self._options = sensor, options or ScorerOptions()
         self._open_storage, self._models, self._checkpoint = open_storage, model, checkpoint
-        self.status = Status(sensor.name)
-        self._status_file = StatusFile(checkpoint.folder / "status.json", self.status)
+        status_path = checkpoint.folder / "status.json"
+        self.status = Status(sensor.name, failed_at=Status.load(status_path, sensor.name).failed_at)
+        self._status_file = StatusFile(status_path, self.status)
+        self._delivery, self._mark = delivery, ReadMark(checkpoint.folder)
         self._pauses = Pauses(lambda: self._publish(self.status.state))
         self._outbox, self._rules = Outbox(delivery, self._retry), RuleCache(delivery)
         self._follower: Follower | None = None
@@ -87,13 +90,21 @@ class Scorer:
         """Ask the loop to end after the current batch."""
         self._pauses.stop()
 
-    def failed(self, error: Exception, seconds: float) -> bool:
+    def leave(self) -> None:
+        """Take back the mark on what is read now: the process ends, and not because of that."""
+        self._mark.leave()
+
+    def close(self) -> None:
+        """Close the sinks and the stores."""
+        self._delivery.close()
+
+    def failed(self, error: BaseException, seconds: float) -> bool:
         """Record an unexpected error that ended `run`, and wait; return whether `stop` was called meanwhile.
 
         `run` may then be called again: it continues from the last checkpoint.
         """
-        self.status.errors += 1
-        self.status.last_error = f"{type(error).__name__}: {error}"
+        loops = self.status.note_failure(f"{type(error).__name__}: {error}")
+        log_failure(self.status, loops=loops, error=error)
         self._publish(ScorerState.FAILED, force=True)
         self._pauses.wait(seconds, past_limit=True)
         return self._pauses.stopped
@@ -112,6 +123,7 @@ class Scorer:
         self._checkpoint.lock(self._sensor.name)
         try:
             self._pauses.limit(seconds)
+            self._mark.begin()
             self._restore()
             self._score_until_over()
             self._finish()
@@ -119,7 +131,13 @@ class Scorer:
             self._note(error)
             self._publish(ScorerState.REFUSED, force=True)
             raise
+        except MlidsError:
+            raise
+        except BaseException:  # what is read now may be the reason: if it fails here again and again, it is put aside
+            self._mark.failed()
+            raise
         finally:
+            self._mark.close()
             self._close_follower()
             self._checkpoint.unlock()
         return self.status
@@ -174,6 +192,8 @@ class Scorer:
                     self._score(conns.slice(start, BATCH_ROWS), follower.warming)
                 rows += conns.height
         self._rebuild = False
+        self._mark.leave()
+        self._note_put_aside()
         self.status.rejected = self._rejected_before + follower.rejected
         self.status.left_to_ledger = follower.left_to_ledger
         if not rows and not follower.behind_bytes:
@@ -182,7 +202,8 @@ class Scorer:
         return rows
 
     def _open_follower(self) -> Follower:
-        self._follower = Follower(self._open_storage(), self._sensor, self._start, self._options.follow, rebuild=self._rebuild)
+        follow = replace(self._options.follow, mark=self._mark)
+        self._follower = Follower(self._open_storage(), self._sensor, self._start, follow, rebuild=self._rebuild)
         self._rejected_before = self.status.rejected
         return self._follower
 
@@ -195,11 +216,10 @@ class Scorer:
         status = self.status
         status.model_version, status.model_error = model.version, self._models.error
         sent_scores = {i: a.score for i, a in self._aggregator.open.items()}
-        alerts = self._aggregator.add(model, conns, x, judge(model, x, self._options.threshold))
+        alerts = self._aggregator.add(model, conns, x, judge(model, x, self._options.threshold), self._extractor.context.clock)
         status.alerts += self._outbox.send(alerts, sent_scores)
         self._checkpoint.scored.add(conns)
         status.rows += conns.height
-        status.dead_letters = self._outbox.dead_letters
         newest = conns.select(ended()).to_series().max()
         if isinstance(newest, datetime):
             status.last_row_ts = newest.isoformat(timespec="milliseconds")
@@ -213,7 +233,14 @@ class Scorer:
         self._pauses.wait(backoff_s(attempt), past_limit=True)
         return not self._pauses.stopped
 
+    def _note_put_aside(self) -> None:
+        self.status.put_aside = self._mark.put_aside
+        if self._mark.news is not None:
+            self.status.last_error, self._mark.news = f"put aside: {self._mark.news}", None
+            self.status.errors += 1
+
     def _note(self, error: MlidsError) -> None:
+        self._mark.leave()  # a process that ends while it waits has not died of what it read
         self.status.errors += 1
         self.status.last_error = str(error)
         log.warning("live scoring: %s", error, extra={"sensor": self._sensor.name})
@@ -232,7 +259,6 @@ class Scorer:
         position = self._follower.position if self._follower is not None else None
         if force or self._outbox.due or self._checkpoint.due:
             self._outbox.flush(self._aggregator)
-            self.status.dead_letters = self._outbox.dead_letters
         if position is None or self._rebuild or not (force or self._checkpoint.due):
             return
         try:
@@ -264,4 +290,5 @@ class Scorer:
 
     def _publish(self, state: ScorerState, *, force: bool = False) -> None:
         self.status.model_error = self._models.error
+        self.status.dead_letters, self.status.stopped_sinks = self._outbox.dead_letters, dict(self._outbox.stopped_sinks)
         self._status_file.publish(state, force=force)

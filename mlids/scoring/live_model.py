@@ -55,29 +55,61 @@ class WatchCommand:
     environment: Mapping[str, str]
 
 
+class RegistryWatch:
+    """The process that polls the registry and leaves its answers in `folder`. It ends when its standard input is closed."""
+
+    def __init__(self, command: WatchCommand, folder: Path, poll_s: float = POLL_S) -> None:
+        self._command, self._folder, self._poll_s = command, folder, poll_s
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started = 0.0
+
+    def keep(self) -> None:
+        """Start the process, or start it again when it has ended."""
+        if self._process is not None:
+            if self._process.poll() is None or time.monotonic() - self._started <= _RESTART_S:
+                return
+            log.warning("the registry watch ended with exit code %s; it is started again", self._process.returncode)
+        self._started = time.monotonic()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._process = subprocess.Popen(
+            [*self._command.arguments, str(self._folder), str(self._poll_s)], env={**os.environ, **self._command.environment},
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def stop(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+
+
 class ProductionModel:
     """Follows the alias `production` of a registry; all scorers of a process share one.
+
+    Without a `watch_command` another process watches the registry and leaves its answers in `folder`.
 
     The last good bundle is kept in `folder`: a scorer starts with it at once, and uses it while MLflow is down. A version
     that is damaged, has other features, or fails its own test is refused, and `error` gives the reason.
     """
 
-    def __init__(self, watch_command: WatchCommand, folder: Path, *, poll_s: float = POLL_S) -> None:
-        self._command, self._folder, self._poll_s = watch_command, folder, poll_s
+    def __init__(self, watch_command: WatchCommand | None, folder: Path, *, poll_s: float = POLL_S) -> None:
+        self._folder = folder
+        self._watch = RegistryWatch(watch_command, folder, poll_s) if watch_command is not None else None
         self._model: Bundle | None = None
         self._seen: tuple[int, int] | None = None  # inode and mtime of the pointer that was read last
-        self._watcher: subprocess.Popen[bytes] | None = None
-        self._started = 0.0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="production-model", daemon=True)
+        self._thread = threading.Thread(target=self._look_on, name="production-model", daemon=True)
         self.error: str | None = None
 
     def __enter__(self) -> ProductionModel:
         """Load the last good bundle and start watching; without one, wait for the registry's first answer."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._use(_read(self._folder / "last-good.json"))
-        self._seen = self._stamp()
-        self._start_watcher()
+        if self._watch is not None:  # which writes its answer anew, also the one that is there
+            self._seen = self._stamp()
+            self._watch.keep()
         end = time.monotonic() + _FIRST_ANSWER_S
         while self._model is None and time.monotonic() < end:
             if self._look():
@@ -90,17 +122,14 @@ class ProductionModel:
         """Stop watching."""
         self._stop.set()
         self._thread.join(timeout=5)
-        if self._watcher is not None:
-            self._watcher.kill()
-            self._watcher.wait()
-            assert self._watcher.stdin is not None
-            self._watcher.stdin.close()
+        if self._watch is not None:
+            self._watch.stop()
 
     def current(self) -> Bundle | None:
         """Return the model to score with; None while there is none."""
         return self._model
 
-    def _watch(self) -> None:
+    def _look_on(self) -> None:
         while not self._stop.wait(_LOOK_S):
             try:
                 self._look()
@@ -108,21 +137,10 @@ class ProductionModel:
                 self.error = f"watching the model failed: {type(error).__name__}: {error}"
                 log.exception("watching the model in production failed")
 
-    def _start_watcher(self) -> None:
-        """Start the process that polls the registry; it ends when its standard input is closed."""
-        self._started = time.monotonic()
-        command = [*self._command.arguments, str(self._folder), str(self._poll_s)]
-        self._watcher = subprocess.Popen(
-            command, env={**os.environ, **self._command.environment},
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-
     def _look(self) -> bool:
         """Read the pointer when it has changed; return whether it had."""
-        assert self._watcher is not None
-        if self._watcher.poll() is not None and time.monotonic() - self._started > _RESTART_S:
-            log.warning("the registry watch ended with exit code %s; it is started again", self._watcher.returncode)
-            self._start_watcher()
+        if self._watch is not None:
+            self._watch.keep()
         stamp = self._stamp()
         if stamp is None or stamp == self._seen:
             return False

@@ -30,6 +30,11 @@ class Outbox:
         return self._delivery.dead_letters
 
     @property
+    def stopped_sinks(self) -> dict[str, str]:
+        """Sinks that do not let us write, by name, with the reason."""
+        return self._delivery.stopped
+
+    @property
     def due(self) -> bool:
         """Whether it is time to flush."""
         return time.monotonic() - self._flushed > FLUSH_S
@@ -52,6 +57,7 @@ class Outbox:
         self._grown.clear()
         with suppress(StoreError):  # suppressed conns are counted at the next flush
             self._delivery.count_suppressed(aggregator)
+        self._delivery.check_stopped()
         self._flushed = time.monotonic()
 
     def clear(self) -> None:

@@ -6,9 +6,10 @@ import json
 import logging
 import os
 import time
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,13 @@ log = logging.getLogger(__name__)
 
 PUBLISH_S = 1.0
 RATE_S = 5.0
+# A sensor or sink that is down for less than this is not reported as a fault.
+GRACE_S = 60.0
+# A scorer that failed this often within this time is not well, whatever it does at the moment.
+LOOP_FAILURES, LOOP_S = 3, 300.0
+# A clock that is corrected by less than this was not set back.
+CLOCK_STEP_S = 5.0
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class ScorerState(StrEnum):
@@ -70,17 +78,99 @@ class Status:
     errors: int = 0
     dead_letters: int = 0
     left_to_ledger: int = 0  # rotated logs that could not be read to their end
+    stopped_sinks: dict[str, str] = field(default_factory=dict)  # sinks that do not let us write, with the reason
     last_error: str | None = None
     last_row_ts: str | None = None  # when the newest scored conn ended
     lag_s: float = 0.0  # seconds from the end of the newest conn to its scoring; 0 when all written rows are scored
     rows_per_s: float = 0.0
     updated_at: str = ""
+    updated_boot_s: float = 0.0  # the same as seconds since the machine started, which nobody can set
+    boot_id: str = ""  # which start of which machine that was
     pid: int = field(default_factory=os.getpid)
+    failed_at: list[str] = field(default_factory=list)  # when it failed and started again, within the last LOOP_S
+    put_aside: int = 0  # lines that killed the scorer, kept in put-aside.jsonl
+
+    @classmethod
+    def of(cls, stored: dict[str, Any]) -> Status:
+        """Return a status from the values of a status file, which another version may have written."""
+        known = {f.name for f in fields(cls)}
+        status = cls(**{name: value for name, value in stored.items() if name in known})
+        status.state = ScorerState(stored["state"])
+        return status
+
+    @classmethod
+    def load(cls, path: Path, sensor: str) -> Status:
+        """Return the status in a file; a new one when there is none or it cannot be read."""
+        try:
+            return cls.of(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, KeyError):
+            return cls(sensor)
+
+    def note_failure(self, reason: str) -> bool:
+        """Record that the scorer failed and will start again; return whether this makes it a crash loop."""
+        now = datetime.now(UTC)
+        since = (now - timedelta(seconds=LOOP_S)).isoformat()
+        was = self.recent_failures >= LOOP_FAILURES
+        self.failed_at = [at for at in self.failed_at if at > since] + [now.isoformat()]
+        self.failed_at = self.failed_at[-10:]
+        self.errors += 1
+        self.last_error, self.state = reason, ScorerState.FAILED
+        return not was and self.recent_failures >= LOOP_FAILURES
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the last report, whatever the clock was set to meanwhile; below 0 for one of the future of another machine."""
+        if self.boot_id and self.boot_id == boot_id():
+            return max(time.clock_gettime(time.CLOCK_BOOTTIME) - self.updated_boot_s, 0.0)
+        return age_s(self.updated_at)
+
+    @property
+    def silence(self) -> str | None:
+        """Why it is not known what the scorer does, when its last report is from the future; None otherwise."""
+        if self.updated_at and self.age_s < -CLOCK_STEP_S:
+            return f"its last report is from {self.updated_at}, which is in the future (state {self.state}): was the clock set back? is it still running?"
+        return None
+
+    @property
+    def recent_failures(self) -> int:
+        """How often the scorer failed within the last LOOP_S."""
+        since = (datetime.now(UTC) - timedelta(seconds=LOOP_S)).isoformat()
+        return sum(at > since for at in self.failed_at)
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong with the scorer; None while it works, or waits for something that may come by itself."""
+        return self.fault_after(GRACE_S)
+
+    def fault_after(self, grace_s: float) -> str | None:
+        """Return the same, with another time after which it is a fault that a sensor or a sink is down."""
+        if self.recent_failures >= LOOP_FAILURES:
+            return f"failed {self.recent_failures} times within {LOOP_S:.0f} s and starts again each time: {self.last_error}"
+        if not self.state.is_good:
+            return f"{self.state}: {self.last_error}"
+        if self.state.is_blocked and self.state_since and not -CLOCK_STEP_S <= age_s(self.state_since) <= grace_s:
+            return f"{self.state}: {self.last_error}"
+        return None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain values, as `status.json` has them; texts hold no passwords of URLs."""
         shown = {name: redact(value) if isinstance(value, str) else value for name, value in asdict(self).items()}
-        return shown | {"state": str(self.state)}
+        stopped = {name: redact(why) for name, why in self.stopped_sinks.items()}
+        return shown | {"state": str(self.state), "stopped_sinks": stopped}
+
+
+@cache
+def boot_id() -> str:
+    """Return the name of this start of this machine; empty where the kernel gives none."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def age_s(stamp: str) -> float:
+    """Return the seconds since a time in ISO 8601."""
+    return (datetime.now(UTC) - datetime.fromisoformat(stamp)).total_seconds()
 
 
 class StatusFile:
@@ -102,6 +192,7 @@ class StatusFile:
             status.state_since = datetime.now(UTC).isoformat(timespec="seconds")
         status.state = state
         status.updated_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        status.updated_boot_s, status.boot_id = time.clock_gettime(time.CLOCK_BOOTTIME), boot_id()
         try:
             write_atomic(self._path, json.dumps(status.as_dict()), sync=False)
         except OSError as error:
@@ -112,3 +203,13 @@ class StatusFile:
         if now - since >= RATE_S:
             self._status.rows_per_s = round(max(self._status.rows - rows, 0) / (now - since), 1)
             self._rate_from = (now, self._status.rows)
+
+
+def log_failure(status: Status, *, loops: bool, error: BaseException | None = None) -> None:
+    """Write one line about a failure of a scorer, with a traceback when it is the first; a crash loop is an error of its own."""
+    if loops:
+        log.error("the scorer of sensor %s is in a crash loop: %s", status.sensor, status.fault)
+    elif status.recent_failures == 1:
+        log.error("the scorer of sensor %s failed; it starts again: %s", status.sensor, status.last_error, exc_info=error)
+    else:
+        log.warning("the scorer of sensor %s failed again: %s", status.sensor, status.last_error)

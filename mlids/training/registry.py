@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +17,13 @@ from mlids.detectors.bundle import Bundle
 from mlids.detectors.self_test import check_not_blind
 from mlids.errors import ModelError, OtherFeaturesError, StoreError
 from mlids.files import open_private
-from mlids.text import short
+from mlids.text import redact, short
 from mlids.training.seal import SealKey, digest_of
 
 if TYPE_CHECKING:
     from mlids.training.train import Trained
+
+log = logging.getLogger(__name__)
 
 PRODUCTION, CHALLENGER, PREVIOUS = "production", "challenger", "previous"
 _REQUIREMENTS = ["mlids", "onnxruntime"]
@@ -34,6 +38,15 @@ class Version:
     aliases: tuple[str, ...] = ()
     metrics: Mapping[str, float] | None = None
     params: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class OldRun:
+    """A run that no version needs: its id and name, and the size of its artifacts."""
+
+    run_id: str
+    name: str
+    bytes: int
 
 
 class Registry:
@@ -159,6 +172,94 @@ class Registry:
             out.append(Version(str(v.version), v.run_id, tuple(full.aliases), self._client.get_run(v.run_id).data.metrics))
         return out
 
+    def old_versions(self, before: datetime, newest: int) -> list[Version]:
+        """Return the versions made before a moment, oldest first, without those that have an alias and the `newest` ones. Raises StoreError."""
+        with self._answers():
+            found = [v for page in self._pages(self._client.search_model_versions, f"name='{self.name}'") for v in page]
+            found.sort(key=lambda v: -int(v.version))
+            old = [v for v in found[newest:] if v.creation_timestamp < before.timestamp() * 1_000]
+            full = (self._client.get_model_version(self.name, v.version) for v in reversed(old))  # a search gives no aliases
+            return [Version(str(v.version), v.run_id or "") for v in full if not v.aliases]
+
+    def remove_version(self, version: str) -> bool:
+        """Delete a version unless it has an alias; return whether it is gone. Its run is old from then on. Raises StoreError."""
+        with self._answers():
+            try:
+                if self._client.get_model_version(self.name, version).aliases:
+                    return False
+                self._client.delete_model_version(self.name, version)
+            except self._error as error:
+                if getattr(error, "error_code", "") != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+        return True
+
+    def old_runs(self, before: datetime, gone: Collection[str] = ()) -> Iterator[OldRun]:
+        """Yield the runs that began before a moment, without those of versions and their nested runs; `gone` versions do not count.
+
+        Raises StoreError.
+        """
+        with self._answers():
+            experiment = self._client.get_experiment_by_name(self.experiment)
+            if experiment is None:
+                return
+            pages = self._pages(self._client.search_model_versions, f"name='{self.name}'")
+            needed = {v.run_id for page in pages for v in page if str(v.version) not in gone}
+            chosen = f"attributes.start_time < {int(before.timestamp() * 1_000)}"
+            for page in list(self._pages(self._client.search_runs, [experiment.experiment_id], chosen)):
+                for run in page:
+                    if not {run.info.run_id, run.data.tags.get("mlflow.parentRunId")} & needed:
+                        yield OldRun(run.info.run_id, run.info.run_name or "", sum(self._sizes(run.info.run_id)))
+
+    def remove_run(self, run_id: str) -> None:
+        """Delete a run's artifacts and models, then the run: a removal that is killed is made again. Raises StoreError.
+
+        MLflow keeps the row of a deleted run; `mlflow gc` removes that as well.
+        """
+        with self._answers():
+            run = self._client.get_run(run_id)
+            for model in self._models_of(run):
+                self._remove_artifacts(model.artifact_location, model.model_id)
+                self._client.delete_logged_model(model.model_id)
+            self._remove_artifacts(run.info.artifact_uri, run_id)
+            if run.info.lifecycle_stage == "active":
+                self._client.delete_run(run_id)
+
+    def _models_of(self, run: Any) -> list[Any]:
+        chosen = f"source_run_id = '{run.info.run_id}'"
+        return list(self._client.search_logged_models([run.info.experiment_id], filter_string=chosen))
+
+    def _sizes(self, run_id: str) -> Iterator[int]:
+        """Yield the sizes of a run's artifacts, and of the models that it logged."""
+        for model in self._models_of(self._client.get_run(run_id)):
+            yield from _file_sizes(partial(self._client.list_logged_model_artifacts, model.model_id))
+        yield from _file_sizes(partial(self._client.list_artifacts, run_id))
+
+    def _remove_artifacts(self, uri: str, owner: str) -> None:
+        """Remove the artifacts of a run or model. A place that is not named after it is left alone: MLflow holds what it is told."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        if not uri.rstrip("/").endswith(f"/{owner}/artifacts"):
+            log.warning("artifacts in an unexpected place are left alone", extra={"uri": redact(uri), "owner": owner})
+            return
+        get_artifact_repository(uri, tracking_uri=self.uri).delete_artifacts()
+
+    def _pages(self, search: Callable[..., Any], *args: Any) -> Iterator[Any]:
+        token = None
+        while True:
+            page = search(*args, page_token=token)
+            yield page
+            token = page.token
+            if not token:
+                return
+
+    @contextmanager
+    def _answers(self) -> Iterator[None]:
+        """Raise StoreError when MLflow does not answer, or its artifacts cannot be reached."""
+        try:
+            yield
+        except (self._error, OSError) as error:
+            raise StoreError(f"MLflow at {self.uri}: {short(error, 200)}") from error
+
     def set_alias(self, alias: str, version: str) -> None:
         """Move an alias. Raises StoreError when there is no such version."""
         try:
@@ -254,6 +355,14 @@ class Registry:
             if getattr(error, "error_code", "") in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "BAD_REQUEST"}:
                 raise ModelError(f"no model is registered as {reference}; run `mlids train` first") from error
             raise StoreError(f"MLflow at {self.uri} does not answer: {short(error, 200)}") from error
+
+
+def _file_sizes(listed: Callable[..., Any], folder: str | None = None) -> Iterator[int]:
+    for entry in listed(folder):
+        if entry.is_dir:
+            yield from _file_sizes(listed, entry.path)
+        else:
+            yield entry.file_size or 0
 
 
 def _log_estimator(estimator: object, example: Any) -> None:

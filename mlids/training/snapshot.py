@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -15,10 +17,11 @@ import numpy as np
 import polars as pl
 
 from mlids.detectors.forest import BENIGN
-from mlids.errors import InputError, ModelError, NoRowsError
+from mlids.errors import InputError, ModelError, NoRowsError, StoreError, os_fault
 from mlids.features.spec import FEATURES_VERSION, NAMES
 from mlids.files import replacing, write_atomic
 from mlids.ingest.lake import Lake
+from mlids.parquet import write_parquet
 from mlids.training.dataset import ExampleOptions, gather_examples, reference, true_attack, weights
 from mlids.training.label_sources.base import JUDGED_ALERTS, ConnLabels
 from mlids.training.label_sources.registry import label_source_types
@@ -87,19 +90,22 @@ def take_snapshot(
     share = min(1.0, options.read_rows / max(there, 1))
     kept: list[pl.DataFrame] = []
     seen = 0
-    present = {s: held for s in sensors if (held := [d for d in days if lake.manifest("conn", s, d)])}
+    present: list[str] = []
     for number, sensor in enumerate(sensors):
-        if sensor not in present:
-            continue
-        labels = conn_labels(lake, sensor, present[sensor], (a for a in judged if a["observer"]["name"] == sensor))
-        chosen = ExampleOptions(options.max_rows // len(sensors), options.networks, labels=labels, seed=options.seed + number)
-        conns = partial(_conns, lake, sensor, present[sensor], share)
-        rows, part = gather_examples(conns, sensor, chosen, partial(_report, progress, sensor))
+        chosen = ExampleOptions(options.max_rows // len(sensors), options.networks, seed=options.seed + number)
+        with lake.pinned() as held:  # a day is read twice, and may be replaced meanwhile
+            held_days = [d for d in days if held.manifest("conn", sensor, d)]
+            if not held_days:
+                continue
+            labels = conn_labels(held, sensor, held_days, (a for a in judged if a["observer"]["name"] == sensor))
+            conns = partial(_conns, held, sensor, held_days, share)
+            rows, part = gather_examples(conns, sensor, replace(chosen, labels=labels), partial(_report, progress, sensor))
+        present.append(sensor)
         seen += rows
         kept.append(part)
     if seen == 0:
         raise NoRowsError(_no_conns(sensors, days))
-    return _store(folder, pl.concat([*kept, reference()]), list(present), [d.isoformat() for d in days], there, seen)
+    return _store(folder, pl.concat([*kept, reference()]), present, [d.isoformat() for d in days], there, seen)
 
 
 def _no_conns(sensors: Sequence[str], days: Sequence[date]) -> str:
@@ -161,10 +167,13 @@ def _store(folder: Path, frame: pl.DataFrame, sensors: list[str], days: list[str
     digest = _digest(info, frame)
     info = replace(info, id=_id(info, digest), digest=digest)
     target = folder / info.id
-    target.mkdir(parents=True, exist_ok=True)
-    with replacing(target / "rows.parquet") as partial:
-        frame.write_parquet(partial, compression="zstd", compression_level=1)
-    write_atomic(target / "snapshot.json", json.dumps(asdict(info), indent=1))
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with replacing(target / "rows.parquet") as partial:
+            write_parquet(frame, partial)
+        write_atomic(target / "snapshot.json", json.dumps(asdict(info), indent=1))
+    except OSError as error:
+        raise StoreError(f"the snapshot was not stored: {os_fault(error, target)}") from error
     return info
 
 
@@ -213,4 +222,6 @@ def load_snapshot(folder: Path, snapshot_id: str) -> Snapshot:
         whole = False
     if not whole:
         raise ModelError(f"snapshot {snapshot_id} was altered after it was taken; take a new one")
+    with suppress(OSError):
+        os.utime(target)  # housekeeping counts from the last use
     return Snapshot(info, np.ascontiguousarray(frame.select(NAMES).to_numpy(), np.float32), *columns)

@@ -20,8 +20,14 @@ MAX_LINE_BYTES = 1 << 20
 # a file beyond this is treated as a decompression bomb.
 MAX_RATIO = 2_000
 _RATIO_FLOOR_BYTES = 256 << 20
+# Members of one gzip, frames of one zstd file: each costs 30 µs. bgzip makes one of 64 KB.
+MAX_MEMBERS = 250_000
+# The rest of what was read is copied at each member: of a small part of it.
+_MEMBER_STEP = 1 << 16
+_ZSTD_STEP = 1 << 10
 _NEWLINE = 10
 _FEW_BYTES = 1 << 16
+_FEW_PIECES = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class ByteStream:
         self._max_ratio = max_ratio
         self.compressed_bytes = 0
         self.plain_bytes = 0
+        self._members = 0
 
     def __iter__(self) -> Iterator[bytes]:
         raw: BinaryIO = self._source.open("rb") if isinstance(self._source, Path) else self._source
@@ -61,9 +68,9 @@ class ByteStream:
             head += more
         first = io.BytesIO(head)
         if head[:2] == b"\x1f\x8b":
-            yield from self._gzip(first, raw)
+            yield from _joined(self._gzip(first, raw))
         elif head == b"\x28\xb5\x2f\xfd":
-            yield from self._zstd(first, raw)
+            yield from _joined(self._zstd(first, raw))
         else:
             for piece in _read_pieces(first, raw):
                 self.plain_bytes += len(piece)
@@ -72,11 +79,9 @@ class ByteStream:
     def _gzip(self, *parts: BinaryIO) -> Iterator[bytes]:
         from isal import isal_zlib
 
-        decoder = isal_zlib.decompressobj(wbits=31)
-        started = False
-        for piece in _read_pieces(*parts):
-            self.compressed_bytes += len(piece)
-            data = piece
+        decoder, started = isal_zlib.decompressobj(wbits=31), False
+        for data in _steps(_MEMBER_STEP, *parts):
+            self.compressed_bytes += len(data)
             while data:
                 try:
                     out = decoder.decompress(data, 8 * READ_SIZE)
@@ -91,6 +96,8 @@ class ByteStream:
                 if decoder.eof:  # another member may follow: `cat a.gz b.gz`
                     data = decoder.unused_data.lstrip(b"\0")
                     decoder, started = isal_zlib.decompressobj(wbits=31), False
+                    if not self._count_member():
+                        return
                 else:
                     data = decoder.unconsumed_tail
         if started and not decoder.eof:
@@ -99,31 +106,36 @@ class ByteStream:
     def _zstd(self, *parts: BinaryIO) -> Iterator[bytes]:
         import zstandard
 
-        decoder = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj(write_size=READ_SIZE)
-        started = False
-        for piece in _read_pieces(*parts):
-            self.compressed_bytes += len(piece)
-            # zstandard returns the whole output of one call: small inputs bound the memory that a bomb can take.
-            for start in range(0, len(piece), 1 << 12):
-                data = piece[start : start + (1 << 12)]
-                while data:
-                    try:
-                        out = decoder.decompress(data)
-                    except zstandard.ZstdError as error:
-                        self._fail(f"corrupt zstd: {error}")
+        frames = zstandard.ZstdDecompressor(max_window_size=1 << 27)
+        decoder, started = frames.decompressobj(write_size=READ_SIZE), False
+        # zstandard returns the whole output of one call: small inputs bound the memory that a bomb can take.
+        for data in _steps(_ZSTD_STEP, *parts):
+            self.compressed_bytes += len(data)
+            while data:
+                try:
+                    out = decoder.decompress(data)
+                except zstandard.ZstdError as error:
+                    self._fail(f"corrupt zstd: {error}")
+                    return
+                started = True
+                if not self._count(out):
+                    return
+                if out:
+                    yield out
+                data = b""
+                if decoder.eof:
+                    data = decoder.unused_data
+                    decoder, started = frames.decompressobj(write_size=READ_SIZE), False
+                    if not self._count_member():
                         return
-                    started = True
-                    if not self._count(out):
-                        return
-                    if out:
-                        yield out
-                    data = b""
-                    if decoder.eof:
-                        data = decoder.unused_data
-                        decoder = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj(write_size=READ_SIZE)
-                        started = False
         if started and not decoder.eof:
             self._fail("truncated zstd: the end of the stream is missing; is the copy complete?")
+
+    def _count_member(self) -> bool:
+        self._members += 1
+        if self._members >= MAX_MEMBERS:
+            self._fail(f"more than {MAX_MEMBERS:,} compressed members: not read further")
+        return self._members < MAX_MEMBERS
 
     def _count(self, out: bytes) -> bool:
         self.plain_bytes += len(out)
@@ -141,6 +153,26 @@ def _read_pieces(*parts: BinaryIO) -> Iterator[bytes]:
     for part in parts:
         while piece := part.read(READ_SIZE):
             yield piece
+
+
+def _steps(size: int, *parts: BinaryIO) -> Iterator[bytes]:
+    for piece in _read_pieces(*parts):
+        for start in range(0, len(piece), size):
+            yield piece[start : start + size]
+
+
+def _joined(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the bytes of `pieces`, small ones joined: a million members of one byte each would take 50 MB as pieces."""
+    small: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        small.append(piece)
+        size += len(piece)
+        if size >= min(_FEW_BYTES, READ_SIZE) or len(small) >= _FEW_PIECES:
+            yield b"".join(small) if len(small) > 1 else piece
+            small, size = [], 0
+    if small:
+        yield b"".join(small)
 
 
 def count_lines(data: bytes, start: int = 0, end: int | None = None) -> int:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from mlids.errors import NotAZeekLogError
 from mlids.zeek.types import SHARED, Column, canonical_name
 
-_DIRECTIVE = re.compile(rb"#(separator|set_separator|empty_field|unset_field|path|open|close|fields|types)\b")
 _NAME = re.compile(r"[A-Za-z_][\w.\-]*\Z")
 _ESCAPED = re.compile(r"(?:\\x[0-9a-fA-F]{2})+")
 # Labelled IoT-23 logs hold three names in the last header cell, and three values in the last data cell.
 _MERGED = re.compile(r" {2,}")
+# Zeek's widest log, with packages that add fields, has fewer than 200.
+MAX_COLUMNS = 1_024
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,6 @@ class Header:
     columns: tuple[Column, ...] = ()
     merged: int = 1  # how many columns share the last cell (IoT-23: 3)
     quoted: bool = False  # a comma CSV, where cells may be quoted
-
-
-def is_directive(line: bytes) -> bool:
-    """Return whether a line that starts with `#` is a Zeek directive; other such lines are comments."""
-    return _DIRECTIVE.match(line) is not None
 
 
 def decode_escapes(text: str) -> str:
@@ -52,7 +48,7 @@ def apply_directive(header: Header, line: str, where: str) -> Header:
     """Return the header after one `#…` line.
 
     A `#fields` line starts a new table, so its columns replace the old ones; `#types` completes it.
-    Raises NotAZeekLogError when `#types` and `#fields` name different numbers of columns.
+    Raises NotAZeekLogError when `#types` and `#fields` name different numbers of columns, or more than MAX_COLUMNS.
     """
     word = re.match(r"#([a-z_]+)", line)
     assert word is not None
@@ -77,18 +73,24 @@ def apply_directive(header: Header, line: str, where: str) -> Header:
         case "open":
             return replace(header, opened=rest.strip())
         case "fields":
-            return _with_fields(header, rest)
+            return _with_fields(header, rest, where)
         case "types":
             return _with_types(header, rest, where)
     return header
 
 
-def _with_fields(header: Header, rest: str) -> Header:
+def _with_fields(header: Header, rest: str, where: str) -> Header:
     cells = rest.split(header.separator)
+    _check_columns(len(cells), where)
     last = _MERGED.split(cells[-1].strip())
     names = [canonical_name(n.strip()) for n in (*cells[:-1], *last)]
     columns = tuple(Column(n, SHARED.get(n, "string")) for n in _unique(names))
     return replace(header, columns=columns, merged=len(last))
+
+
+def _check_columns(columns: int, where: str) -> None:
+    if columns > MAX_COLUMNS:
+        raise NotAZeekLogError(f"{where}: the header names {columns:,} columns; at most {MAX_COLUMNS:,} are read; is the file damaged?")
 
 
 def _with_types(header: Header, rest: str, where: str) -> Header:
@@ -109,17 +111,18 @@ def _unique(names: list[str]) -> list[str]:
     return out
 
 
-def header_of_names(line: str) -> Header | None:
+def header_of_names(line: str, where: str = "") -> Header | None:
     """Return the header for a first line of column names, as in `zeek-cut -m` output and CSV re-exports.
 
     None when the line is not one: every cell must be a valid name, and at least one must be a column
-    of conn.log or one that several Zeek logs share.
+    of conn.log or one that several Zeek logs share. Raises NotAZeekLogError for more than MAX_COLUMNS.
     """
     for separator in ("\t", "|", ",", ";"):
         cells = [c.strip().strip('"') for c in line.split(separator)]
         if separator != "\t" and len(cells) < 3:
             continue
         if all(_NAME.match(c) for c in cells) and any(canonical_name(c) in SHARED for c in cells):
+            _check_columns(len(cells), where)
             names = _unique([canonical_name(c) for c in cells])
             columns = tuple(Column(n, SHARED.get(n, "string")) for n in names)
             return Header(separator=separator, columns=columns, quoted=separator in ",;")

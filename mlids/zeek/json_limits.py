@@ -19,6 +19,8 @@ MAX_KEYS = 1_024
 # Rows times columns of one frame. A block of ordinary rows has 4 million; rows of `{}` under 1,024 columns, 10 billion.
 MAX_CELLS = 32 << 20
 
+# Lines whose positions are kept at once: 8 MB of newlines would take 300 MB.
+MAX_LINES = 1 << 20
 _QUOTE, _COLON, _NEWLINE = b'":\n'
 # Bytes before a quote that begins a value (the address :: and the items after it in a list) or is inside one.
 _ENDS_A_KEY = np.ones(256, bool)

@@ -17,8 +17,9 @@ import polars as pl
 
 from mlids.zeek.bytestream import count_lines
 from mlids.zeek.cells import check_range, convert
-from mlids.zeek.json_limits import MAX_CELLS, MAX_KEYS, Measured, limit_exceeded, measure
-from mlids.zeek.tsv import Parsed, Reject, reject, split_lines
+from mlids.zeek.json_limits import MAX_CELLS, MAX_KEYS, MAX_LINES, Measured, limit_exceeded, measure
+from mlids.zeek.lines import content_lines
+from mlids.zeek.tsv import Parsed, Reject, reject
 from mlids.zeek.types import SHARED, STRINGS, canonical_name, dtype_of, in_range
 
 # The keys of a file are learned from its first bytes, and from a whole block that has others. polars takes the square
@@ -35,18 +36,26 @@ class JsonParser:
         self._schema: dict[str, pl.DataType] = {}
         self._names: set[str] = set()  # names seen in the file that are not Zeek's own: at most MAX_KEYS
 
-    def parse(self, data: bytes, first_line: int) -> Iterator[Parsed]:
+    def parse(self, data: bytes, first_line: int, lines: int) -> Iterator[Parsed]:
         """Yield the rows of `data` (whole lines) under Zeek's column names, and the rejected lines, in one or more parts."""
+        if lines > MAX_LINES:
+            yield from self._halves(data, first_line, lines)
+            return
         measured = measure(data)
         frame = self._fast(data, measured)
         if frame is not None:
-            lines = pl.int_range(first_line, first_line + frame.height, dtype=pl.UInt64, eager=True)
-            yield Parsed(frame.with_columns(line=lines), [])
-        elif self._too_large(measured.rows) and (middle := data.find(b"\n", len(data) // 2) + 1) not in (0, len(data)):
-            yield from self.parse(data[:middle], first_line)
-            yield from self.parse(data[middle:], first_line + count_lines(data, 0, middle))
+            numbers = pl.int_range(first_line, first_line + frame.height, dtype=pl.UInt64, eager=True)
+            yield Parsed(frame.with_columns(line=numbers), [])
+        elif self._too_large(measured.rows) and data.find(b"\n", len(data) // 2) + 1 not in (0, len(data)):
+            yield from self._halves(data, first_line, lines)
         else:
             yield from self._slow(data, first_line)
+
+    def _halves(self, data: bytes, first_line: int, lines: int) -> Iterator[Parsed]:
+        middle = data.find(b"\n", len(data) // 2) + 1
+        before = count_lines(data, 0, middle)
+        yield from self.parse(data[:middle], first_line, before)
+        yield from self.parse(data[middle:], first_line + before, lines - before)
 
     def _fast(self, data: bytes, measured: Measured) -> pl.DataFrame | None:
         # Empty lines count as rows here and polars skips them, so that a block with empty lines takes the slow path.
@@ -99,10 +108,9 @@ class JsonParser:
         lines: list[int] = []
         names: set[str] = set()
         rejects: list[Reject] = []
-        for offset, raw in enumerate(split_lines(data)):
+        for offset, begin, end in content_lines(data):
+            raw = data[begin:end]
             text = raw.strip().decode("utf-8", errors="replace")
-            if not text:
-                continue
             try:
                 row = self._row(raw, text)
             except (ValueError, RecursionError) as error:

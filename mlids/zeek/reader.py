@@ -15,17 +15,22 @@ from typing import Any, BinaryIO
 import polars as pl
 
 from mlids.errors import InputError, NotAZeekLogError, SourceError
-from mlids.zeek.bytestream import Block, ByteStream, Problem, blocks, count_lines, without_long_lines
-from mlids.zeek.header import Header, apply_directive, header_of_names, is_directive
+from mlids.zeek.bytestream import MAX_LINE_BYTES, Block, ByteStream, Problem, blocks, count_lines, without_long_lines
+from mlids.zeek.header import MAX_COLUMNS, Header, apply_directive, header_of_names
 from mlids.zeek.jsonl import JsonParser
+from mlids.zeek.lines import content_lines, directives, is_directive
 from mlids.zeek.log_types import NOT_LOGS, is_log_type, log_type_of, log_type_of_columns
 from mlids.zeek.prefetch import prefetch
+from mlids.zeek.trial import Trials
 from mlids.zeek.tsv import Parsed, Reject, parse_table, reject
 from mlids.zeek.types import Column
 
 BLOCK_BYTES = 32 << 20
-_NEWLINE = 10
-_MANY_HASHES = 1_000
+# What one file may hold. The first is a year of hourly logs joined to one file; each table costs a millisecond.
+MAX_TABLES = 10_000
+MAX_DIRECTIVES = 10 * MAX_TABLES
+MAX_FIELDS = 2 * MAX_COLUMNS
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # from an editor
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,8 @@ class ReadReport:
 class LogReader:
     """Reads one log and counts what was read and rejected in `report`.
 
-    `log` is the log type of rows for which header, `_path` and file name give none.
+    `log` is the log type of rows for which header, `_path` and file name give none. With `trials` every block is first
+    read in another process, and the lines that end it are rejected.
     """
 
     def __init__(
@@ -73,17 +79,20 @@ class LogReader:
         *,
         log: str | None = None,
         block_bytes: int = BLOCK_BYTES,
+        trials: Trials | None = None,
     ) -> None:
         self._name = name or str(source)
         self._stream = ByteStream(source, self._name)
         self._guess = log_type_of(self._name)
-        self._default = log
+        self._default, self._trials, self._fatal = log, trials, 0
         self._block_bytes = block_bytes
         self._header = Header()
         self._json: JsonParser | None = None
         self._seen_header = False
         self._line = 1
         self._skimmed = b""
+        self._tables = self._directives = 0
+        self._fields: set[str] = set()
         self.report = ReadReport(self._name)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -93,9 +102,12 @@ class LogReader:
         """
         try:
             for block in prefetch(blocks(iter(self._stream), self._block_bytes)):
-                yield from self._block(block)
+                yield from self._block(block) if self._trials is None else self._tried(block, self._trials)
         except OSError as error:
             raise SourceError(f"{self._name}: cannot be read: {error.strerror or error}") from error
+        if self._fatal:
+            what = f"{self._fatal:,} lines were put aside: they ended the reader when they were tried; see the quarantine"
+            self.report.problems.append(Problem(self._name, what))
         if self._stream.problem is not None:
             self.report.problems.append(self._stream.problem)
 
@@ -111,12 +123,14 @@ class LogReader:
         self._skimmed += data
         end = self._skimmed.rfind(b"\n") + 1
         whole, self._skimmed = self._skimmed[:end], self._skimmed[end:]
+        if len(self._skimmed) > MAX_LINE_BYTES:
+            self._skimmed = b" "  # a line that is too long is no header
         if not whole:
             return
         if not self._seen_header and self._json is None:
-            whole, skipped = self._sniff(whole)
+            whole, skipped = self._sniff(whole, self._line)
             self._line += skipped
-        for at, end in _hash_lines(whole):
+        for at, end in directives(whole):
             self._directive(whole[at:end], self._line + count_lines(whole, 0, at))
         self._line += count_lines(whole)
 
@@ -134,61 +148,73 @@ class LogReader:
         self._header = Header(**form | {"columns": tuple(Column(**c) for c in form["columns"])})
         self._seen_header = True
 
+    def _tried(self, block: Block, trials: Trials) -> Iterator[Batch]:
+        """Yield the batches of a block whose lines may end the process that parses them."""
+        line = block.first_line
+        for chunk in trials.sieve(block.data, self.form()) if block.data else ():
+            if chunk.reason is None:
+                yield from self._block(Block(chunk.data, line, chunk.lines, chunk.data.endswith(b"\n")))
+            else:
+                self._fatal += chunk.lines
+                raw = [text.decode("utf-8", errors="replace") for text in chunk.data.splitlines()]
+                self._reject([reject(line + n, chunk.reason, text) for n, text in enumerate(raw)])
+            line += chunk.lines
+        if block.too_long:
+            yield from self._block(block)
+
     def _block(self, block: Block) -> Iterator[Batch]:
         if block.too_long:
             self._reject([reject(block.first_line, f"a line of {block.too_long:,} bytes; at most 1 MiB is read", "")])
             return
         data = block.data
         if not self._seen_header and self._json is None:
-            data, skipped = self._sniff(data)
+            data, skipped = self._sniff(data, block.first_line)
             if not data:
                 return
             block = Block(data, block.first_line + skipped, block.lines - skipped, block.complete)
         if self._json is not None:
-            for parsed in self._json.parse(data, block.first_line):
+            for parsed in self._json.parse(data, block.first_line, block.lines):
                 yield from self._batch(parsed)
             return
         start, line = 0, block.first_line
-        for at, end in _hash_lines(data):
+        for at, end in directives(data):
             yield from self._table(data[start:at], line, count_lines(data, start, at))
             line += count_lines(data, start, end)
             self._directive(data[at:end], line - 1)
             start = end
         yield from self._table(data[start:] if start else data, line, block.first_line + block.lines - line)
 
-    def _sniff(self, data: bytes) -> tuple[bytes, int]:
+    def _sniff(self, data: bytes, first_line: int) -> tuple[bytes, int]:
         """Detect the format from the first line with content; return the data from there and how many lines were skipped."""
-        skipped = 0
-        if data[:3] == b"\xef\xbb\xbf":  # a byte order mark, from an editor
-            data = data[3:]
-        while data:
-            end = data.find(b"\n") + 1 or len(data)
-            line = data[:end]
-            text = line.strip()
-            if text.startswith(b"#") and is_directive(text):
+        start = len(_BYTE_ORDER_MARK) if data.startswith(_BYTE_ORDER_MARK) else 0
+        for number, begin, end in content_lines(data, start, comments=True):
+            text = data[begin:end].strip()
+            if text.startswith(b"#"):
+                if not is_directive(text):
+                    continue
                 # Some copies open with a tab before `#separator`.
                 self._seen_header = True
-                return data if line[:1] == b"#" else line.lstrip() + data[end:], skipped
+                return data[data.index(b"#", begin) :], number
             if text.startswith(b"{"):
                 self._json = JsonParser()
-                return data, skipped
-            if text and not text.startswith(b"#"):
-                header = header_of_names(text.decode("utf-8", errors="replace"))
-                if header is None:
-                    raise NotAZeekLogError(
-                        f"{self._name} line {skipped + 1}: not a Zeek log: expected a #separator header, a JSON object "
-                        f"or a line of Zeek column names, found {text[:60].decode('utf-8', errors='replace')!r}"
-                    )
-                self._header, self._seen_header = header, True
-                return data[end:], skipped + 1
-            data = data[end:]
-            skipped += 1
-        return b"", skipped
+                return data[begin:], number
+            where = f"{self._name} line {first_line + number}"
+            header = header_of_names(text.decode("utf-8", errors="replace"), where)
+            if header is None:
+                raise NotAZeekLogError(
+                    f"{where}: not a Zeek log: expected a #separator header, a JSON object "
+                    f"or a line of Zeek column names, found {text[:60].decode('utf-8', errors='replace')!r}"
+                )
+            self._header, self._seen_header = header, True
+            return data[end + 1 :], number + 1
+        return b"", count_lines(data)
 
     def _directive(self, raw: bytes, line: int) -> None:
-        if is_directive(raw):
-            text = raw.decode("utf-8", errors="replace").rstrip("\r\n")
-            self._header = apply_directive(self._header, text, f"{self._name} line {line}")
+        self._directives += 1
+        where = f"{self._name} line {line}"
+        if self._directives > MAX_DIRECTIVES:
+            raise NotAZeekLogError(f"{where}: more than {MAX_DIRECTIVES:,} header lines; the rows before them were read; split the file")
+        self._header = apply_directive(self._header, raw.decode("utf-8", errors="replace").rstrip("\r\n"), where)
 
     def _table(self, data: bytes, first_line: int, rows: int) -> Iterator[Batch]:
         if not data or data.isspace():
@@ -198,14 +224,17 @@ class LogReader:
                 f"{self._name} line {first_line}: rows without a #fields header; "
                 "is the head of the file missing? (copy the header lines of a log of the same type above it)"
             )
+        self._tables += 1
+        if self._tables > MAX_TABLES:
+            raise NotAZeekLogError(
+                f"{self._name} line {first_line}: more than {MAX_TABLES:,} tables; the rows before them were read; split the file"
+            )
         yield from self._batch(parse_table(data, self._header, first_line, rows))
 
     def _batch(self, parsed: Parsed) -> Iterator[Batch]:
         self._reject(parsed.rejects)
         frame = parsed.frame
-        for name in frame.columns:
-            if name != "line" and name not in self.report.fields:
-                self.report.fields.append(name)
+        self._note_fields(frame.columns)
         self.report.rows += frame.height
         if not frame.height:
             return
@@ -217,6 +246,15 @@ class LogReader:
             log = self._log_type(part)
             self.report.log = self.report.log or log
             yield Batch(log, part, self._name, self._header.opened)
+
+    def _note_fields(self, names: list[str]) -> None:
+        new = [name for name in names if name != "line" and name not in self._fields]
+        self._fields.update(new)
+        self.report.fields += new
+        if len(self._fields) > MAX_FIELDS:
+            raise NotAZeekLogError(
+                f"{self._name}: its headers name more than {MAX_FIELDS:,} columns; the rows before were read; is it damaged?"
+            )
 
     def _reject(self, rejects: list[Reject]) -> None:
         self.report.rejected += len(rejects)
@@ -230,24 +268,6 @@ class LogReader:
         if self._guess:
             return self._guess
         return log_type_of_columns(frame.columns) or self._default or "unknown"
-
-
-def _hash_lines(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the start and end of each line that starts with `#`.
-
-    Searching for the one byte is many times faster than for newline and `#`, unless values contain many `#`.
-    """
-    at, inside = 0, 0
-    while True:
-        at = data.find(b"#", at) if inside < _MANY_HASHES else data.find(b"\n#", at - 1) + 1 or -1
-        if at < 0:
-            return
-        if at and data[at - 1] != _NEWLINE:
-            at, inside = at + 1, inside + 1
-            continue
-        end = data.find(b"\n", at) + 1 or len(data)
-        yield at, end
-        at = end
 
 
 def find_logs(path: Path) -> list[Path]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ import polars as pl
 
 from mlids.zeek.cells import MIN_SECONDS, check_range, convert, to_strings
 from mlids.zeek.header import Header, decode_escapes
+from mlids.zeek.lines import content_lines
 from mlids.zeek.types import MAX_TS_S, STRINGS, TIME, Column, dtype_of, in_range
 
 _MERGED = re.compile(r" {2,}")
@@ -42,7 +42,7 @@ def reject(line: int, reason: str, raw: str) -> Reject:
 
 
 def parse_table(data: bytes, header: Header, first_line: int, rows: int) -> Parsed:
-    """Return the rows of `data` (`rows` whole lines, no header lines) and the rejected lines.
+    """Return the rows of `data` (`rows` whole lines, no directives) and the rejected lines; blank lines and comments are neither.
 
     The fast path reads typed columns at once. Its result is used only when every check passes;
     otherwise the block is read again cell by cell.
@@ -57,6 +57,8 @@ def parse_table(data: bytes, header: Header, first_line: int, rows: int) -> Pars
 def _fast(data: bytes, header: Header, rows: int) -> pl.DataFrame | None:
     if header.quoted or len(header.separator) != 1:
         return None
+    if len(data) + 1 < rows * len(header.columns):
+        return None  # shorter than separators and newlines of whole rows: mostly blank lines, which polars pads to rows
     if header.merged > 1:
         if header.separator != "\t":
             return None
@@ -78,6 +80,9 @@ def _fast(data: bytes, header: Header, rows: int) -> pl.DataFrame | None:
         )
         # polars silently pads a row with missing cells and a blank line; only the last column shows it, and it
         # also shows a carriage return. Searching the bytes themselves would hold the interpreter lock.
+        first = frame[columns[0].name]
+        if first.dtype == pl.String and first.str.starts_with("#").any():
+            return None  # a comment, or a row that looks like one
         if frame.height != rows or (frame[last] == "").any() or frame[last].str.ends_with("\r").any():
             return None
         return _typed(frame, header, escapes=b"\\" in data)
@@ -159,11 +164,9 @@ def _slow(data: bytes, header: Header, first_line: int) -> Parsed:
     values: list[list[Any]] = [[] for _ in header.columns]
     lines: list[int] = []
     rejects: list[Reject] = []
-    for offset, raw in enumerate(split_lines(data)):
+    for offset, begin, end in content_lines(data, comments=True):
         number = first_line + offset
-        text = raw.decode("utf-8", errors="replace").rstrip("\r")
-        if not raw.strip():
-            continue
+        text = data[begin:end].decode("utf-8", errors="replace").rstrip("\r")
         try:
             row = _row(_cells(text, header), header)
         except ValueError as error:
@@ -176,17 +179,6 @@ def _slow(data: bytes, header: Header, first_line: int) -> Parsed:
         [pl.Series(c.name, v, dtype=dtype_of(c.zeek_type), strict=True) for c, v in zip(header.columns, values, strict=True)]
     ).with_columns(line=pl.Series(lines, dtype=pl.UInt64))
     return Parsed(frame, rejects)
-
-
-def split_lines(data: bytes) -> Iterator[bytes]:
-    """Yield the lines of `data` without their newlines, one at a time."""
-    start = 0
-    while start < len(data):
-        end = data.find(b"\n", start)
-        if end < 0:
-            end = len(data)
-        yield data[start:end]
-        start = end + 1
 
 
 def _cells(text: str, header: Header) -> list[str]:

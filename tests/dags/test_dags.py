@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-NAMES = {"zeek_ingest", "train_weekly", "drift_weekly", "report_weekly", "score_live", "live_watch", "model_rollback"}
+NAMES = {"zeek_ingest", "train_weekly", "drift_weekly", "report_weekly", "score_live", "live_watch", "model_rollback", "housekeeping"}
 _RUN = """
 import json, sys
 dags, runs = sys.argv[1], json.loads(sys.argv[2])
@@ -89,3 +89,5 @@ def test_ingest_train_and_report_run(airflow_home: Path, home: Path, synthetic_s
     assert run_dags(*runs, *refused) == ["success"] * 3 + ["failed"] * 2
     assert {p: p.read_bytes() for p in (home / "lake").rglob("*.parquet")} == first, "a task run twice leaves the same files"
     assert list((home / "reports").glob("weekly-*.pdf"))
+    assert run_dags(("housekeeping", {"dry_run": False})) == ["success"]
+    assert {p: p.read_bytes() for p in (home / "lake").rglob("*.parquet")} == first, "nothing is old"

@@ -144,7 +144,7 @@ class Field:
 
     def child(self, code: str = "", seconds: int = 60) -> subprocess.Popen[bytes]:
         """Start a scorer in its own process; `code` runs before it and places a fault."""
-        run = f"import mlids.scoring.checkpoint as c; c.EVERY_S = 0.1; c.SHARE = 1.0\n{code}\nfrom mlids import pipeline; pipeline.serve(['{SENSOR}'], {seconds})"
+        run = f"import mlids.scoring.checkpoint as c; c.EVERY_S = 0.1; c.SHARE = 1.0\n{code}\nfrom mlids import pipeline; pipeline.score_live('{SENSOR}', {seconds})"
         made = subprocess.Popen([sys.executable, "-c", run], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ))
         self.children.append(made)
         return made

@@ -32,7 +32,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     rows = attack_rows(report for kind in ("passed", "failed", "error") for report in terminalreporter.stats.get(kind, ()))
     terminalreporter.section("attacks")
     terminalreporter.write_line(as_markdown(rows))
-    write_table(rows)
+    if not terminalreporter.stats.get("deselected"):  # a part of the attacks is not the table
+        write_table(rows)
 
 
 @pytest.fixture

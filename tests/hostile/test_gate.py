@@ -19,6 +19,16 @@ from mlids.training.train import THRESHOLD_HIGH, THRESHOLD_LOW, budget_threshold
 from mlids.zeek.types import conn_columns
 from tests.hostile.conftest import Field
 
+DAMAGED = pytest.mark.attack(
+    row=7,
+    attack="the file of the production model is emptied, shortened, deleted or given another spec, so that the gate finds no model to compare with",
+    held="production changes only after a comparison, or by a person's decision (`--force`, which the audit names)",
+)
+NOISE = pytest.mark.attack(
+    row=6,
+    attack="a week of forged probes spends the alert budget, so that the threshold rises",
+    held="a challenger may lose one held-out attack, or a tenth of those that production finds (`LOST_SHARE`)",
+)
 NIGHT = datetime(2026, 11, 5, 2, tzinfo=UTC)
 
 
@@ -48,8 +58,11 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 }
 
 
+@DAMAGED
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damaged_production_is_not_an_absent_one(field: Field, production_file: Callable[[], Path], damage: str) -> None:
+def test_damaged_production_is_not_an_absent_one(
+    field: Field, production_file: Callable[[], Path], damage: str, happened: Callable[[str], None]
+) -> None:
     path = production_file()
     held = field.registry.version("production")
     assert held is not None
@@ -60,9 +73,13 @@ def test_damaged_production_is_not_an_absent_one(field: Field, production_file: 
     assert not decision["promoted"] and now is not None and now.version == held.version, decision["why"]
     assert f"version {held.version}" in decision["why"] and "no model is in production" not in decision["why"]
     assert pipeline.open_stores(load_settings()).audit.rows()[0]["why"] == decision["why"]
+    happened(f"{len(DAMAGE)} kinds of damage: refused with the version and its file, written to the audit")
 
 
-def test_damaged_production_can_be_replaced_by_force(field: Field, production_file: Callable[[], Path]) -> None:
+@DAMAGED
+def test_damaged_production_can_be_replaced_by_force(
+    field: Field, production_file: Callable[[], Path], happened: Callable[[str], None]
+) -> None:
     path = production_file()
     challenger = field.register()
     emptied(path)
@@ -71,9 +88,13 @@ def test_damaged_production_can_be_replaced_by_force(field: Field, production_fi
     forced = pipeline.evaluate_and_promote(challenger, field.frozen.info.id, who="ana", force=True)
     assert forced["promoted"]
     assert pipeline.open_stores(load_settings()).audit.rows()[0]["why"].startswith("forced by ana: production, version")
+    happened("`--force` promotes, and the audit says who did")
 
 
-def test_production_of_older_features_cannot_defend_its_place(field: Field, production_file: Callable[[], Path]) -> None:
+@DAMAGED
+def test_production_of_older_features_cannot_defend_its_place(
+    field: Field, production_file: Callable[[], Path], happened: Callable[[str], None]
+) -> None:
     path = production_file()
     with_other_spec(path, features_version=2)
     held = field.registry.version("production")
@@ -82,13 +103,16 @@ def test_production_of_older_features_cannot_defend_its_place(field: Field, prod
     pipeline.open_stores(load_settings()).audit.record(Move("ana", "promote", "1", held.version, "by an older mlids"))
     decision = pipeline.evaluate_and_promote(field.register(), field.frozen.info.id)
     assert decision["promoted"] and "cannot defend its place: the model was made for features version 2" in decision["why"]
+    happened("a whole model of another features version is replaced, as no scorer here can load it")
 
 
-def test_threshold_that_loses_attacks_is_refused(field: Field) -> None:
+@NOISE
+def test_threshold_that_loses_attacks_is_refused(field: Field, happened: Callable[[str], None]) -> None:
     decision = pipeline.evaluate_and_promote(field.register(threshold=THRESHOLD_HIGH), field.frozen.info.id)
     assert not decision["promoted"] and "held-out attacks that production's threshold finds" in decision["why"], decision["why"]
     again = pipeline.evaluate_and_promote(field.register(threshold=THRESHOLD_LOW + 1.0), field.frozen.info.id)
     assert again["promoted"], again["why"]
+    happened(f"the same model with a threshold of {THRESHOLD_HIGH:.0f} is refused, with {THRESHOLD_LOW + 1.0:.0f} promoted")
 
 
 def probes(sources: int, ports: int) -> pl.DataFrame:
@@ -106,7 +130,8 @@ def probes(sources: int, ports: int) -> pl.DataFrame:
     return conn_columns(frame.with_columns(**{name: pl.lit(value) for name, value in fixed.items()}))
 
 
-def test_forged_probes_do_not_raise_the_threshold(field: Field) -> None:
+@NOISE
+def test_forged_probes_do_not_raise_the_threshold(field: Field, happened: Callable[[str], None]) -> None:
     model = field.registry.load("production")
     noise = probes(120, 40)
     quiet, none = budget_threshold(model, [], 1.0, 20.0)
@@ -114,3 +139,4 @@ def test_forged_probes_do_not_raise_the_threshold(field: Field) -> None:
     assert (quiet, none, noisy) == (THRESHOLD_LOW, 0.0, THRESHOLD_LOW) and a_day > 100.0, "the alerts a day contain the probes"
     own = noise.with_columns(pl.concat_str(pl.lit("10.9."), pl.col("id.orig_h").str.extract(r"(\d+\.\d+)$")).alias("id.orig_h"))
     assert budget_threshold(model, [own], 1.0, 20.0)[0] > THRESHOLD_LOW, "scans from inside count"
+    happened(f"{noise.height:,} forged probes a day: the threshold stays at {noisy:.0f}")

@@ -14,6 +14,12 @@ from mlids.ingest.lake import Lake
 from mlids.settings import load_settings
 from tests.conftest import CONN_HEADER, conn_line
 
+pytestmark = pytest.mark.attack(
+    row=16,
+    attack="a name of a sensor, a day or a snapshot leads out of its folder (`mlids ingest ../../x 2026-11-01`)",
+    held="all files outside the lake, landing and state: names hold letters, digits and `_ . : + -`, days are `YYYY-MM-DD` from 1970 to 2199",
+)
+
 SENSORS = ["../../x", "..", ".", "", "a/b", "/abs", "a\nb", "a\x00b", "a\u202eb", "-rf", "x" * 300]
 DAYS = ["../../x", "..", "", "2026-11-01/..", "20261101", "2026-W45-1", "2026-11-01\n", "0001-01-01", "9999-12-31", "２０２６-11-01"]
 USES: dict[str, Callable[[str, str, Path], object]] = {
@@ -38,7 +44,7 @@ def files(folder: Path) -> set[Path]:
 
 
 @pytest.mark.parametrize("use", USES)
-def test_no_name_of_a_sensor_or_day_leaves_its_folder(log: Path, tmp_path: Path, use: str) -> None:
+def test_no_name_of_a_sensor_or_day_leaves_its_folder(log: Path, tmp_path: Path, use: str, happened: Callable[[str], None]) -> None:
     before = files(tmp_path)
     accepted = []
     for sensor, day in [*((s, "2026-11-01") for s in SENSORS), *(("hq", d) for d in DAYS)]:
@@ -48,6 +54,7 @@ def test_no_name_of_a_sensor_or_day_leaves_its_folder(log: Path, tmp_path: Path,
         except MlidsError:
             pass
     assert accepted == [] and files(tmp_path) - before == set()
+    happened(f"{len(SENSORS)} names and {len(DAYS)} days in {len(USES)} uses: all refused, no file made")
 
 
 @pytest.mark.parametrize("sensor", SENSORS)

@@ -7,11 +7,13 @@ import logging
 import os
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mlids import pipeline
+from mlids.alerts.dead_letters import DeadLetters
 from mlids.alerts.delivery import Delivery
 from mlids.alerts.sinks.base import Refused
 from mlids.alerts.sinks.elasticsearch import ElasticSink
@@ -28,6 +30,16 @@ from mlids.text import LineFormatter, redact, short
 from tests.conftest import free_port
 from tests.support.alerts import alert
 
+PASSWORDS = pytest.mark.attack(
+    row=10,
+    attack="another user of the machine reads passwords in URLs (MLflow, Elasticsearch, database) from `ps`, `status.json`, `/healthz`, errors or the log",
+    held="the passwords: one function, `mlids.text.redact`, is applied to every error of mlids, every text of a scorer's status and every line of the log of `mlids serve`",
+)
+STATE = pytest.mark.attack(
+    row=10,
+    attack="another user of the machine reads alerts and state",
+    held="alerts, verdicts, model pointers: databases, JSON lines, dead letters, status files, checkpoints and reports have mode 0600",
+)
 SECRET = "s3cr/et:p@ss"
 URLS = [
     f"http://mlids:{SECRET}@mlflow.example:5000/path",
@@ -38,8 +50,9 @@ URLS = [
 ]
 
 
+@PASSWORDS
 @pytest.mark.parametrize("url", URLS)
-def test_no_url_shows_its_password(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_url_shows_its_password(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], happened: Callable[[str], None]) -> None:
     text = f"could not reach '{url}': refused (see {url}), again"
     record = logging.LogRecord("mlids", logging.ERROR, "", 0, "failed: %s", (text,), None)
     status = Status("hq", last_error=text, model_error=text)
@@ -52,18 +65,21 @@ def test_no_url_shows_its_password(url: str, tmp_path: Path, capsys: pytest.Capt
     }  # fmt: skip
     assert [where for where, said in shown.items() if "s3c" in said or "p@ss" in said] == []
     assert "example" in shown["redact"] and "again" in shown["redact"]
+    happened(f"{len(URLS)} kinds of URL in {len(shown)} places: no password is shown")
 
 
+@PASSWORDS
 def test_urls_without_a_password_stay() -> None:
     for text in ("http://127.0.0.1:5000/#/a b@c", "sftp://zeek@sensor:22/logs", "sqlite:////home/x/mlids.db", "mail me@example.org: now"):
         assert redact(text) == text
 
 
-def test_the_registry_watch_has_no_password_among_its_arguments(home: Path) -> None:
+@PASSWORDS
+def test_the_registry_watch_has_no_password_among_its_arguments(home: Path, happened: Callable[[str], None]) -> None:
     uri = f"http://mlids:s3cret@127.0.0.1:{free_port()}"
     with ProductionModel(watch_command(uri, "mlids-conn"), home / "model", poll_s=0.2) as model:
-        assert model._watcher is not None
-        arguments = Path(f"/proc/{model._watcher.pid}/cmdline").read_bytes()
+        assert model._watch is not None and model._watch._process is not None
+        arguments = Path(f"/proc/{model._watch._process.pid}/cmdline").read_bytes()
         end = time.monotonic() + 20
         while model.error is None and time.monotonic() < end:
             time.sleep(0.2)
@@ -71,20 +87,23 @@ def test_the_registry_watch_has_no_password_among_its_arguments(home: Path) -> N
     assert b"registry_watch" in arguments and b"s3cret" not in arguments
     assert "127.0.0.1" in error and "s3cret" not in error, "the watch has the address, from its environment"
     assert "s3cret" not in (home / "model" / "production.json").read_text()
+    happened("the registry watch has the tracking URI in its environment, not among its arguments")
 
 
+@PASSWORDS
 def test_errors_of_stores_hide_the_password(home: Path) -> None:
     port = free_port()
     sink = ElasticSink(f"http://elastic:s3cret@127.0.0.1:{port}")
     with pytest.raises(MlidsError) as elastic:
-        sink.install()
+        sink.write([alert(1).document()])
     sink.close()
     with pytest.raises(MlidsError) as database:
         open_stores(f"postgresql+psycopg2://ids:s3cret@127.0.0.1:{port}/mlids")
     assert "s3cret" not in f"{elastic.value} {database.value}"
 
 
-def test_databases_alerts_and_state_are_for_their_owner(home: Path) -> None:
+@STATE
+def test_databases_alerts_and_state_are_for_their_owner(home: Path, happened: Callable[[str], None]) -> None:
     old = os.umask(0o022)
     try:
         settings = load_settings()
@@ -92,7 +111,7 @@ def test_databases_alerts_and_state_are_for_their_owner(home: Path) -> None:
         sink = JsonLinesSink(home / "alerts")
         dead = Delivery(stores, [sink], home / "alerts" / "dead-letters.jsonl", "live")
         dead.send([alert(1)], lambda error, attempt: False)
-        dead._dead_letter("jsonl", [Refused(alert(1).document(), "no")])
+        DeadLetters(home / "alerts" / "dead-letters.jsonl").add("jsonl", [Refused(alert(1).document(), "no")])
         StatusFile(home / "state" / "hq" / "status.json", Status("hq")).publish(ScorerState.FOLLOWING)
         pipeline.open_registry(settings).version("production")
     finally:
@@ -100,9 +119,11 @@ def test_databases_alerts_and_state_are_for_their_owner(home: Path) -> None:
     found = {p.name: stat.S_IMODE(p.stat().st_mode) for p in home.rglob("*") if p.is_file()}
     assert {"mlids.db", "alerts-2026-11-20.jsonl", "dead-letters.jsonl", "status.json", "mlflow.db"} <= set(found)
     assert {name: oct(mode) for name, mode in found.items() if mode & 0o077} == {}
+    happened("no file of the home can be read by others")
 
 
-def test_what_an_older_mlids_left_open_is_closed(home: Path, tmp_path: Path) -> None:
+@STATE
+def test_what_an_older_mlids_left_open_is_closed(home: Path, tmp_path: Path, happened: Callable[[str], None]) -> None:
     home.mkdir()
     (home / "alerts").mkdir()
     paths = [home / "mlids.db", home / "alerts" / "alerts-2026-11-20.jsonl", tmp_path / "state.json"]
@@ -113,3 +134,4 @@ def test_what_an_older_mlids_left_open_is_closed(home: Path, tmp_path: Path) -> 
     JsonLinesSink(home / "alerts").write([alert(1).document()])
     write_atomic(paths[2], "{}")
     assert [oct(stat.S_IMODE(p.stat().st_mode)) for p in paths] == ["0o600"] * 3
+    happened("those of an older mlids are closed when they are opened")

@@ -6,7 +6,7 @@ import csv
 import io
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,13 +16,24 @@ from mlids.text import LineFormatter, no_formula
 from tests.conftest import CONN_HEADER, conn_line
 from tests.support import forked
 
+FORMULA = pytest.mark.attack(
+    row=16,
+    attack="a cell of a log is a spreadsheet formula",
+    held="whoever opens the file: `'` stands before it, and what is not printable is escaped",
+)
+STEERED = pytest.mark.attack(
+    row=16,
+    attack="a log, a file name or a server's answer holds line ends, terminal escapes, bidirectional or invisible characters",
+    held="terminals, log collectors and readers: each record of the log is one line; the lines of a traceback begin with `  | `",
+)
 FORMULAS = ["=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "＝1+1"]
 # ESC, newline, CR, C1 control, right-to-left override, isolate, line separator, zero width, byte order mark, tag, lone surrogate
 STEERING = ["\x1b[2J", "\n", "\r", "\x9b2J", "\u202e", "\u2066", "\u2028", "\u200b", "\ufeff", "\U000e0041", "\udc80", "\x7f", "\x00"]
 
 
-@pytest.mark.parametrize("character", STEERING)
-def test_characters_that_steer_are_escaped(character: str, capsys: pytest.CaptureFixture[str]) -> None:
+@STEERED
+@pytest.mark.parametrize("character", STEERING, ids=ascii)
+def test_characters_that_steer_are_escaped(character: str, capsys: pytest.CaptureFixture[str], happened: Callable[[str], None]) -> None:
     assert safe(f"a{character}b").isprintable()
     show({f"na{character}me": f"va{character}lue", "list": [f"x{character}"]}, False)
     fail(f"server said {character}mlids: all is well", 1)
@@ -32,16 +43,19 @@ def test_characters_that_steer_are_escaped(character: str, capsys: pytest.Captur
     out = capsys.readouterr()
     assert out.out.count("\n") == 2 and out.err.count("\n") == 1
     assert (out.out + out.err).replace("\n", "").replace("\r", "", 1).isprintable()
+    happened(f"output shows {len(STEERING)} kinds of such characters as escapes")
 
 
+@STEERED
 def test_ordinary_text_of_all_languages_stays() -> None:
     for text in ("Příliš žluťoučký kůň", "日本語", "עברית", "naïve – 10 µs", "a b"):
         assert safe(text) == text == no_formula(text)
     assert no_formula("-") == "-" and no_formula("C-1") == "C-1"
 
 
+@FORMULA
 @pytest.mark.parametrize("way", ["--format", "--out"])
-def test_no_cell_of_a_csv_is_a_formula(tmp_path: Path, way: str) -> None:
+def test_no_cell_of_a_csv_is_a_formula(tmp_path: Path, way: str, happened: Callable[[str], None]) -> None:
     names = [*FORMULAS, "=1\\x0a+2", "\\xe2\\x80\\xaegpj.exe", "\\x1b[31mred"]
     rows = "".join(conn_line(name, orig_bytes=str(100 + n), proto="tcp") for n, name in enumerate(names))
     (tmp_path / "conn.log").write_text(CONN_HEADER + rows + "".join(conn_line(f"C{n}") for n in range(30)))
@@ -54,6 +68,7 @@ def test_no_cell_of_a_csv_is_a_formula(tmp_path: Path, way: str) -> None:
     assert [c for c in cells if c.startswith(tuple("=+-@＝")) and not _is_number(c)] == []
     assert [c for c in cells if not c.isprintable()] == []
     assert any("calc" in c for c in cells)
+    happened(f"{len(FORMULAS) + 1} formulas: none is one in `--format csv` and `--out x.csv`")
 
 
 def _is_number(text: str) -> bool:
@@ -77,8 +92,11 @@ def log() -> Iterator[tuple[logging.Logger, io.StringIO]]:
     logger.removeHandler(handler)
 
 
-@pytest.mark.parametrize("character", STEERING)
-def test_no_server_forges_a_line_of_the_log(log: tuple[logging.Logger, io.StringIO], character: str) -> None:
+@STEERED
+@pytest.mark.parametrize("character", STEERING, ids=ascii)
+def test_no_server_forges_a_line_of_the_log(
+    log: tuple[logging.Logger, io.StringIO], character: str, happened: Callable[[str], None]
+) -> None:
     logger, out = log
     forged = f"nothing{character}ERROR mlids forged"
     logger.warning("the server said: %s", forged)
@@ -89,8 +107,10 @@ def test_no_server_forges_a_line_of_the_log(log: tuple[logging.Logger, io.String
     lines = out.getvalue().split("\n")
     assert lines[-1] == "" and all(line.isprintable() for line in lines)
     assert [line for line in lines[:-1] if not line.startswith(("WARNING hostile", "ERROR hostile", "  | "))] == []
+    happened("the log of `mlids serve` shows them as escapes, no line is forged")
 
 
+@STEERED
 def test_serve_logs_in_this_form(home: Path) -> None:
     """The warning of a real run names a sensor's host that holds a newline; it stays in one line."""
     home.mkdir()

@@ -21,6 +21,17 @@ from mlids.window import parse_day
 from tests.conftest import CONN_HEADER, conn_line
 from tests.support.alerts import alert
 
+LESS = pytest.mark.attack(
+    row=3,
+    attack="an archived log is emptied, shortened, truncated or damaged on the sensor",
+    held="landing, lake and late alerts, until a person says `--accept-shrunk`; the older file then stays as `NAME.older`",
+)
+VANISHED = pytest.mark.attack(row=3, attack="files vanish from a day's folder", held="what landed stays")
+FEWER = pytest.mark.attack(
+    row=3,
+    attack="a day is ingested again with fewer rows",
+    held="the day in the lake and its late alerts, until a person says `--accept-shrunk`; `mlids ingest` ends with exit code 1",
+)
 DAY = "2024-04-19"
 HOURS = 3
 ROWS = 200
@@ -81,9 +92,12 @@ def damage(path: Path) -> None:
     path.write_bytes(data)
 
 
+@LESS
 @pytest.mark.parametrize("attack", [empty, shrink, truncate, damage])
 @pytest.mark.parametrize("which", ["one hour", "all hours"])
-def test_less_on_the_sensor_never_replaces_what_is_held(logs: Path, attack: Callable[[Path], None], which: str) -> None:
+def test_less_on_the_sensor_never_replaces_what_is_held(
+    logs: Path, attack: Callable[[Path], None], which: str, happened: Callable[[str], None]
+) -> None:
     night()
     assert held() == (HOURS * ROWS, HOURS * ROWS, [])
     attacked = [hour(n) for n in range(1 if which == "one hour" else HOURS)]
@@ -99,8 +113,10 @@ def test_less_on_the_sensor_never_replaces_what_is_held(logs: Path, attack: Call
     landed = load_settings().landing / "hq" / DAY
     assert (landed / attacked[0]).read_bytes() == whole
     assert (landed / f"{attacked[0]}.smaller").read_bytes() == (logs / attacked[0]).read_bytes()
+    happened(f"all {HOURS * ROWS} rows stay, the smaller file lies beside as `NAME.smaller`, pull and ledger name it each night")
 
 
+@LESS
 def test_late_alerts_of_an_emptied_day_stay(logs: Path) -> None:
     night()
     late = alert(1)
@@ -112,15 +128,18 @@ def test_late_alerts_of_an_emptied_day_stay(logs: Path) -> None:
     assert [a["id"] for a in pipeline.list_alerts()] == [late.id]
 
 
-def test_files_that_vanish_from_the_sensor_are_named_and_kept(logs: Path) -> None:
+@VANISHED
+def test_files_that_vanish_from_the_sensor_are_named_and_kept(logs: Path, happened: Callable[[str], None]) -> None:
     night()
     (logs / hour(1)).unlink()
     (problem,) = night()["problems"]
     assert hour(1) in problem and "no longer" in problem
     assert held() == (HOURS * ROWS, HOURS * ROWS, [problem])
+    happened(f"all {HOURS * ROWS} rows stay, pull and ledger name the file")
 
 
-def test_fewer_rows_of_loose_files_need_consent(logs: Path, tmp_path: Path) -> None:
+@FEWER
+def test_fewer_rows_of_loose_files_need_consent(logs: Path, tmp_path: Path, happened: Callable[[str], None]) -> None:
     night()
     loose = tmp_path / "conn.log"
     loose.write_bytes(packed(5))
@@ -128,8 +147,10 @@ def test_fewer_rows_of_loose_files_need_consent(logs: Path, tmp_path: Path) -> N
     assert held()[0] == HOURS * ROWS and "--accept-shrunk" in done["problems"][0] and done["kept"] == ["conn"]
     done = pipeline.ingest_paths("hq", DAY, [loose], accept_shrunk=True)
     assert held() == (5, 5, []) and done["kept"] == []
+    happened(f"5 rows do not replace {HOURS * ROWS}, the ledger names both counts")
 
 
+@LESS
 def test_a_person_accepts_what_shrank(logs: Path) -> None:
     night()
     before = (logs / hour(0)).read_bytes()
@@ -143,7 +164,8 @@ def test_a_person_accepts_what_shrank(logs: Path) -> None:
     assert night()["problems"] == [] and held() == (2 * ROWS + 1, 2 * ROWS + 1, [])
 
 
-def test_growth_and_recompression_replace_without_consent(logs: Path) -> None:
+@LESS
+def test_growth_and_recompression_replace_without_consent(logs: Path, happened: Callable[[str], None]) -> None:
     (logs / hour(2)).write_bytes(packed(ROWS // 2, level=0))
     night()
     (logs / hour(2)).write_bytes(packed(ROWS))  # fewer bytes than before, more rows
@@ -151,8 +173,10 @@ def test_growth_and_recompression_replace_without_consent(logs: Path) -> None:
     (logs / hour(3)).write_bytes(packed(10))
     assert night()["problems"] == []
     assert held() == (3 * ROWS + 17, 3 * ROWS + 17, [])
+    happened("a log that grew or was compressed again replaces the old one, as the size after decompression counts")
 
 
+@LESS
 def test_a_file_that_grows_back_replaces_and_the_smaller_one_goes(logs: Path) -> None:
     night()
     shrink(logs / hour(0))
@@ -162,6 +186,7 @@ def test_a_file_that_grows_back_replaces_and_the_smaller_one_goes(logs: Path) ->
     assert not list((load_settings().landing / "hq" / DAY).glob("*.smaller"))
 
 
+@LESS
 def test_the_landing_of_an_older_mlids_is_protected_as_well(logs: Path) -> None:
     import json
 

@@ -13,6 +13,12 @@ import pytest
 from mlids.errors import ModelError
 from mlids.training.snapshot import load_snapshot
 
+pytestmark = pytest.mark.attack(
+    row=15,
+    attack="labels, weights, networks, held-out flags or facts of a snapshot are altered between its taking and its training",
+    held="what is trained is what was taken: the digest covers all that training and the gate read, and the snapshot's id contains its beginning",
+)
+
 
 @pytest.fixture
 def snapshot(trained_home: Path, tmp_path: Path) -> Path:
@@ -33,14 +39,17 @@ COLUMNS = {
     "label as number": pl.lit(1).alias("label"),
 }
 
+FACTS = {"rows_there": 10**9, "days": ["2026-11-04"], "label_sources": {"true attack": 5}, "sensors": [], "id": "another"}
+
 
 @pytest.mark.parametrize("change", COLUMNS)
-def test_rows_that_were_altered_are_refused(snapshot: Path, change: str) -> None:
+def test_rows_that_were_altered_are_refused(snapshot: Path, change: str, happened: Callable[[str], None]) -> None:
     load_snapshot(snapshot.parent, snapshot.name)
     path = snapshot / "rows.parquet"
     pl.read_parquet(path).with_columns(COLUMNS[change]).write_parquet(path)
     with pytest.raises(ModelError, match=r"was altered after it was taken; take a new one"):
         load_snapshot(snapshot.parent, snapshot.name)
+    happened(f"{len(COLUMNS)} changes of rows and {len(FACTS)} of facts are refused with what to do")
 
 
 @pytest.mark.parametrize("shape", ["fewer rows", "other order", "no weights", "damaged"])
@@ -59,12 +68,11 @@ def test_rows_that_are_not_whole_are_refused(snapshot: Path, shape: str) -> None
         load_snapshot(snapshot.parent, snapshot.name)
 
 
-@pytest.mark.parametrize("fact", ["rows_there", "days", "label_sources", "sensors", "id"])
+@pytest.mark.parametrize("fact", FACTS)
 def test_facts_that_were_altered_are_refused(snapshot: Path, fact: str) -> None:
     """`rows_there` and `days` give the conns a day that the gate compares, `label_sources` decides what the forest sees."""
     path = snapshot / "snapshot.json"
-    changed = {"rows_there": 10**9, "days": ["2026-11-04"], "label_sources": {"true attack": 5}, "sensors": [], "id": "another"}[fact]
-    path.write_text(json.dumps(json.loads(path.read_text()) | {fact: changed}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {fact: FACTS[fact]}))
     with pytest.raises(ModelError, match="altered"):
         load_snapshot(snapshot.parent, snapshot.name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import polars as pl
@@ -12,6 +13,12 @@ from mlids.features.extract import Extractor
 from mlids.zeek.types import LONGEST_S, conn_columns, ended
 from tests.conftest import CONN_HEADER, conn_line
 from tests.zeek.conftest import read_log
+
+pytestmark = pytest.mark.attack(
+    row=2,
+    attack="a row whose `ts` or `duration` overflows a date",
+    held="`ts` from 1970 to February 2106, `duration` up to 136 years (`MAX_TS_S`, `MAX_DURATION_S` in `mlids/zeek/types.py`); other times, such as a certificate's end, in the years 1 to 9999",
+)
 
 # Seconds, and the same as JSON::TS_ISO8601 writes them.
 OUTSIDE = ["99999999999.9", "4294967296.0", "-0.000001", "-62135596800", '"9999-12-31T23:59:59.900000Z"', '"1969-12-31T23:59:59.999999Z"']
@@ -29,10 +36,11 @@ def log_of(form: str, ts: str, duration: str = "100.0", beside: str = "") -> str
 @pytest.mark.parametrize("beside", ["", "nonsense\n"])
 @pytest.mark.parametrize("form", ["tsv", "json"])
 @pytest.mark.parametrize("ts", OUTSIDE)
-def test_a_ts_outside_its_range_is_rejected(form: str, ts: str, beside: str) -> None:
+def test_a_ts_outside_its_range_is_rejected(form: str, ts: str, beside: str, happened: Callable[[str], None]) -> None:
     frame, report = read_log(log_of(form, ts, beside=beside))
     assert frame["uid"].to_list() == ["C1", "C3"] and report.rejected == 1 + bool(beside)
     assert "is outside 1970 to February 2106" in report.rejects[0].reason or "years 1 to 9999" in report.rejects[0].reason
+    happened(f"{len(OUTSIDE)} such times are rejected with line and reason in TSV and JSON, the rows beside them are read")
 
 
 @pytest.mark.parametrize("beside", ["", "nonsense\n"])
@@ -56,11 +64,12 @@ def test_a_row_at_the_ends_of_the_ranges_is_read_and_has_an_end(form: str, ts: s
 
 
 @pytest.mark.parametrize("zeek_type", ["count", "int", "double", "string"])
-def test_a_header_that_gives_ts_another_type_overflows_nothing(zeek_type: str) -> None:
+def test_a_header_that_gives_ts_another_type_overflows_nothing(zeek_type: str, happened: Callable[[str], None]) -> None:
     header = CONN_HEADER.replace("#types\ttime", f"#types\t{zeek_type}")
     frame, _ = read_log(header + conn_line(ts="9" * 18) + conn_line(ts="1713484800000000"))
     ends = conn_columns(frame).select(ended()).to_series().to_list()
     assert all(end is None or end < datetime(2107, 1, 1, tzinfo=UTC) for end in ends)
+    happened("under a header that gives `ts` another type, a time outside the range is unset")
 
 
 def test_other_times_keep_the_years_1_to_9999() -> None:

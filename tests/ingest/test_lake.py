@@ -104,7 +104,7 @@ match sys.argv[3]:
     case "before the first part": day_writer.DayWriter._flush = die
     case "before the manifest": day_writer.DayWriter._unify = die
     case "before the swap": day_writer.swap_in = die
-    case "after the exchange": day_swap.shutil = SimpleNamespace(rmtree=die)
+    case "after the exchange": day_swap.set_aside = die
     case "between two renames":
         day_swap.ctypes = SimpleNamespace(CDLL=lambda *_, **__: SimpleNamespace())
         Path.rename = rename

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import threading
 import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ from mlids.settings import load_settings
 from mlids.synth.growing import GrowingLog
 from tests.conftest import audit_production, free_port
 from tests.faults.field import traffic
-from tests.support.serving import serve_until
+from tests.support.serving import serve_until, wait_until
 
 
 @pytest.fixture
@@ -160,12 +161,14 @@ def test_a_fault_of_our_own_ends_no_sensor(two: list[GrowingLog], monkeypatch: p
     with ProductionModel(watch_command(settings.tracking_uri, settings.model_name), settings.state / "model") as model:
         scorer = live.make_scorer(settings, name, FailsOnce(model))  # type: ignore[arg-type]
 
-        def stop_when_scored(_: str) -> None:
-            following = scorer.status.state is ScorerState.FOLLOWING  # again, after the error
-            if scorer.status.errors and following and scorer.status.rows == rows.height:
-                scorer.stop()
+        def stop_when_scored() -> None:
+            wait_until(
+                lambda: bool(scorer.status.errors) and scorer.status.state is ScorerState.FOLLOWING and scorer.status.rows == rows.height
+            )
+            scorer.stop()
 
-        assert live._run_all([scorer], 90.0, stop_when_scored) == []
+        threading.Thread(target=stop_when_scored, daemon=True).start()
+        assert live.follow(scorer, 90.0) is None
     assert scorer.status.rows == rows.height and scorer.status.state is ScorerState.STOPPED
     assert scorer.status.errors >= 1 and scorer.status.last_error == "ZeroDivisionError: once"
 

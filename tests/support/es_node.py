@@ -5,7 +5,9 @@ Maven downloads it once into `.cache/`, where its SHA-256 is checked. The node l
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -14,6 +16,7 @@ import tempfile
 import time
 import urllib.request
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +67,21 @@ def fetch() -> Path:
 
 
 class ElasticsearchNode:
-    """One node on a free loopback port."""
+    """One node on a free loopback port.
 
-    def __init__(self) -> None:
+    With `users`, security is on: a user for each name, with these cluster privileges and privileges on `mlids-*`
+    (a name's two lists), whose password is its name; and the superuser `admin`.
+    """
+
+    def __init__(self, users: Mapping[str, tuple[list[str], list[str]]] | None = None) -> None:
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self._users = users
+        self.url = self.url_of("admin") if users is not None else f"http://127.0.0.1:{self.port}"
         self.work = Path(tempfile.mkdtemp(prefix="mlids-es-", dir="/tmp"))
+
+    def url_of(self, user: str) -> str:
+        """Return the URL that signs in as a user."""
+        return f"http://{user}:{user}@127.0.0.1:{self.port}"
 
     def start(self) -> ElasticsearchNode:
         """Start the server and wait until it answers."""
@@ -82,8 +94,9 @@ class ElasticsearchNode:
         (config / "elasticsearch.yml").write_text(
             f"cluster.name: mlids-test\nnode.name: n1\npath.data: {self.work}/data\npath.logs: {self.work}/logs\nhttp.host: 127.0.0.1\n"
             f"http.port: {self.port}\ntransport.host: 127.0.0.1\ntransport.port: {free_port()}\ndiscovery.type: single-node\n"
-            "xpack.security.enabled: false\ncluster.routing.allocation.disk.threshold_enabled: false\n"
+            f"xpack.security.enabled: {str(self._users is not None).lower()}\ncluster.routing.allocation.disk.threshold_enabled: false\n"
         )
+        self._write_users(config)
         (config / "jvm.options.d").mkdir(exist_ok=True)
         (config / "jvm.options.d" / "test.options").write_text("-Xms384m\n-Xmx384m\n-XX:TieredStopAtLevel=1\n")
         kept = [ln for ln in (config / "jvm.options").read_text().splitlines() if not ln.lstrip("0123456789-:").startswith("-Xlog")]
@@ -110,14 +123,38 @@ class ElasticsearchNode:
         end = time.monotonic() + 120
         while True:
             try:
-                with urllib.request.urlopen(f"{self.url}/_cluster/health?wait_for_status=yellow&timeout=5s", timeout=10):
-                    return self
+                self.ask("GET", "/_cluster/health?wait_for_status=yellow&timeout=5s")
+                return self
             except OSError:
                 if self.process.poll() is not None or time.monotonic() > end:
                     log = (self.work / "stdout.log").read_text(errors="replace")[-3_000:]
                     self.stop()
                     raise RuntimeError(f"Elasticsearch did not start:\n{log}") from None
                 time.sleep(0.3)
+
+    def ask(self, method: str, path: str, body: object = None) -> Any:
+        """Return the answer to a request of the superuser. Raises OSError when it is refused."""
+        headers = {"Content-Type": "application/json"}
+        if self._users is not None:
+            headers["Authorization"] = "Basic " + base64.b64encode(b"admin:admin").decode()
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.load(answer)
+
+    def _write_users(self, config: Path) -> None:
+        """Write the files of the server's file realm: its own index of users needs a module that this distribution lacks."""
+        if self._users is None:
+            return
+        names = ["admin", *self._users]
+        hashed = [f"{n}:{{SHA}}{base64.b64encode(hashlib.sha1(n.encode()).digest()).decode()}\n" for n in names]
+        (config / "users").write_text("".join(hashed))
+        (config / "users_roles").write_text("superuser:admin\n" + "".join(f"{n}:{n}\n" for n in self._users))
+        roles = [
+            f"{name}:\n  cluster: {json.dumps(cluster)}\n  indices:\n    - names: ['mlids-*']\n      privileges: {json.dumps(privileges)}\n"
+            for name, (cluster, privileges) in self._users.items()
+        ]
+        (config / "roles.yml").write_text("".join(roles))
 
     def _readable(self, home: Path) -> Path:
         """Return the server, copied to a readable folder when the user cannot read the checkout."""

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import pytest
 
-from mlids.pipeline import live
+from mlids.pipeline import signals
 
 T = TypeVar("T")
 WAIT_S = 90.0
@@ -32,7 +32,7 @@ def serve_until(condition: Callable[[], bool], serve: Callable[[], T], monkeypat
 
     To be called in the main thread: `serve` handles the signal there.
     """
-    monkeypatch.setattr(live, "STOP_S", 600.0)  # its timer would end this process
+    monkeypatch.setattr(signals, "STOP_S", 600.0)  # its timer would end this process
     held: list[bool] = []
     ended = threading.Event()
 

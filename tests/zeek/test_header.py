@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mlids.errors import NotAZeekLogError
-from mlids.zeek.header import Header, apply_directive, decode_escapes, header_of_names, is_directive
+from mlids.zeek.header import Header, apply_directive, decode_escapes, header_of_names
+from mlids.zeek.lines import is_directive
 from tests.conftest import CONN_HEADER, conn_line
 from tests.zeek.conftest import read_log
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from mlids.settings import Settings
 
@@ -30,11 +30,20 @@ class Sink(Protocol):
     def write(self, documents: Sequence[Document]) -> list[Refused]:
         """Store the documents and return those refused for good, which become dead letters.
 
-        Raises StoreError when a later attempt may succeed; the whole batch is then written again.
+        Raises StoreError when a later attempt may succeed; the whole batch is then written again. Raises DeniedError
+        when a person must first change credentials or rights: the sink is then stopped, and scoring goes on.
         """
 
     def close(self) -> None:
         """Release connections and files. A sink may be closed twice."""
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """A sink that can be asked whether it would take alerts."""
+
+    def check(self) -> str:
+        """Return one line for `mlids doctor`. Raises DeniedError or StoreError when alerts would not be taken."""
 
 
 # Builds a sink: `open_sink` in the sink's module. Raises SettingsError when a setting is missing, and connects to nothing yet.

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from mlids.alerts.document import Alert, merged
+from mlids.alerts.stores.covering import covered, covering_rules, group_columns, standing_rules
 from mlids.alerts.stores.engine import Engine, now
 from mlids.alerts.stores.tables import ALERTS, VERDICTS
+from mlids.alerts.suppression import key_of
 from mlids.window import stamp
 
 _ROWS_AT_ONCE = 500
+_TOP_ALERTS, _TOP_HOSTS = 25, 15
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The alerts of a window that no rule suppresses: all of them counted, and the documents of those with the highest risk."""
+
+    count: int
+    kinds: list[dict[str, Any]]  # `kind`, `alerts`, `conns`, most alerts first
+    hosts: list[dict[str, Any]]  # `host`, `alerts`, `conns`, `score` and `kinds` of the sources with the highest risk
+    top: list[dict[str, Any]]
 
 
 class AlertStore:
@@ -22,7 +36,7 @@ class AlertStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._upsert = engine.upsert(ALERTS, keep=frozenset({"suppressed_by"}))
+        self._upsert = engine.upsert(ALERTS)
 
     def put(self, alerts: Sequence[Alert], part: str) -> list[dict[str, Any]]:
         """Insert or update alerts; return their documents, merged with those that other scorings stored.
@@ -48,19 +62,49 @@ class AlertStore:
 
         Suppressed alerts are left out, except with `suppressed`, or when `starting_with` (the beginning of an id) is given.
         """
-        query = sa.select(ALERTS, VERDICTS.c.verdict).join(VERDICTS, VERDICTS.c.alert_id == ALERTS.c.id, isouter=True)
-        if starting_with:
-            query = query.where(ALERTS.c.id.startswith(starting_with, autoescape=True))
-        elif not suppressed:
-            query = query.where(ALERTS.c.suppressed_by.is_(None))
-        if since is not None:
-            query = query.where(ALERTS.c.ts >= stamp(since))
-        if until is not None:
-            query = query.where(ALERTS.c.ts < stamp(until))
-        query = query.order_by(ALERTS.c.ts.desc(), ALERTS.c.id).limit(limit)
         with self._engine.reading("alerts") as db:
-            found = db.execute(query).mappings().all()
-        return [json.loads(r["document"]) | {n: r[n] for n in ("id", "origin", "updated_at", "verdict", "suppressed_by")} for r in found]
+            rules = standing_rules(db)
+            chosen = sa.select(ALERTS.c.id)
+            if starting_with:
+                chosen = chosen.where(_begins(starting_with))
+            elif not suppressed:
+                chosen = chosen.where(~covered(rules))
+            chosen = chosen.where(*_within(since, until)).order_by(ALERTS.c.ts.desc(), ALERTS.c.id).limit(limit)
+            found = _documents(db, chosen)
+        hidden = covering_rules(rules, found) if suppressed or starting_with else [None] * len(found)
+        return [d | {"suppressed_by": rule} for d, rule in zip(found, hidden, strict=True)]
+
+    def count(self, since: datetime | None = None, until: datetime | None = None) -> int:
+        """Return the number of alerts of the window that no rule suppresses."""
+        with self._engine.reading("alerts") as db:
+            query = sa.select(sa.func.count()).select_from(ALERTS).where(~covered(standing_rules(db)), *_within(since, until))
+            return int(db.execute(query).scalar_one())
+
+    def summary(self, since: datetime, until: datetime) -> Summary:
+        """Return the counts of a window's alerts, without those that rules suppress, by kind and by source."""
+        with self._engine.reading("alerts") as db:
+            shown = sa.and_(~covered(standing_rules(db)), *_within(since, until))
+            rows = [tuple(r) for r in db.execute(_counts(shown))]
+            order = (ALERTS.c.score.desc(), ALERTS.c.ts.desc(), ALERTS.c.id)
+            top = _documents(db, sa.select(ALERTS.c.id).where(shown).order_by(*order).limit(_TOP_ALERTS), order)
+        kinds = [{"kind": kind, "alerts": n, "conns": conns} for src, kind, n, conns, _ in rows if src is None]
+        hosts: dict[str, dict[str, Any]] = {}
+        for src, kind, n, conns, score in sorted(r for r in rows if r[0] is not None):
+            host = hosts.setdefault(src, {"host": src, "alerts": 0, "conns": 0, "score": 0.0, "kinds": []})
+            host |= {"alerts": host["alerts"] + n, "conns": host["conns"] + conns, "score": max(host["score"], score)}
+            host["kinds"].append(kind)
+        kinds.sort(key=lambda k: (-k["alerts"], k["kind"]))
+        ranked = sorted(hosts.values(), key=lambda h: (-h["score"], -h["alerts"], h["host"]))
+        return Summary(sum(k["alerts"] for k in kinds), kinds, ranked, top)
+
+    def documents(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return the documents of alerts by id; those that are not stored are left out."""
+        out: dict[str, dict[str, Any]] = {}
+        with self._engine.reading("alerts") as db:
+            for start in range(0, len(ids), _ROWS_AT_ONCE):
+                query = sa.select(ALERTS.c.id, ALERTS.c.document).where(ALERTS.c.id.in_(ids[start : start + _ROWS_AT_ONCE]))
+                out |= {i: json.loads(document) for i, document in db.execute(query)}
+        return out
 
     def kinds(self) -> list[str]:
         """Return the kinds of the stored alerts, each once, in no order."""
@@ -76,10 +120,12 @@ class AlertStore:
 
     def drop_part(self, sensor: str, part: str, keep: set[str]) -> None:
         """Remove a scoring's part from a sensor's alerts, except those whose id is in `keep`; an alert without parts is deleted."""
-        found = sa.select(ALERTS.c.id).where(ALERTS.c.sensor == sensor, ALERTS.c.parts.contains(json.dumps(part), autoescape=True))
-        with self._engine.writing("alerts") as db:
-            dropped = [i for (i,) in db.execute(found).all() if i not in keep]
-            for start in range(0, len(dropped), _ROWS_AT_ONCE):
+        of_part = ALERTS.c.origin == "live" if part == "live" else ALERTS.c.late_parts.contains(json.dumps(part), autoescape=True)
+        found = sa.select(ALERTS.c.id).where(ALERTS.c.sensor == sensor, of_part)
+        with self._engine.reading("alerts") as db:
+            dropped = [i for (i,) in db.execute(found) if i not in keep]
+        for start in range(0, len(dropped), _ROWS_AT_ONCE):  # a transaction each: a scorer waits for none of them for long
+            with self._engine.writing("alerts") as db:
                 stored = _locked_parts(db, dropped[start : start + _ROWS_AT_ONCE])
                 left = {i: {k: v for k, v in parts.items() if k != part} for i, parts in stored.items()}
                 rows = [_row(i, parts) for i, parts in left.items() if parts]
@@ -88,12 +134,51 @@ class AlertStore:
                 db.execute(sa.delete(ALERTS).where(ALERTS.c.id.in_([i for i, parts in left.items() if not parts])))
 
 
+def _counts(shown: sa.ColumnElement[bool]) -> sa.Select[Any] | sa.CompoundSelect[Any]:
+    """Return the query for alerts, conns and highest risk by kind (source null), and by source and kind of the riskiest sources.
+
+    One pass over the alerts: the filter by rules is what takes time.
+    """
+    n, conns, risk = sa.func.count().label("n"), sa.func.sum(ALERTS.c["count"]).label("conns"), sa.func.max(ALERTS.c.score).label("risk")
+    pair = sa.select(ALERTS.c.src, ALERTS.c.kind, n, conns, risk).where(shown).group_by(ALERTS.c.src, ALERTS.c.kind).cte("pair")
+    order = (sa.func.max(pair.c.risk).desc(), sa.func.sum(pair.c.n).desc(), pair.c.src)
+    top = sa.select(pair.c.src).group_by(pair.c.src).order_by(*order).limit(_TOP_HOSTS).cte("top")
+    by_kind = sa.select(sa.null().cast(sa.String), pair.c.kind, sa.func.sum(pair.c.n), sa.func.sum(pair.c.conns), sa.func.max(pair.c.risk))
+    by_host = sa.select(pair.c.src, pair.c.kind, pair.c.n, pair.c.conns, pair.c.risk).join(top, top.c.src == pair.c.src)
+    return by_kind.group_by(pair.c.kind).union_all(by_host)
+
+
+def _begins(text: str) -> sa.ColumnElement[bool]:
+    """Return the condition that an id begins with a text. Ids are lower-case letters and digits, so that an index finds them."""
+    return sa.and_(ALERTS.c.id.between(text, text + "zzzz"), ALERTS.c.id.startswith(text, autoescape=True))
+
+
+def _within(since: datetime | None, until: datetime | None) -> list[sa.ColumnElement[bool]]:
+    bounds = [ALERTS.c.ts >= stamp(since)] if since is not None else []
+    return [*bounds, ALERTS.c.ts < stamp(until)] if until is not None else bounds
+
+
+def _documents(db: sa.Connection, chosen: sa.Select[Any], order: Sequence[Any] = (ALERTS.c.ts.desc(), ALERTS.c.id)) -> list[dict[str, Any]]:
+    """Return the documents of the chosen ids, in `order`, with what is stored beside them."""
+    ids = chosen.subquery()
+    beside = [ALERTS.c[n] for n in ("id", "origin", "updated_at")]
+    query = sa.select(ALERTS.c.document, *beside, VERDICTS.c.verdict).join(ids, ids.c.id == ALERTS.c.id)
+    query = query.join(VERDICTS, VERDICTS.c.alert_id == ALERTS.c.id, isouter=True).order_by(*order)
+    return [json.loads(r["document"]) | {n: r[n] for n in ("id", "origin", "updated_at", "verdict")} for r in db.execute(query).mappings()]
+
+
 def _locked_parts(db: sa.Connection, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return the parts of alerts; the rows are locked until the transaction ends."""
     chosen = ALERTS.c.id.in_(ids)
-    db.execute(sa.update(ALERTS).where(chosen).values(updated_at=ALERTS.c.updated_at))  # a write takes the lock, in SQLite too
-    found = db.execute(sa.select(ALERTS.c.id, ALERTS.c.parts, ALERTS.c.origin, ALERTS.c.document).where(chosen))
-    return {i: json.loads(parts) if parts else {origin: json.loads(document)} for i, parts, origin, document in found}
+    db.execute(sa.update(ALERTS).where(chosen).values(updated_at=ALERTS.c.updated_at))  # takes PostgreSQL's locks of rows
+    found = db.execute(sa.select(ALERTS.c.id, ALERTS.c.parts, ALERTS.c.late_parts, ALERTS.c.origin, ALERTS.c.document).where(chosen))
+    return {r.id: _parts(r) for r in found}
+
+
+def _parts(row: Any) -> dict[str, dict[str, Any]]:
+    if row.parts:
+        return dict(json.loads(row.parts))
+    return {json.loads(row.late_parts)[0] if row.late_parts else row.origin: json.loads(row.document)}
 
 
 def _with_part(parts: dict[str, dict[str, Any]], part: str, alert: Alert) -> dict[str, dict[str, Any]]:
@@ -105,12 +190,13 @@ def _with_part(parts: dict[str, dict[str, Any]], part: str, alert: Alert) -> dic
 
 def _row(alert_id: str, parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
     document = merged(parts)
-    origin = "live" if "live" in parts else "late"
+    late = sorted(name for name in parts if name not in ("live", "late"))  # `late`: of an older version, without its day
     return {
         "id": alert_id, "ts": document["ts"], "sensor": document["observer"]["name"], "kind": document["mlids"]["kind"],
         "src": _storable(document["src"]), "dst": _storable(document["dst"]), "score": document["score"],
-        "count": document["mlids"]["count"], "model_version": document["mlids"]["model_version"], "origin": origin,
-        "document": json.dumps(document), "parts": json.dumps(parts), "updated_at": now(),
+        "count": document["mlids"]["count"], "model_version": document["mlids"]["model_version"], "origin": "live" if "live" in parts else "late",
+        "document": json.dumps(document), "parts": json.dumps(parts) if len(parts) > 1 else None, "updated_at": now(),
+        "late_parts": json.dumps(late) if late else None, **group_columns(key_of(document)),
     }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from mlids.alerts.stores.engine import Engine, now
 from mlids.alerts.stores.tables import AUDIT
 
 INTENT, DONE, FAILED = "intent", "done", "failed"
+HOUSEKEEPING = "housekeeping"  # the action of rows that say what was removed; all others are moves
 _MOVES = ("promote", "rollback")
 
 
@@ -29,7 +30,7 @@ class Move:
 
 
 class AuditStore:
-    """Audit rows, appended. Aliases and audit are in two services: a move is written as an intent first, then made, then settled.
+    """Audit rows, appended: moves, and what housekeeping removed. Aliases and audit are in two services: a move is written as an intent first, then made, then settled.
 
     Every method raises StoreError.
     """
@@ -55,7 +56,7 @@ class AuditStore:
 
     def unsettled(self) -> list[tuple[int, Move]]:
         """Return the moves that were begun and neither done nor failed, oldest first, with the ids of their rows."""
-        query = sa.select(AUDIT).where(AUDIT.c.state == INTENT).order_by(AUDIT.c.id)
+        query = sa.select(AUDIT).where(AUDIT.c.state == INTENT, AUDIT.c.action != HOUSEKEEPING).order_by(AUDIT.c.id)
         with self._engine.reading("audit rows") as db:
             found = db.execute(query).mappings().all()
         return [(r["id"], _move(r)) for r in found]
@@ -75,9 +76,23 @@ class AuditStore:
         with self._engine.reading("audit rows") as db:
             return db.execute(query).first() is not None
 
+    def begin_housekeeping(self, who: str) -> int:
+        """Write that housekeeping begins, and return the row's id to settle; runs that were interrupted are marked as FAILED."""
+        unfinished = (AUDIT.c.action == HOUSEKEEPING) & (AUDIT.c.state == INTENT)
+        with self._engine.writing("audit rows") as db:
+            db.execute(sa.update(AUDIT).where(unfinished).values(state=FAILED, why=AUDIT.c.why + " (interrupted; the next run went on)"))
+        return self.begin(Move(who, HOUSEKEEPING, None, None, "removed what is older than its setting"))
+
+    def housekeeping(self, limit: int = 50) -> list[dict[str, Any]]:
+        """Return the rows of housekeeping, newest first; `why` counts what was removed."""
+        return self._rows(AUDIT.c.action == HOUSEKEEPING, limit)
+
     def rows(self, limit: int = 50) -> list[dict[str, Any]]:
-        """Return the audit, newest first; `why` says so when a move did not finish."""
-        query = sa.select(AUDIT).order_by(AUDIT.c.id.desc()).limit(limit)
+        """Return the moves, newest first; `why` says so when a move did not finish."""
+        return self._rows(AUDIT.c.action != HOUSEKEEPING, limit)
+
+    def _rows(self, chosen: sa.ColumnElement[bool], limit: int) -> list[dict[str, Any]]:
+        query = sa.select(AUDIT).where(chosen).order_by(AUDIT.c.id.desc()).limit(limit)
         with self._engine.reading("audit rows") as db:
             found = [dict(r) for r in db.execute(query).mappings()]
         for row in found:

@@ -13,12 +13,17 @@ from typing import Any
 import sqlalchemy as sa
 
 from mlids.alerts.stores.schema import upgrade
-from mlids.errors import StoreError
+from mlids.errors import StoreError, os_fault
 from mlids.files import open_private
 from mlids.text import short
 
 # SQLite's busy timeout does not cover the change to WAL: the change is tried again.
 _WAL_TRIES, _WAL_WAIT_S = 100, 0.1
+# No transaction of mlids takes a second, save for an upgrade of the schema.
+_BUSY_S = 120
+_DISK_FAULTS = frozenset(
+    {"disk I/O error", "database or disk is full", "attempt to write a readonly database", "unable to open database file"}
+)
 
 
 def now() -> str:
@@ -54,6 +59,8 @@ class Engine:
     def writing(self, what: str) -> Iterator[sa.Connection]:
         """Give a transaction to write `what` in; an error rolls it back. Raises StoreError."""
         with self._errors(f"{what} could not be written"), self._engine.begin() as db:
+            if db.dialect.name == "sqlite":
+                db.exec_driver_sql("BEGIN IMMEDIATE")  # waits for its turn; a transaction that read first would fail instead
             yield db
 
     def upsert(self, table: sa.Table, keep: frozenset[str] = frozenset()) -> Any:
@@ -72,7 +79,9 @@ class Engine:
         try:
             yield
         except sa.exc.SQLAlchemyError as error:
-            raise StoreError(f"database {self.shown}: {what}: {_short(error)}") from error
+            busy = "locked" in str(getattr(error, "orig", ""))
+            why = f"another program has been writing for {_BUSY_S} s; try again, and close it if this stays" if busy else _short(error)
+            raise StoreError(f"database {self.shown}: {what}: {why}") from error
 
 
 def _shown(url: str) -> str:
@@ -97,8 +106,8 @@ def _create(url: str) -> sa.Engine:
             path.parent.mkdir(parents=True, exist_ok=True)
             os.close(open_private(name, os.O_RDWR | os.O_CREAT))  # SQLite gives its -wal and -shm the same rights
         except OSError as error:
-            raise StoreError(f"{path.parent}: {error.strerror or error}") from error
-    return sa.create_engine(url, connect_args={"timeout": 30}, poolclass=sa.pool.NullPool)
+            raise StoreError(os_fault(error, path)) from error
+    return sa.create_engine(url, connect_args={"timeout": _BUSY_S}, poolclass=sa.pool.NullPool)
 
 
 def _use_wal(engine: sa.Engine) -> None:
@@ -115,4 +124,5 @@ def _use_wal(engine: sa.Engine) -> None:
 
 
 def _short(error: Exception) -> str:
-    return short(str(getattr(error, "orig", None) or error).split("\n", 1)[0], 300)
+    found = short(str(getattr(error, "orig", None) or error).split("\n", 1)[0], 300)
+    return f"{found} (is the disk full, or are its folder and files not writable?)" if found in _DISK_FAULTS else found

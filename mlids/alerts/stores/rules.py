@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from mlids.alerts.stores.covering import as_rule, rule_rows
 from mlids.alerts.stores.engine import Engine, now
 from mlids.alerts.stores.tables import ALERTS, SUPPRESSIONS, VERDICTS
-from mlids.alerts.suppression import Rule, key_of
+from mlids.alerts.suppression import Rule
 from mlids.errors import StoreError
 from mlids.window import stamp
 
@@ -23,14 +22,13 @@ class RuleStore:
         self._engine = engine
 
     def add(self, rule: Rule, why: str, who: str) -> int:
-        """Store a rule, hide the stored alerts that it covers, and return its id. `rule.id` is ignored."""
+        """Store a rule, which hides the stored alerts that it covers, and return its id. `rule.id` is ignored."""
         row = {
             "kind": rule.kind, "sensor": rule.sensor, "src": rule.src, "dst": rule.dst, "port": rule.port, "why": why, "who": who,
             "at": now(), "expires_at": stamp(rule.expires_at) if rule.expires_at else None,
         }  # fmt: skip
         with self._engine.writing("suppression rules") as db:
             key = db.execute(sa.insert(SUPPRESSIONS).values(row)).inserted_primary_key
-            _hide_covered(db)
         return int(key[0]) if key else 0
 
     def end(self, rule_id: int) -> None:
@@ -39,20 +37,19 @@ class RuleStore:
         with self._engine.writing("suppression rules") as db:
             if not db.execute(sa.update(SUPPRESSIONS).where(chosen).values(ended_at=now())).rowcount:
                 raise StoreError(f"no rule {rule_id} is in force; `mlids alerts rules` lists them")
-            _hide_covered(db)
 
     def in_force(self) -> list[Rule]:
         """Return the rules that are neither ended nor expired, newest first."""
-        return [_rule(r) for r in self.rows_in_force()]
+        return [as_rule(r) for r in self.rows_in_force()]
 
     def rows_in_force(self) -> list[dict[str, Any]]:
         """Return the same rules as rows, with why, who, and the number of conns that each suppressed."""
-        return [r for r in self.rows() if not r["ended_at"] and _rule(r).active()]
+        return [r for r in self.rows() if not r["ended_at"] and as_rule(r).active()]
 
     def rows(self) -> list[dict[str, Any]]:
         """Return all rules, ended and expired ones too, newest first, with why, who, and the number of conns that each suppressed."""
         with self._engine.reading("suppression rules") as db:
-            return _rows(db)
+            return rule_rows(db)
 
     def count_suppressed(self, conns: Mapping[int, int]) -> None:
         """Add to the number of conns that rules suppressed; keys are rule ids."""
@@ -68,23 +65,3 @@ class RuleStore:
             if db.execute(sa.select(ALERTS.c.id).where(ALERTS.c.id == alert_id)).first() is None:
                 raise StoreError(f"there is no alert {alert_id}; `mlids alerts` lists them")
             db.execute(self._engine.upsert(VERDICTS), [row])
-
-
-def _rows(db: sa.Connection) -> list[dict[str, Any]]:
-    return [dict(r) for r in db.execute(sa.select(SUPPRESSIONS).order_by(SUPPRESSIONS.c.id.desc())).mappings()]
-
-
-def _hide_covered(db: sa.Connection) -> None:
-    """Hide every stored alert that a rule covers, an expired rule if it was active when the alert began; show the others."""
-    rules = [_rule(r) for r in _rows(db) if not r["ended_at"]]
-    for alert_id, text, before in db.execute(sa.select(ALERTS.c.id, ALERTS.c.document, ALERTS.c.suppressed_by)).all():
-        document = json.loads(text)
-        key, began = key_of(document), datetime.fromisoformat(document["ts"])
-        rule = next((r.id for r in rules if key is not None and r.active(began) and r.covers(key)), None)
-        if rule != before:
-            db.execute(sa.update(ALERTS).where(ALERTS.c.id == alert_id).values(suppressed_by=rule))
-
-
-def _rule(row: Mapping[str, Any]) -> Rule:
-    expires = datetime.fromisoformat(row["expires_at"]) if row["expires_at"] else None
-    return Rule(row["id"], row["kind"], row["sensor"], row["src"], row["dst"], row["port"], expires)

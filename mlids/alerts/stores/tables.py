@@ -8,7 +8,7 @@ META = sa.MetaData()
 ALERTS = sa.Table(
     "alerts", META,
     sa.Column("id", sa.String(64), primary_key=True),
-    sa.Column("ts", sa.String(32), index=True, nullable=False),
+    sa.Column("ts", sa.String(32), nullable=False),
     sa.Column("sensor", sa.String(64), nullable=False),
     sa.Column("kind", sa.String(64), nullable=False),
     sa.Column("src", sa.String(64), index=True, nullable=False),
@@ -18,9 +18,15 @@ ALERTS = sa.Table(
     sa.Column("model_version", sa.String(32)),
     sa.Column("origin", sa.String(16), nullable=False),
     sa.Column("document", sa.Text, nullable=False),
-    sa.Column("parts", sa.Text),  # JSON: the document of each scoring (`live`, `late DAY`), by its name
-    sa.Column("suppressed_by", sa.Integer),  # id of the rule that covers all of its conns
+    sa.Column("parts", sa.Text),  # JSON: the document of each scoring (`live`, `late DAY`), by its name; null where `document` is the only one
     sa.Column("updated_at", sa.String(32), nullable=False),
+    sa.Column("source_key", sa.String(40)),  # what its conns have in common, see `covering`; null in alerts of older versions
+    sa.Column("host_key", sa.String(40)),
+    sa.Column("port", sa.Integer),
+    sa.Column("late_parts", sa.Text),  # JSON: names of the late scorings that contributed, sorted; null when there is none
+    # Listings, counts and rules are answered from this index: the documents of a million alerts are 2 GB.
+    sa.Index("ix_alerts_listing", "ts", "id", "kind", "sensor", "source_key", "host_key", "port", "src", "score", "count"),
+    sa.Index("ix_alerts_late", "sensor", "late_parts", "id"),
 )  # fmt: skip
 VERDICTS = sa.Table(
     "verdicts", META,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+from mlids.alerts.grouping import GroupKey
 from mlids.alerts.stores import Stores, open_stores
+from mlids.alerts.suppression import Rule
 from tests.support.alerts import NOON, alert
 
 NIGHT = "late 2026-11-20"
@@ -72,3 +74,23 @@ def test_concurrent_writers_lose_nothing(url: str) -> None:
     found = {a["id"]: a["mlids"]["count"] for a in stores.alerts.latest()}
     assert len(found) == 81 and found[alert(999).id] == 4 * 20, "no part of the shared alert was overwritten by another writer"
     stores.close()
+
+
+def test_summary_counts_all_alerts_of_a_window_and_ranks_hosts_and_alerts(stores: Stores) -> None:
+    beacon = [GroupKey(f"b{n:031d}", "hq", "beacon", f"10.0.0.{n}", "192.0.2.1:443/tcp", 0) for n in range(60)]
+    stores.alerts.put([alert(n, key=k, score=40.0 + n, count=2, src=k.source) for n, k in enumerate(beacon)], "live")
+    stores.alerts.put([alert(1, score=99.0, count=7), alert(200, NOON + timedelta(days=1))], "live")
+    found = stores.alerts.summary(NOON, NOON + timedelta(days=1))
+    assert found.count == stores.alerts.count(NOON, NOON + timedelta(days=1)) == 61
+    assert found.kinds == [{"kind": "beacon", "alerts": 60, "conns": 120}, {"kind": "brute_force", "alerts": 1, "conns": 7}]
+    assert found.hosts[0] == {"host": "10.0.0.1", "alerts": 2, "conns": 9, "score": 99.0, "kinds": ["beacon", "brute_force"]}
+    assert [h["host"] for h in found.hosts[1:]] == [f"10.0.0.{n}" for n in range(59, 45, -1)], "the highest risk first, 15 hosts"
+    assert [a["score"] for a in found.top] == [99.0, *(40.0 + n for n in range(59, 35, -1))] and found.top[0]["verdict"] is None
+    stores.rules.add(Rule(0, kind="beacon"), "noise", "ana")
+    assert stores.alerts.summary(NOON, NOON + timedelta(days=1)).count == 1
+
+
+def test_documents_are_found_by_id(stores: Stores) -> None:
+    stores.alerts.put([alert(1, count=3), alert(2)], "live")
+    found = stores.alerts.documents([alert(1).id, "gone"])
+    assert {i: d["mlids"]["count"] for i, d in found.items()} == {alert(1).id: 3}

@@ -16,11 +16,14 @@ from mlids.alerts.stores.tables import META
 from mlids.alerts.suppression import Rule
 from mlids.errors import StoreError
 from tests.conftest import free_port
-from tests.support.alerts import alert
+from tests.support.alerts import NOON, alert
 
 CALLS: dict[str, Callable[[Stores], object]] = {
     "alerts.put": lambda s: s.alerts.put([alert(1)], "live"),
     "alerts.latest": lambda s: s.alerts.latest(),
+    "alerts.count": lambda s: s.alerts.count(),
+    "alerts.summary": lambda s: s.alerts.summary(NOON, NOON),
+    "alerts.documents": lambda s: s.alerts.documents(["x"]),
     "alerts.kinds": lambda s: s.alerts.kinds(),
     "alerts.judged": lambda s: s.alerts.judged(),
     "alerts.drop_part": lambda s: s.alerts.drop_part("hq", "live", set()),

@@ -128,7 +128,7 @@ def test_database_of_a_newer_mlids_is_refused_and_left_alone(url: str) -> None:
     stores.alerts.put([alert(1)], "live")
     with stores.engine.writing("the version") as db:
         db.execute(sa.text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
-    with pytest.raises(StoreError, match="has schema version 9999, and this mlids knows versions up to 0003: install the newer mlids"):
+    with pytest.raises(StoreError, match="has schema version 9999, and this mlids knows versions up to 0004: install the newer mlids"):
         open_stores(url)
     with stores.engine.reading("the version") as db:
         assert db.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar() == "9999"

@@ -1,0 +1,19 @@
+#!/bin/sh
+# Sets the password of Kibana's own user, and makes role and user `mlids`, which may write alerts and nothing else.
+# Passwords are handed to curl in files: arguments are seen by all users of a machine.
+set -eu
+umask 077
+printf 'user = "elastic:%s"\n' "$(cat /run/secrets/elastic_password)" > /tmp/login
+
+put() { # path, body on the standard input
+  cat > /tmp/body
+  curl -sS --fail-with-body -K /tmp/login -X PUT -H 'Content-Type: application/json' --data-binary @/tmp/body -o /tmp/answer \
+    "http://elasticsearch:9200/$1" || { echo "Elasticsearch refused $1: $(cat /tmp/answer)"; exit 1; }
+}
+
+printf '{"password": "%s"}' "$(cat /run/secrets/kibana_password)" | put _security/user/kibana_system/_password
+put _security/role/mlids <<'END'
+{"cluster": ["monitor", "manage_index_templates"],
+ "indices": [{"names": ["mlids-*"], "privileges": ["create_index", "index", "read", "view_index_metadata", "monitor"]}]}
+END
+printf '{"password": "%s", "roles": ["mlids"]}' "$(cat /run/secrets/elastic_mlids_password)" | put _security/user/mlids
