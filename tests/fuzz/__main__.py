@@ -32,7 +32,8 @@ def fuzz(name: str, seconds: int) -> bool:
     """Run one target; return whether it found nothing. Prints its executions, and what it found with its end of output."""
     with tempfile.TemporaryDirectory(prefix="mlids-fuzz-") as work:
         found, corpus = Path(work) / "found", Path(work) / "corpus"
-        found.mkdir(), corpus.mkdir()
+        for folder in (found, corpus):
+            folder.mkdir()
         options = [f"-max_total_time={seconds}", f"-max_len={LONGEST_INPUT}", f"-timeout={SLOWEST_S}", f"-rss_limit_mb={MEMORY_MB}"]
         words = [sys.executable, "-m", "tests.fuzz.child", name, *options, "-print_final_stats=1", f"-artifact_prefix={found}/"]
         done = subprocess.run([*words, str(corpus), str(SEEDS / name)], check=False, capture_output=True, text=True, errors="replace")
