@@ -67,7 +67,11 @@ def test_rows_that_overflow_a_time_stop_nothing(log: GrowingLog, monkeypatch: py
         log.append_bytes(("\t".join(line) + "\n").encode(), 1)
     log.append(rows[300:])
     done = serve_until(lambda: scored() == log.rows, lambda: pipeline.score_live("hq"), monkeypatch)
-    assert (done["rows"], done["rejected"]) == (rows.height + 2, 2) and done["failed_at"] == [], (rows.height, log.rows, log.path.read_bytes().count(b"\n"))
+    assert (done["rows"], done["rejected"]) == (rows.height + 2, 2) and done["failed_at"] == [], (
+        rows.height,
+        log.rows,
+        log.path.read_bytes().count(b"\n"),
+    )
     file = log.rotate(reopen=False)
     pipeline.pull("hq", file.parent.name)
     built = pipeline.build_lake("hq", file.parent.name)
