@@ -43,7 +43,7 @@ fuzz: ## coverage-guided fuzzing of readers, follower, alerts and page: ten minu
 
 cov: ## coverage of a fast subset of the tests; fails below the floor in pyproject.toml
 	@scripts/setup.sh test
-	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(COV_TESTS) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(WORKERS) $(COV_TESTS) $(PYTEST_ARGS)
 
 check: ## format, lint, strict types, import rules, rules of the compose file
 	@scripts/setup.sh

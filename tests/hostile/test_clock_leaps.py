@@ -15,8 +15,7 @@ from mlids.detectors.verdict import judge
 from mlids.features.context import Context
 from mlids.features.extract import Extractor
 from mlids.features.spec import POSITION
-from tests.hostile.test_storms import scan
-from tests.support.alerts import ConstantModel
+from tests.support.alerts import ConstantModel, scan
 
 NOON = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 

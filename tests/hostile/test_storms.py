@@ -20,8 +20,7 @@ from mlids.features.spec import POSITION
 from mlids.ingest.cursor import Position
 from mlids.scoring.checkpoint import Checkpoint
 from mlids.scoring.evidence_alerts import evidence_alerts
-from mlids.zeek.types import conn_columns
-from tests.support.alerts import ConstantModel, flood
+from tests.support.alerts import ConstantModel, flood, scan
 
 NOON = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 ATTACKER, SERVER = "10.66.6.66", "10.0.0.9"
@@ -32,15 +31,6 @@ pytestmark = pytest.mark.attack(
     attack="forged outside sources start a storm of alerts, so that an inside host's scan is counted in it",
     held="alerts of one kind, sensor and window: 100 of outside sources, 100 and two for each of 1,000 inside sources, and two storm alerts (`STORM_FROM`, `INSIDE_SOURCES`)",
 )
-
-
-def scan(source: str, target: str, ports: int, start: datetime) -> pl.DataFrame:
-    """Return unanswered SYNs of one source to many ports, a second apart."""
-    stamps = [start + timedelta(seconds=i) for i in range(ports)]
-    columns = {"ts": stamps, "id.resp_p": [1 + i for i in range(ports)], "uid": [f"C{source}-{i}" for i in range(ports)]}
-    fixed = {"id.orig_h": source, "id.resp_h": target, "proto": "tcp", "conn_state": "S0", "history": "S", "sensor": "hq"}
-    frame = pl.DataFrame(columns, schema_overrides={"ts": pl.Datetime("us", "UTC"), "id.resp_p": pl.UInt16})
-    return conn_columns(frame.with_columns(**{name: pl.lit(value) for name, value in fixed.items()}))
 
 
 def anomalies(n: int, *, inside: bool, first: int = 0) -> tuple[pl.DataFrame, np.ndarray, Verdicts]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -26,6 +26,15 @@ def alert(n: int, when: datetime = NOON, **changes: object) -> Alert:
         "dst_port": 22, "proto": "tcp", "reasons": "many logins", "uids": ["C1"], "model_version": "3",
     }  # fmt: skip
     return Alert(**(fields | changes))  # type: ignore[arg-type]
+
+
+def scan(source: str, target: str, ports: int, start: datetime) -> pl.DataFrame:
+    """Return unanswered SYNs of one source to many ports, a second apart."""
+    stamps = [start + timedelta(seconds=i) for i in range(ports)]
+    columns = {"ts": stamps, "id.resp_p": [1 + i for i in range(ports)], "uid": [f"C{source}-{i}" for i in range(ports)]}
+    fixed = {"id.orig_h": source, "id.resp_h": target, "proto": "tcp", "conn_state": "S0", "history": "S", "sensor": "hq"}
+    frame = pl.DataFrame(columns, schema_overrides={"ts": pl.Datetime("us", "UTC"), "id.resp_p": pl.UInt16})
+    return conn_columns(frame.with_columns(**{name: pl.lit(value) for name, value in fixed.items()}))
 
 
 def flood(n: int, first: int = 0) -> tuple[pl.DataFrame, np.ndarray, Verdicts]:
