@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import signal
+import socket
 import subprocess
 import time
 from dataclasses import dataclass
@@ -41,8 +42,8 @@ class Sshd:
         self.process.wait(timeout=10)
 
 
-def start_sshd(folder: Path, program: str = "/usr/sbin/sshd", keygen: str = "ssh-keygen") -> Sshd:
-    """Start a server with its keys and settings in `folder`; return it once it answers."""
+def start_sshd(folder: Path, program: str = "/usr/sbin/sshd", keygen: str = "ssh-keygen", extra: str = "") -> Sshd:
+    """Start a server with its keys and settings in `folder`, and `extra` lines of settings; return it once it answers."""
     for name in ("host", "client"):
         subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
     (folder / "authorized").write_text((folder / "client.pub").read_text())
@@ -51,7 +52,7 @@ def start_sshd(folder: Path, program: str = "/usr/sbin/sshd", keygen: str = "ssh
     (folder / "config").write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\nStrictModes no\n"
         f"PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\nUsePAM no\nPidFile {folder}/pid\n"
-        "Subsystem sftp internal-sftp\nMaxStartups 100\n"
+        "Subsystem sftp internal-sftp\nMaxStartups 100\n" + extra
     )
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # sshd's privilege separation needs it
@@ -63,7 +64,10 @@ def start_sshd(folder: Path, program: str = "/usr/sbin/sshd", keygen: str = "ssh
     server = Sshd(port, folder / "client", known, folder / "host", process)
     for _ in range(600):
         try:
-            ssh.connect(server.sensor(folder), known).close()
+            if not extra:
+                ssh.connect(server.sensor(folder), known).close()
+            with socket.create_connection(("127.0.0.1", port)) as plain:
+                assert plain.recv(4) == b"SSH-"
             return server
         except Exception:
             assert process.poll() is None, (folder / "log").read_text()
