@@ -13,7 +13,7 @@ COV_TESTS ?= $(addprefix tests/,alerts cli detectors evidence features ingest pi
 IMAGE_EXTRAS := pipeline report elastic postgres celery users
 COMPILE := UV_PYTHON_DOWNLOADS=never .tools/uv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11
 
-.PHONY: help setup demo test test-faults test-hostile cov check fmt docs bench lock wheel clean
+.PHONY: help setup demo test test-faults test-hostile fuzz cov check fmt docs bench lock wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,16 +37,22 @@ test-hostile: ## every attack of docs/security.md, also the long ones; prints an
 	@scripts/setup.sh test
 	MLIDS_HOSTILE=1 MLIDS_HOSTILE_TABLE=docs/security.md $(BIN)/python -m pytest tests/hostile -m "" $(PYTEST_ARGS)
 
+fuzz: ## coverage-guided fuzzing of readers, follower, alerts and page: ten minutes (FUZZ_SECONDS=150 for each of four targets)
+	@scripts/setup.sh
+	$(BIN)/python -m tests.fuzz
+
 cov: ## coverage of a fast subset of the tests; fails below the floor in pyproject.toml
 	@scripts/setup.sh test
 	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(COV_TESTS) $(PYTEST_ARGS)
 
-check: ## format, lint, strict types, import rules
+check: ## format, lint, strict types, import rules, rules of the compose file
 	@scripts/setup.sh
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.airflow.yml
+	$(BIN)/python -m pytest tests/hostile/test_compose.py
 
 fmt: ## format and fix what can be fixed
 	$(BIN)/ruff format .

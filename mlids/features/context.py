@@ -42,7 +42,7 @@ class Context:
         self._compiled = False
         self._seen = 0
         self.scalars = np.zeros(k.SCALARS)
-        self.scalars[k.CLOCK] = -1.0
+        self.scalars[k.CLOCK], self.scalars[k.LEAP_CLOCK] = -1.0, np.inf
         self.keys: np.ndarray = np.zeros(0, np.uint64)
         self.counts: np.ndarray = np.zeros((0, k.COUNTS), np.int32)
         self.values: np.ndarray = np.zeros((0, k.VALUES))
@@ -69,7 +69,7 @@ class Context:
         self._run(k.build_index)(self.index, self.keys, int(self.scalars[k.USED]))
 
     def _ring(self, size: int) -> None:
-        head, tail = int(self.scalars[k.HEAD]), int(self.scalars[k.TAIL_L])
+        head, tail = int(self.scalars[k.HEAD]), self._first if len(self.ring_t) else 0
         old: list[np.ndarray] = [self.ring_t, self.ring_e, self.ring_f, self.ring_b] if head > tail else []
         self.ring_t = np.zeros(size)
         self.ring_e = np.zeros((size, k.ENTITIES), np.int32)
@@ -105,7 +105,9 @@ class Context:
                 )  # fmt: skip
                 if status == k.DONE:
                     return out.T
-                if status == k.GROW_ENTITIES:
+                if status == k.HEAL:
+                    self._heal(float(ended[row]))
+                elif status == k.GROW_ENTITIES:
                     self._make_room_for_entities()
                 else:
                     self._make_room_for_events()
@@ -131,7 +133,13 @@ class Context:
         self.scalars[k.FORCED] = (int(self.scalars[k.HEAD]) + int(self.scalars[k.TAIL_L]) + 1) // 2
 
     def _compact(self, keep: int) -> None:
-        """Remove entities without an event in any window, the least recently seen first."""
+        """Remove entities without an event in any window, the least recently seen first.
+
+        Events that expired by a leap of the clock do not count again after this: their entities may be gone.
+        """
+        self.scalars[[k.LEAP_TAIL_S, k.LEAP_TAIL_L]] = np.maximum(
+            self.scalars[[k.LEAP_TAIL_S, k.LEAP_TAIL_L]], self.scalars[[k.TAIL_S, k.TAIL_L]]
+        )
         used = int(self.scalars[k.USED])
         live = self.counts[:used, k.N_L] > 0
         idle = np.flatnonzero(~live)
@@ -151,12 +159,38 @@ class Context:
 
     @property
     def clock(self) -> float:
-        """When the newest conn ended, in seconds since 1970, by a clock that follows no leap of a few rows; negative before the first."""
-        return float(self.scalars[k.CLOCK])
+        """When the newest conn ended, in seconds since 1970; negative before the first. A leap counts once START_ROWS rows confirm it."""
+        leapt = self.scalars[k.HEAD] - self.scalars[k.LEAP_HEAD] < k.START_ROWS
+        return float(min(self.scalars[k.CLOCK], self.scalars[k.LEAP_CLOCK]) if leapt else self.scalars[k.CLOCK])
+
+    @property
+    def _first(self) -> int:
+        """The first event of the ring that is kept: of the windows, and of those before a leap, which may be taken back."""
+        head, tail = int(self.scalars[k.HEAD]), int(self.scalars[k.TAIL_L])
+        if not np.isfinite(self.scalars[k.LEAP_CLOCK]):
+            return tail
+        return min(tail, max(int(self.scalars[k.LEAP_TAIL_L]), head - len(self.ring_t)))
+
+    def _heal(self, ended: float) -> None:
+        """Take back a leap of the clock: `ended` is when the row at hand ended. Events that expired by it are counted again."""
+        scalars, head = self.scalars, int(self.scalars[k.HEAD])
+        since, expired = int(scalars[k.LEAP_HEAD]), int(scalars[k.TAIL_L])
+        if np.isfinite(scalars[k.LEAP_CLOCK]):
+            first = self._first
+            scalars[k.TAIL_L], scalars[k.TAIL_S] = first, max(first, int(scalars[k.LEAP_TAIL_S]))
+        else:  # the log began with it
+            since = expired
+        clock = max(ended, float(scalars[k.LEAP_CLOCK])) if np.isfinite(scalars[k.LEAP_CLOCK]) else ended
+        at = np.arange(max(since, int(scalars[k.TAIL_L])), head) & (len(self.ring_t) - 1)
+        self.ring_t[at] = np.minimum(self.ring_t[at], clock)
+        used = int(scalars[k.USED])
+        self.values[:used, [k.FIRST_SEEN, k.LAST_SEEN]] = np.minimum(self.values[:used, [k.FIRST_SEEN, k.LAST_SEEN]], clock)
+        self._run(k.recount)(self.counts, self.values, self.ring_e, self.ring_f, self.ring_b, scalars, expired)
+        scalars[k.CLOCK], scalars[k.LEAP_CLOCK], scalars[k.FORCED] = clock, np.inf, 0.0
 
     def dump(self, out: BinaryIO) -> None:
         """Write the state as plain arrays (no pickle); only events that wrap around the ring are copied."""
-        used, head, tail = int(self.scalars[k.USED]), int(self.scalars[k.HEAD]), int(self.scalars[k.TAIL_L])
+        used, head, tail = int(self.scalars[k.USED]), int(self.scalars[k.HEAD]), self._first
         at = np.arange(tail, head) & (len(self.ring_t) - 1)
         np.savez(
             out, version=np.array([_STATE_VERSION]), hashing=np.array([_hashing()]), scalars=self.scalars,
@@ -177,7 +211,7 @@ class Context:
             self._entities(entities)
             self._ring(events)
             self.scalars = stored["scalars"].copy()
-            used, head, tail = int(self.scalars[k.USED]), int(self.scalars[k.HEAD]), int(self.scalars[k.TAIL_L])
+            used, head, tail = int(self.scalars[k.USED]), int(self.scalars[k.HEAD]), self._first
             self.keys[:used], self.counts[:used], self.values[:used] = stored["keys"], stored["counts"], stored["values"]
             at = np.arange(tail, head) & (events - 1)
             self.ring_t[at], self.ring_e[at] = stored["ring_t"], stored["ring_e"]

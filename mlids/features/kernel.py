@@ -1,8 +1,7 @@
 """Exact sliding windows over the conns of every source, destination, pair and service, one row at a time.
 
-Rows are processed in the order Zeek wrote them. The clock is the latest end of a connection so far. A sensor's clock
-may leap: times more than an hour from the clock move it only when LEAP_ROWS rows in a row agree on them over LEAP_S
-seconds. Ahead, the windows expire as in any gap; back, they begin anew. Each row enters a ring of events; as the clock advances, events leave the 5-minute and the
+Rows are processed in the order Zeek wrote them. The clock is the latest end of a connection so far. It goes back only
+when a sensor's clock that had leapt ahead returns: what expired by the leap then enters the windows again. Each row enters a ring of events; as the clock advances, events leave the 5-minute and the
 1-hour window and their counts are subtracted. Distinct counts are exact: an entity counts as a child of another
 while its own count in the window is above zero. The amortized cost per row is constant: six look-ups and at
 most twelve updates for expired events.
@@ -22,10 +21,15 @@ import numpy as np
 
 WINDOW_SHORT_S = 300.0
 WINDOW_LONG_S = 3600.0
-# A time further from the clock than LEAP_FROM_S is believed after LEAP_ROWS consecutive rows that agree on it and span
-# LEAP_S: some rows of a clock that leaps must not expire the windows of honest ones, and a clock that leapt must heal.
-LEAP_FROM_S = 3600.0
-LEAP_ROWS, LEAP_S = 10, 60.0
+# A time further ahead than this moves the clock only after AHEAD_ROWS consecutive rows: a single absurd
+# timestamp must not expire every window.
+AHEAD_S = 3600.0
+AHEAD_ROWS = 3
+# As many consecutive rows that end within HEAL_S of the clock before a leap take the leap back; HEAL_ROWS of them when the
+# leap is longer ago than so many rows. When the log has just begun, before START_ROWS, there is no clock before.
+HEAL_S = 86_400.0
+HEAL_ROWS = 1_000
+START_ROWS = 100
 # Least weight of the newest value in a running mean (reached at twenty values).
 SHARE_LEAST = 0.05
 
@@ -47,9 +51,10 @@ LAST_TS, GAP_MEAN, GAP_STEADY, SIZE_MEAN, SIZE_STEADY = 4, 5, 6, 7, 8
 VALUES = 9
 
 # Scalars kept between calls. Events before ring position FORCED leave both windows at the next row.
-# LEAP counts rows that are far from the clock, LEAP_TS is when the first of them ended.
-CLOCK, HEAD, TAIL_S, TAIL_L, USED, LEAP, ROWS, FORCED, LEAP_TS = 0, 1, 2, 3, 4, 5, 6, 7, 8
-SCALARS = 9
+CLOCK, HEAD, TAIL_S, TAIL_L, USED, AHEAD, ROWS, FORCED = 0, 1, 2, 3, 4, 5, 6, 7
+# BEHIND counts rows as AHEAD does. The clock (inf: none), head and tails as they were before the last leap.
+BEHIND, LEAP_CLOCK, LEAP_HEAD, LEAP_TAIL_S, LEAP_TAIL_L = 8, 9, 10, 11, 12
+SCALARS = 13
 
 # Flags of an event in the ring.
 EVENT_FAILED, EVENT_FRESH = 1, 2
@@ -102,11 +107,11 @@ class Output(IntEnum):
 
 OUTPUTS = tuple(o.name.lower() for o in Output)
 
-DONE, GROW_ENTITIES, GROW_RING = 0, 1, 2
+DONE, GROW_ENTITIES, GROW_RING, HEAL = 0, 1, 2, 3
 
 
 def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, counts, values, ring_t, ring_e, ring_f, ring_b, scalars, out):  # type: ignore[no-untyped-def]
-    """Process rows from `start` on; return (rows processed, DONE or which array must grow before the next row).
+    """Process rows from `start` on; return (rows processed, DONE or what must be done before the next row).
 
     keys: uint64[n, 6]; start_ts, end_ts: float64[n] seconds (nan: unknown); failed: uint8[n];
     size: float64[n] bytes sent by the originator; out: float32[len(OUTPUTS), n].
@@ -120,30 +125,40 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
     forced = int(scalars[FORCED])
     used = int(scalars[USED])
     clock = scalars[CLOCK]
-    leap = scalars[LEAP]
-    leap_ts = scalars[LEAP_TS]
+    ahead = scalars[AHEAD]
+    behind = scalars[BEHIND]
     row = start
     status = DONE
     slots = np.zeros(ENTITIES, np.int64)
     while row < keys.shape[0]:
         clock_before = clock
-        leap_before = leap
-        leap_ts_before = leap_ts
+        ahead_before = ahead
+        behind_before = behind
         end = end_ts[row]
-        if clock < 0.0 or abs(end - clock) <= LEAP_FROM_S:
-            leap = 0.0
-            if end > clock:
+        if end > clock:
+            if end - clock <= AHEAD_S or clock < 0.0:
                 clock = end
+                ahead = 0.0
+            else:
+                ahead += 1.0
+                if ahead >= AHEAD_ROWS:
+                    if scalars[LEAP_CLOCK] != clock or scalars[LEAP_HEAD] != head:  # not this row, before growing
+                        scalars[LEAP_CLOCK] = clock
+                        scalars[LEAP_HEAD] = head
+                        scalars[LEAP_TAIL_S] = tails[0]
+                        scalars[LEAP_TAIL_L] = tails[1]
+                    clock = end
+                    ahead = 0.0
         elif end == end:
-            if leap == 0.0 or abs(end - leap_ts) > LEAP_FROM_S:
-                leap = 0.0
-                leap_ts = end
-            leap += 1.0
-            if leap >= LEAP_ROWS and end - leap_ts >= LEAP_S:
-                if end < clock:
-                    forced = head  # the windows hold times to come
-                clock = end
-                leap = 0.0
+            ahead = 0.0
+        if end < clock - AHEAD_S and (abs(end - scalars[LEAP_CLOCK]) <= HEAL_S or scalars[ROWS] + row - start < START_ROWS):
+            behind += 1.0
+            if behind >= (AHEAD_ROWS if head - scalars[LEAP_HEAD] < HEAL_ROWS or head < START_ROWS else HEAL_ROWS):
+                status = HEAL
+                behind = 0.0
+                break
+        elif end == end:
+            behind = 0.0
         # Expire events, from the short window, then from the long one.
         for w in range(2):
             position = tails[w]
@@ -173,8 +188,8 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
         if used > limit or head - tails[1] >= ring_t.shape[0]:
             status = GROW_ENTITIES if used > limit else GROW_RING
             clock = clock_before  # this row is processed again after growing
-            leap = leap_before
-            leap_ts = leap_ts_before
+            ahead = ahead_before
+            behind = behind_before
             break
         bad = failed[row]
         at = head & ring_mask
@@ -199,8 +214,6 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
                 values[e, FIRST_SEEN] = clock
                 if k == TRIPLE:
                     values[e, LAST_TS] = np.nan
-            elif values[e, FIRST_SEEN] > clock:  # seen while the clock was ahead
-                values[e, FIRST_SEEN] = clock
             slots[k] = e
             ring_e[at, k] = e
             counts[e, N_S] += 1
@@ -315,11 +328,43 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
     scalars[TAIL_S] = tails[0]
     scalars[TAIL_L] = tails[1]
     scalars[USED] = used
-    scalars[LEAP] = leap
-    scalars[LEAP_TS] = leap_ts
-    scalars[FORCED] = forced
+    scalars[AHEAD] = ahead
+    scalars[BEHIND] = behind
     scalars[ROWS] += row - start
     return row, status
+
+
+def recount(counts, values, ring_e, ring_f, ring_b, scalars, expired):  # type: ignore[no-untyped-def]
+    """Count the events from both tails to the head anew, after the tails were set back: the inverse of expiring them.
+
+    Events before ring position `expired` had left the long window.
+    """
+    ring_mask = ring_f.shape[0] - 1
+    used = int(scalars[USED])
+    counts[:used, :] = 0
+    tails = (int(scalars[TAIL_S]), int(scalars[TAIL_L]))
+    for position in range(tails[1], int(scalars[HEAD])):
+        at = position & ring_mask
+        bad = ring_f[at] & EVENT_FAILED
+        src, dst, pair, port, triple = ring_e[at, SRC], ring_e[at, DST], ring_e[at, PAIR], ring_e[at, SRC_PORT], ring_e[at, TRIPLE]
+        for w in range(2):
+            if position < tails[w]:
+                continue
+            for k in range(ENTITIES):
+                counts[ring_e[at, k], N_S + w] += 1
+                counts[ring_e[at, k], FAIL_S + w] += bad
+            if counts[pair, N_S + w] == 1:
+                counts[src, A_S + w] += 1
+                counts[dst, A_S + w] += 1
+            if counts[port, N_S + w] == 1:
+                counts[src, B_S + w] += 1
+            if counts[triple, N_S + w] == 1:
+                counts[pair, B_S + w] += 1
+                counts[port, A_S + w] += 1
+        if position < expired:
+            values[src, OUT_L] += ring_b[at]
+        if ring_f[at] & EVENT_FRESH:
+            counts[src, FRESH_L] += 1
 
 
 def build_index(index, entity_keys, used):  # type: ignore[no-untyped-def]

@@ -90,7 +90,8 @@ class LogCursor:
     @property
     def knows_form(self) -> bool:
         """Whether a header or a JSON row was seen, so that rows can be read."""
-        return bool(self._reader.form())
+        form = self._reader.form()
+        return bool(form.get("json") or form.get("columns"))
 
     def position(self, ended: list[str]) -> Position:
         """Return the position after the last whole line; `ended` are the logs read to their end before this one."""

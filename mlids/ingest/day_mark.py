@@ -10,8 +10,7 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 ASIDE_FROM = 3  # deaths while a file was read
@@ -44,15 +43,17 @@ class DayMark:
         """Return how often an ingest died while it read this file, as it is now."""
         return self.deaths.get(_key(path), 0)
 
-    @contextmanager
-    def reading(self, path: Path) -> Iterator[None]:
-        """Mark the file while the block runs."""
-        key = _key(path)
-        self._toggle(key)
-        try:
-            yield
-        finally:
-            self._toggle(key)
+    def begin(self, path: Path) -> None:
+        """Mark a file before it is read."""
+        with self._lock:
+            self._reading.add(_key(path))
+            self._write()
+
+    def end(self, path: Path) -> None:
+        """Remove the mark of a file after its rows were written."""
+        with self._lock:
+            self._reading.discard(_key(path))
+            self._write()
 
     def done(self) -> None:
         """Forget the day: it was read to its end."""
@@ -66,15 +67,13 @@ class DayMark:
             self._path.unlink(missing_ok=True)
         self._close()
 
-    def _toggle(self, key: str) -> None:
-        with self._lock:
-            self._reading ^= {key}
-            if self._file is None:
-                return
-            data = json.dumps({"reading": sorted(self._reading), "deaths": self.deaths}).encode()
-            with suppress(OSError):
-                os.pwrite(self._file, data, 0)
-                os.ftruncate(self._file, len(data))
+    def _write(self) -> None:
+        if self._file is None:
+            return
+        data = json.dumps({"reading": sorted(self._reading), "deaths": self.deaths}).encode()
+        with suppress(OSError):
+            os.pwrite(self._file, data, 0)
+            os.ftruncate(self._file, len(data))
 
     def _close(self) -> None:
         if self._file is not None:

@@ -53,12 +53,12 @@ def pieces(path: Path, log: str, mark: DayMark) -> Iterator[Piece]:
         )
         return
     trials = Trials(path.name, log) if deaths else None
+    mark.begin(path)
     reader = LogReader(path, path.name, log=log, block_bytes=BLOCK_BYTES, trials=trials)
     problem = None
     try:
-        with mark.reading(path):
-            for batch in reader:
-                yield Piece(path, batch, reader.report.take_rejects())
+        for batch in reader:
+            yield Piece(path, batch, reader.report.take_rejects())
     except MlidsError as error:
         problem = str(error)
     finally:

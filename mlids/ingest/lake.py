@@ -194,6 +194,8 @@ class Lake:
                 # Two files are read at once, and written one after the other; one at a time when one of them killed an ingest.
                 for piece in prefetch_chain([partial(pieces, path, log, mark) for path in paths], workers=1 if mark.deaths else 2):
                     writer.add(piece, digests)
+                    if piece.report is not None:
+                        mark.end(piece.path)
                 manifest = writer.finish(at_least=at_least)
                 mark.done()
                 return manifest

@@ -172,7 +172,9 @@ class _Run:
         return old_days.NeededDays(tuple(s for s in spans.values() if s is not None), cases, reconciled)
 
     def _versions(self, stores: Stores) -> Iterator[Old]:
-        in_moves = frozenset(v for _, move in stores.audit.unsettled() for v in (move.from_version, move.to_version) if v is not None)
+        last = stores.audit.last_move()  # its version is in production, wherever somebody moved the alias to
+        moves = [*(move for _, move in stores.audit.unsettled()), *([last] if last is not None else [])]
+        in_moves = frozenset(v for move in moves for v in (move.from_version, move.to_version) if v is not None)
         lock = partial(promotion_lock, self._settings.state)
         return retention.old_versions(self._settings, self._clock, self._opened(), lock, in_moves)
 

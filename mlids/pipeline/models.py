@@ -127,7 +127,7 @@ def _decide(registry: Registry, current: Production, version: str, settings: Set
 
     from mlids.training.gate import gate, refusal
     from mlids.training.snapshot import load_snapshot
-    from mlids.training.train import attacks_found, judge_held_out
+    from mlids.training.train import attack_rows_found, attacks_found, judge_held_out
 
     frozen = load_snapshot(settings.home / "snapshots", snapshot_id)
     challenger = registry.load(version)
@@ -142,11 +142,12 @@ def _decide(registry: Registry, current: Production, version: str, settings: Set
         if np.isfinite(mine["pr_auc_at_1pct"]) and not np.isfinite(theirs["pr_auc_at_1pct"]):
             raise ModelError("it gives no usable scores on the held-out rows")
         found = attacks_found(challenger, frozen, settings.threshold), attacks_found(production, frozen, settings.threshold)
+        rows = attack_rows_found(challenger, frozen, settings.threshold), attack_rows_found(production, frozen, settings.threshold)
     except OtherFeaturesError as error:  # it scores nothing here any more
         return gate(mine, None, absent=f"version {current.version} cannot defend its place: {error}")
     except (ModelError, ValueError, IndexError, TypeError) as error:  # damaged or lost is not absent: that must not open the gate
         return refusal(mine, f"production, version {current.version}, cannot be compared with: {error}; repair it, or use --force")
-    return gate(mine, theirs, conns_a_day=(challenger.spec.conns_a_day, production.spec.conns_a_day), found=found)
+    return gate(mine, theirs, conns_a_day=(challenger.spec.conns_a_day, production.spec.conns_a_day), found=found, rows=rows)
 
 
 def rollback(*, to: str | None = None, why: str, who: str = "airflow") -> dict[str, Any]:

@@ -99,7 +99,8 @@ def overview(limit: int = 200) -> dict[str, Any]:
     except MlidsError as error:
         model = {"version": None, "error": str(error), "metrics": {}}
     reports = sorted(
-        (p.name for p in settings.reports.glob("*.*") if p.suffix in {".html", ".pdf"} and not p.name.startswith(".")), reverse=True
+        (p.name for p in settings.reports.glob("[!.]*.*") if p.suffix in {".html", ".pdf"} and p.name.isascii() and p.name.isprintable()),
+        reverse=True,
     )
     return {
         "alerts": stores.alerts.latest(limit=limit), "alert_count": stores.alerts.count(), "model": model, "ledger": stores.ledger.days()[:60], "audit": stores.audit.rows(10),

@@ -26,6 +26,9 @@ LEAST_SHARE = 0.1
 # Of the held-out attacks that production's threshold finds, a challenger's may lose this share, or one: trainings on one
 # week differ by one attack, and a threshold raised by a noisy week (82 to 97) lost 3 of 17.
 LOST_SHARE = 0.1
+# Of the held-out attack rows that production's threshold finds, a challenger's must find this share. Honest weeks stay above 0.89;
+# weeks into which an attacker mixes more and more quiet attacks kept 0.69, and lost one attack a week.
+LEAST_ROWS = 0.75
 
 
 def refusal(challenger: dict[str, float], why: str) -> Gate:
@@ -35,17 +38,17 @@ def refusal(challenger: dict[str, float], why: str) -> Gate:
 
 def gate(
     challenger: dict[str, float], production: dict[str, float] | None, *, conns_a_day: tuple[float, float] | None = None,
-    found: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset()), absent: str = "no model is in production",
+    found: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset()), rows: tuple[float, float] = (1.0, 1.0), absent: str = "no model is in production",
 ) -> Gate:  # fmt: skip
     """Decide whether a challenger replaces production, by metrics of both on the same held-out rows.
 
     `production` is None without a model to compare with, and `absent` says why. `conns_a_day`: what challenger and
-    production were trained on. `found`: the held-out attacks that each finds with its own threshold.
+    production were trained on. `found`: the held-out attacks that each finds with its own threshold; `rows`: the share of their rows.
     """
     mine = challenger[_METRIC]
     why = _too_bad(mine)
     if production is not None:
-        why = _few_conns(conns_a_day) or why or _worse(mine, production[_METRIC]) or _loses(*found)
+        why = _few_conns(conns_a_day) or why or _worse(mine, production[_METRIC]) or _loses(*found) or _loses_rows(*rows)
     if why:
         return Gate(False, why, challenger, production)
     beside = absent if production is None else f"production has {production[_METRIC]:.3f} on the same held-out rows"
@@ -75,3 +78,9 @@ def _loses(mine: frozenset[str], theirs: frozenset[str]) -> str:
     if len(lost) <= max(1.0, LOST_SHARE * len(theirs)):
         return ""
     return f"its threshold loses {len(lost)} of {len(theirs)} held-out attacks that production's threshold finds: {', '.join(lost[:5])}"
+
+
+def _loses_rows(mine: float, theirs: float) -> str:
+    if mine >= LEAST_ROWS * theirs:
+        return ""
+    return f"its threshold finds {mine:.0%} of the held-out attack rows, production's {theirs:.0%}"

@@ -163,6 +163,12 @@ def attacks_found(model: Model, snapshot: Snapshot, threshold: float | None = No
     return frozenset(f"{a} at {n}" for a, n in zip(snapshot.label[rows][alert], snapshot.network[rows][alert], strict=True))
 
 
+def attack_rows_found(model: Model, snapshot: Snapshot, threshold: float | None = None) -> float:
+    """Return the share of held-out attack rows that alert; 0 without any. `threshold` as for `attacks_found`."""
+    rows = snapshot.held_out & (snapshot.label != BENIGN)
+    return float(judge(model, snapshot.x[rows], threshold).alert.mean()) if rows.any() else 0.0
+
+
 def background(x: np.ndarray) -> np.ndarray:
     """Return bool[n]: conns from outside to inside that got nothing: unanswered, refused, or without data from the responder.
 

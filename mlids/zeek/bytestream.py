@@ -85,7 +85,7 @@ class ByteStream:
             while data:
                 try:
                     out = decoder.decompress(data, 8 * READ_SIZE)
-                except zlib.error as error:  # isal_zlib.error is the same class
+                except (zlib.error, isal_zlib.IsalError) as error:  # type: ignore[misc]  # a bad header raises isal's own class, which has no annotation
                     self._fail(f"corrupt gzip: {error}")
                     return
                 started = True

@@ -63,7 +63,7 @@ class JsonParser:
             return None
         for whole in (False, True):
             frame = self._read(data, measured.rows, whole=whole)
-            if frame is None or frame.height != measured.rows:
+            if frame is None or not frame.width or frame.height != measured.rows:
                 return None
             if sum(len(s) - s.null_count() for s in frame) == measured.cells:
                 return _typed(frame)
@@ -138,7 +138,10 @@ class JsonParser:
 
 
 def _parsed(rows: list[dict[str, Any]], lines: list[int], rejects: list[Reject]) -> Parsed:
-    return Parsed(_frame(rows).with_columns(line=pl.Series(lines, dtype=pl.UInt64)), rejects)
+    numbers = pl.Series("line", lines, dtype=pl.UInt64)
+    frame = _frame(rows)
+    # Rows that are all `{}` have no column, and a frame without columns has no height.
+    return Parsed(frame.with_columns(numbers) if frame.width else pl.DataFrame([numbers]), rejects)
 
 
 def _merged(one: pl.DataType | None, other: pl.DataType) -> pl.DataType | None:

@@ -135,10 +135,13 @@ class LogReader:
         self._line += count_lines(whole)
 
     def form(self) -> dict[str, Any]:
-        """Return the format of the rows at this position as plain values; empty before it is known."""
+        """Return the format of the rows at this position as plain values; empty before the first line with content.
+
+        Within a header it is what was read of it, without columns: the rest may be written later.
+        """
         if self._json is not None:
             return {"json": True}
-        return asdict(self._header) if self._seen_header and self._header.columns else {}
+        return asdict(self._header) if self._seen_header else {}
 
     def restore_form(self, form: dict[str, Any]) -> None:
         """Read rows in the format that `form` of an earlier reader returned, without reading the header again."""

@@ -1,7 +1,5 @@
 """The page: read-only, for signed-in users. Jinja escapes log contents."""
 
-from pathlib import Path
-
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
 from airflow.api_fastapi.core_api.security import requires_access_view
 from fastapi import Depends, FastAPI, HTTPException, Request
@@ -23,15 +21,12 @@ _HEADERS = {
 @app.get("/", response_class=HTMLResponse)
 def page(request: Request) -> HTMLResponse:
     """Return the page with the latest alerts, the model, the ledger, the scorers and the reports."""
-    import jinja2
-
     from mlids import pipeline
+    from mlids_airflow.render import render
 
     # The UI shows the page in a frame under another address, so links start at the root.
     base = request.scope.get("root_path", "").rstrip("/") + "/"
-    templates = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
-    templates.filters["printable"] = pipeline.safe
-    return HTMLResponse(templates.get_template("page.html.j2").render(base=base, **pipeline.overview()), headers=_HEADERS)
+    return HTMLResponse(render(base, pipeline.overview()), headers=_HEADERS)
 
 
 @app.get("/api/overview")

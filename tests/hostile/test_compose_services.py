@@ -67,7 +67,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         assert migrated.returncode == 0, migrated.stderr[-2_000:]
         for name in (*AIRFLOW, "scorer"):
             started.start(name)
-        wait_healthy(started, "mlflow", *AIRFLOW, "scorer")
+        wait_healthy(started, "mlflow", *AIRFLOW)
         yield started
     finally:
         started.stop()
@@ -95,6 +95,7 @@ def test_nothing_answers_without_a_login(host: Host, happened: Callable[[str], N
     uri = (host.secrets / "mlids_mlflow_tracking_uri").read_text()
     assert status(host, "scorer", f"{uri}/api/2.0/mlflow/registered-models/search") == "200"
     assert {status(host, "scorer", API + path) for path in ("/api/v2/dags", "/mlids/", "/mlids/api/overview")} == {"401"}
+    assert status(host, "scorer", "http://127.0.0.1:9109/healthz") == "503", "the scorer runs, and says that there is no model yet"
     assert "NOAUTH" in host.run("scorer", "redis-cli -h redis keys '*'").stdout
     assert "no password" in host.run("scorer", "psql -w -h postgres -U mlids -d airflow -c 'select 1'").stderr
     happened("Airflow and its page, MLflow (also a PUT of `model.onnx`), Redis and PostgreSQL refuse")

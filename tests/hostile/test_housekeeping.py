@@ -138,7 +138,7 @@ def copied(made: Path, home: Path) -> Path:
 
 def state(home: Path) -> dict[str, Any]:
     """Return what a home holds: files by name, alerts, ledger days, versions, active runs."""
-    skip = ("mlids.db", "mlflow.db", "housekeeping", "promotion", "state")
+    skip = ("mlids.db", "mlflow.db", "housekeeping", "promotion", "state", "bundle.key")
     files = sorted(str(p.relative_to(home)) for p in home.rglob("*") if not any(word in p.name for word in skip))
     tables = {}
     for database, query in (

@@ -165,7 +165,9 @@ def test_a_foreign_part_is_named(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("name", ["sensor=hq/date=backup", "sensor=hq/date=0001-01-01", "sensor=a b!/date=2026-11-02", "old"])
-def test_a_foreign_folder_in_the_lake_is_left_out_and_named(machine: Machine, name: str, happened: Callable[[str], None]) -> None:
+def test_a_foreign_folder_in_the_lake_is_left_out_and_named(
+    machine: Machine, name: str, caplog: pytest.LogCaptureFixture, happened: Callable[[str], None]
+) -> None:
     (machine.lake / name).mkdir(parents=True)
     (machine.lake / name / "_manifest.json").write_text("{}")
     lake = Lake(machine.lake.parent)

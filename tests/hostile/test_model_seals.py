@@ -23,7 +23,7 @@ from mlids.detectors.bundle import Bundle
 from mlids.detectors.onnx_graph import with_spec
 from mlids.errors import InputError, ModelError
 from mlids.pipeline.registry_watch import watch_command
-from mlids.scoring.live_model import ProductionModel
+from mlids.scoring.live_model import NONE_YET, ProductionModel
 from mlids.settings import load_settings
 from tests.hostile.conftest import Field
 
@@ -40,6 +40,9 @@ def scorers_model(field: Field) -> Iterator[ProductionModel]:
     """Give the model that the scorers of the home would use, with its real watch."""
     settings = load_settings()
     with ProductionModel(watch_command(settings.tracking_uri, settings.model_name), settings.state / "model", poll_s=0.2) as model:
+        until(
+            lambda: model.current() is not None or model.error not in (None, NONE_YET), 90.0
+        )  # importing MLflow takes long on a busy machine
         yield model
 
 

@@ -6,14 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-import numpy as np
 import pytest
 
 from mlids import pipeline
 from mlids.detectors.bundle import Bundle
-from mlids.detectors.verdict import judge
-from mlids.training.snapshot import Snapshot
-from mlids.training.train import attacks_found
+from mlids.training.train import attack_rows_found, attacks_found
 from tests.hostile.conftest import Field
 from tests.hostile.poison import POISONS, Poison, attacks_that_alert, befriending, drifting, ingest
 
@@ -35,11 +32,6 @@ class Week:
         return f"{did} (threshold {self.model.spec.threshold:.0f}, finds {self.recall:.0%} of untouched attack rows)"
 
 
-def recall(model: Bundle, frozen: Snapshot) -> float:
-    rows = frozen.held_out & (frozen.label != "benign")
-    return float(np.mean(judge(model, frozen.x[rows]).alert))
-
-
 def train_on(field: Field, poison: Poison, number: int = 0) -> Week:
     """Ingest two poisoned days, train on them and ask the gate, as the weekly DAG does."""
     days = [FIRST + timedelta(days=7 * number + n) for n in range(2)]
@@ -48,7 +40,9 @@ def train_on(field: Field, poison: Poison, number: int = 0) -> Week:
     version = pipeline.train(snapshot)["version"]
     decision = pipeline.evaluate_and_promote(version, snapshot)
     model = field.registry.load(version)
-    return Week(decision["promoted"], decision["why"], model, len(attacks_found(model, field.frozen)), recall(model, field.frozen))
+    return Week(
+        decision["promoted"], decision["why"], model, len(attacks_found(model, field.frozen)), attack_rows_found(model, field.frozen)
+    )
 
 
 # What the gate must refuse and why. Others may pass or, as honest weeks of so small a site do now and then, fall below the
@@ -68,7 +62,7 @@ def hold(field: Field, name: str, week: Week) -> None:
         assert not week.promoted and MUST_REFUSE[name] in week.why, (name, week.why)
     if week.promoted:
         assert week.found >= len(attacks_found(before, field.frozen)) - 1, (name, week.found)
-        assert week.recall >= recall(before, field.frozen) - 0.15, (name, week.recall)
+        assert week.recall >= attack_rows_found(before, field.frozen) - 0.15, (name, week.recall)
 
 
 HELD = "a promoted model finds the attacks of an untouched week as before (`LOST_SHARE`, `LEAST_SHARE`, `MINIMUM_PR_AUC`)"
@@ -98,10 +92,10 @@ def test_slow_drift(field: Field, happened: Callable[[str], None]) -> None:
     """One quiet attack of each kind a day in the first week, one more each week: what the gate lets pass, and what is left after it."""
     weeks = [train_on(field, drifting(n), n) for n in range(1, 7)]
     production = field.registry.load("production")
-    left = recall(production, field.frozen)
-    assert len(attacks_found(production, field.frozen)) >= 6, "more than half of the attacks are found after six weeks"
+    left = attack_rows_found(production, field.frozen)
+    assert left >= 0.5 and len(attacks_found(production, field.frozen)) >= 7, (left, [str(w) for w in weeks])
     happened(
-        f"{sum(w.promoted for w in weeks)} of 6 weeks promoted; untouched attack rows found: {recall(field.registry.load('1'), field.frozen):.0%} before, {left:.0%} after"
+        f"{sum(w.promoted for w in weeks)} of 6 weeks promoted; untouched attack rows found: {attack_rows_found(field.registry.load('1'), field.frozen):.0%} before, {left:.0%} after"
     )
 
 

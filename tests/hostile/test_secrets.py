@@ -135,3 +135,18 @@ def test_what_an_older_mlids_left_open_is_closed(home: Path, tmp_path: Path, hap
     write_atomic(paths[2], "{}")
     assert [oct(stat.S_IMODE(p.stat().st_mode)) for p in paths] == ["0o600"] * 3
     happened("those of an older mlids are closed when they are opened")
+
+
+@PASSWORDS
+def test_secrets_are_read_from_files(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, happened: Callable[[str], None]) -> None:
+    (tmp_path / "mlids_database_url").write_text("postgresql+psycopg2://ids:s3cret@db/mlids\n")
+    (tmp_path / "mlids_elastic_api_key").write_text("of the file")
+    (tmp_path / "redis_conf").write_text("of others")
+    monkeypatch.setenv("MLIDS_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("MLIDS_ELASTIC_API_KEY", "of the environment")
+    settings = load_settings()
+    assert settings.database == "postgresql+psycopg2://ids:s3cret@db/mlids" and settings.elastic_api_key is not None
+    assert settings.elastic_api_key.get_secret_value() == "of the environment"
+    monkeypatch.setenv("MLIDS_SECRETS_DIR", str(tmp_path / "none"))
+    assert load_settings().database.startswith("sqlite:")
+    happened("settings are also read from files (`MLIDS_SECRETS_DIR`), as those of containers")

@@ -211,3 +211,19 @@ def test_a_line_longer_than_1_mib_is_skipped_and_counted(log: Path, tmp_path: Pa
     append(log, "x" * 100 + "\n" + conn_line("C2"))
     assert take(follower) == ["C2"] and follower.rejected == 1
     follower.close()
+
+
+@pytest.mark.parametrize("written", [1, 2, 4, 6])
+def test_a_restart_within_the_header_keeps_what_was_read_of_it(log: Path, tmp_path: Path, written: int) -> None:
+    """Found by fuzzing: separator and unset field were lost, and every row after them rejected."""
+    text = "#separator |\n#set_separator|,\n#unset_field|?\n#path|conn\n#open|2024-04-19-00-00-01\n#fields|ts|uid|service\n#types|time|string|string\n"
+    lines = text.splitlines(keepends=True)
+    append(log, "".join(lines[:written]))
+    first = Follower(LocalStorage(), sensor(tmp_path), options=EAGER)
+    assert take(first) == []
+    first.close()
+    append(log, "".join(lines[written:]) + "1.5|C1|?\n")
+    second = Follower(LocalStorage(), sensor(tmp_path), first.position, EAGER)
+    (batch,) = second.poll()
+    assert batch.frame["uid"].to_list() == ["C1"] and batch.frame["service"].to_list() == [None] and second.rejected == 0
+    second.close()

@@ -65,7 +65,7 @@ def _statement(dialect: str, row: dict[str, Any], count: int) -> str:
             return changed[column]
         if value is None or isinstance(value, (int, float)):
             return "NULL" if value is None else str(value)
-        quoted = "'" + value.replace("'", "''").replace("%", "%%" if not sqlite else "%") + "'"
+        quoted = "'" + value.replace("'", "''") + "'"
         if column not in ("document", "parts"):
             return quoted
         for old, new in (("ID" * 16, number), (_SOURCE, source), (_TS, ts), ('"vertical_scan"', f"'\"' || ({kind}) || '\"'")):
@@ -74,7 +74,8 @@ def _statement(dialect: str, row: dict[str, Any], count: int) -> str:
 
     columns = list(row)
     names = ", ".join('"' + c + '"' for c in columns)
-    return f"INSERT INTO alerts ({names}) SELECT {', '.join(text(c) for c in columns)} FROM {numbers}"
+    statement = f"INSERT INTO alerts ({names}) SELECT {', '.join(text(c) for c in columns)} FROM {numbers}"
+    return statement if sqlite else statement.replace("%", "%%")  # psycopg2 reads percent signs
 
 
 def when(n: int) -> datetime:

@@ -16,6 +16,13 @@ def test_gate(mine: float, theirs: float | None, passed: bool) -> None:
     assert decision.passed is passed and decision.why
 
 
+def test_gate_refuses_a_threshold_that_loses_attack_rows() -> None:
+    metrics = {"pr_auc_at_1pct": 0.9}
+    refused = gate(metrics, metrics, rows=(0.52, 0.75))
+    assert not refused.passed and "finds 52% of the held-out attack rows, production's 75%" in refused.why
+    assert gate(metrics, metrics, rows=(0.75, 0.84)).passed and gate(metrics, metrics, rows=(0.0, 0.0)).passed
+
+
 def test_gate_asks_for_a_full_week() -> None:
     metrics = {"pr_auc_at_1pct": 0.9}
     refused = gate(metrics, metrics, conns_a_day=(99.0, 1_000.0))

@@ -76,3 +76,12 @@ def test_values_that_begin_with_a_colon_take_the_fast_path() -> None:
     # A value of another type is still noticed: a port that is text.
     other = data.replace(b'"id.resp_h":"::1"', b'"id.resp_p":"no"')
     assert JsonParser()._fast(other, measure(other)) is None
+
+
+@pytest.mark.parametrize("text", ["{}\n", "{}\n{}\n", "{}\nnonsense\n", "nonsense\n{ }\n", '{}\n{"ts":1.5,"uid":"C1"}\n'])
+def test_objects_without_a_key_are_rows(text: str) -> None:
+    """Found by fuzzing: beside a rejected line they raised an error of polars, alone they were not counted."""
+    if text.startswith("nonsense"):
+        text = '{"ts":1.5}\n' + text
+    _, report = read_log(text)
+    assert report.rows + report.rejected == text.count("\n") and report.rejected == text.count("nonsense")
