@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,8 @@ from mlids.window import Window, day_window, days_between, parse_day
 
 if TYPE_CHECKING:
     from mlids.alerts.stores.ledger import LedgerStore
+
+log = logging.getLogger(__name__)
 
 _REPORT = re.compile(r"[a-z0-9_-]{1,80}\.(html|pdf)\Z")
 
@@ -74,14 +77,16 @@ def report_file(name: str) -> Path | None:
 
 
 def statuses(settings: Settings | None = None) -> list[dict[str, Any]]:
-    """Return the status files of all scorers."""
+    """Return the status files of all scorers; one that cannot be read is left out."""
+    from mlids.scoring.status import Status
+
     settings = settings or load_settings()
     out = []
     for path in sorted(settings.state.glob("*/status.json")):
         try:
-            out.append(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            continue
+            out.append(Status.of(json.loads(path.read_text(encoding="utf-8"))).as_dict())
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            log.warning("%s is not the status of a scorer and is left out: %s", path, error)
     return out
 
 
