@@ -86,8 +86,10 @@ class AlertStore:
             shown = sa.and_(~covered(standing_rules(db)), *_within(since, until))
             rows = [tuple(r) for r in db.execute(_counts(shown))]
             order = (ALERTS.c.score.desc(), ALERTS.c.ts.desc(), ALERTS.c.id)
-            top = _documents(db, sa.select(ALERTS.c.id).where(shown).order_by(*order).limit(_TOP_ALERTS), order)
-        kinds = [{"kind": kind, "alerts": n, "conns": conns} for src, kind, n, conns, _ in rows if src is None]
+            least = max((risk for _, kind, _, _, risk in rows if kind is None), default=0.0)
+            chosen = sa.select(ALERTS.c.id).where(ALERTS.c.score >= least, shown)
+            top = _documents(db, chosen.order_by(*order).limit(_TOP_ALERTS), order)
+        kinds = [{"kind": kind, "alerts": n, "conns": conns} for src, kind, n, conns, _ in rows if src is None and kind is not None]
         hosts: dict[str, dict[str, Any]] = {}
         for src, kind, n, conns, score in sorted(r for r in rows if r[0] is not None):
             host = hosts.setdefault(src, {"host": src, "alerts": 0, "conns": 0, "score": 0.0, "kinds": []})
@@ -137,7 +139,8 @@ class AlertStore:
 def _counts(shown: sa.ColumnElement[bool]) -> sa.Select[Any] | sa.CompoundSelect[Any]:
     """Return the query for alerts, conns and highest risk by kind (source null), and by source and kind of the riskiest sources.
 
-    One pass over the alerts: the filter by rules is what takes time.
+    One pass over the alerts: the filter by rules is what takes time. A last row, without kind, has a risk that the
+    riskiest alerts reach: as many pairs of source and kind do as there are top alerts.
     """
     n, conns, risk = sa.func.count().label("n"), sa.func.sum(ALERTS.c["count"]).label("conns"), sa.func.max(ALERTS.c.score).label("risk")
     pair = sa.select(ALERTS.c.src, ALERTS.c.kind, n, conns, risk).where(shown).group_by(ALERTS.c.src, ALERTS.c.kind).cte("pair")
@@ -145,7 +148,9 @@ def _counts(shown: sa.ColumnElement[bool]) -> sa.Select[Any] | sa.CompoundSelect
     top = sa.select(pair.c.src).group_by(pair.c.src).order_by(*order).limit(_TOP_HOSTS).cte("top")
     by_kind = sa.select(sa.null().cast(sa.String), pair.c.kind, sa.func.sum(pair.c.n), sa.func.sum(pair.c.conns), sa.func.max(pair.c.risk))
     by_host = sa.select(pair.c.src, pair.c.kind, pair.c.n, pair.c.conns, pair.c.risk).join(top, top.c.src == pair.c.src)
-    return by_kind.group_by(pair.c.kind).union_all(by_host)
+    reached = sa.select(pair.c.risk).order_by(pair.c.risk.desc()).limit(1).offset(_TOP_ALERTS - 1).subquery()
+    least = sa.select(sa.null().cast(sa.String), sa.null().cast(sa.String), sa.literal(0), sa.literal(0), reached.c.risk)
+    return by_kind.group_by(pair.c.kind).union_all(by_host, least)
 
 
 def _begins(text: str) -> sa.ColumnElement[bool]:
