@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +24,7 @@ from mlids.ingest.read_mark import PUT_ASIDE, put_aside
 from mlids.scoring.status import LOOP_FAILURES
 from mlids.settings import load_settings
 from mlids.synth.growing import GrowingLog
-from tests.conftest import free_port
+from tests.conftest import audit_production, free_port
 from tests.faults.field import traffic
 from tests.support.crash import CRASH, crashing_reader
 from tests.support.serving import wait_until
@@ -43,6 +43,8 @@ def logs(trained_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     home.mkdir()
     monkeypatch.setenv("MLIDS_HOME", str(home))
     monkeypatch.setenv("MLIDS_MLFLOW_TRACKING_URI", f"sqlite:///{trained_home}/mlruns/mlflow.db")
+    shutil.copy(trained_home / "bundle.key", home)
+    audit_production()
     monkeypatch.setenv("MLIDS_POLL_INTERVAL_S", "0.1")
     monkeypatch.setenv("MLIDS_SINKS", "sqlite")
     crashing_reader(tmp_path / "crash", monkeypatch)
@@ -137,6 +139,7 @@ def counted_at_night(log: GrowingLog) -> dict[str, Any]:
     return pipeline.reconcile("a", day)
 
 
+@pytest.mark.long
 def test_an_ingest_that_dies_even_so_leaves_the_file_out_by_name(logs: dict[str, GrowingLog], tmp_path: Path) -> None:
     """What kills after the reading is found by no trial: the file that was read when it died three times is put aside."""
     rows = traffic(datetime.now(UTC))
@@ -171,10 +174,14 @@ extract.Extractor.features = broken
 """
 
 
+@pytest.mark.long
 def test_a_row_that_fails_after_the_reading_is_loud_within_a_minute_and_put_aside(
     logs: dict[str, GrowingLog], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, happened: Callable[[str], None]
 ) -> None:
-    """A defect that fails at one row, as a time near year 9999 did: the scorer fails and starts again at the same position."""
+    """A defect that fails at one row, as a time near year 9999 did: the scorer fails and starts again at the same position.
+
+    The short forms are in test_scorer_states.
+    """
     site = tmp_path / "crash" / "sitecustomize.py"
     site.write_text(
         "import sys\nif 'mlids.pipeline.scorer_process' in ' '.join(sys.orig_argv):\n" + "".join(f"    {x}\n" for x in BROKEN.splitlines())
@@ -200,4 +207,3 @@ def test_a_row_that_fails_after_the_reading_is_loud_within_a_minute_and_put_asid
     lines = [line for line in log.read_text().splitlines() if "is in a crash loop" in line]
     assert len(lines) == 1 and "sensor a" in lines[0] and "OverflowError" in lines[0]
     happened(f"/healthz, doctor and watch say so after {loud:.0f} s; {status('a')['rejected']} lines put aside, the rest scored")
-    assert os.environ["MLIDS_HOME"]
