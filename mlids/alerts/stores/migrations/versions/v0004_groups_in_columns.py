@@ -1,6 +1,6 @@
 """Alerts by what their conns have in common: rules and reports are answered from an index, without the documents.
 
-`suppressed_by` goes: what rules cover is part of each query. A million alerts take about a minute.
+`suppressed_by` goes: what rules cover is part of each query. Every row is written anew, twice, in one transaction.
 """
 
 import ipaddress
