@@ -87,7 +87,7 @@ class JsonParser:
 
     def _learn(self, data: bytes) -> bool:
         """Add the keys in `data` to the schema; return whether polars can read all of them under it."""
-        start = 0
+        start, names = 0, self._names
         while start < len(data):
             end = data.rfind(b"\n", start, start + _LEARN_STEP) + 1 or data.find(b"\n", start) + 1 or len(data)
             for name, dtype in pl.scan_ndjson(io.BytesIO(data[start:end]), infer_schema_length=None).collect_schema().items():
