@@ -70,7 +70,7 @@ ScoredRecord.store = stored
 def test_kill(place: Field, tell: Tell, fault: str) -> None:
     child = place.child(KILLS[fault])
     try:
-        for _ in range(200):
+        for _ in range(600):
             if child.poll() is not None:
                 break
             place.write(0.02)

@@ -21,13 +21,13 @@ from tests.support.processes import arguments, family
 
 @pytest.fixture
 def server(home: Path) -> Iterator[Stack]:
-    stack = Stack(home)
+    stack = Stack(home.with_name("server"))
     stack.start_mlflow()
     try:
         end = time.monotonic() + 90
         while not stack.mlflow_answers():
             stack.check()
-            assert time.monotonic() < end, (home / "logs" / "mlflow.log").read_text()
+            assert time.monotonic() < end, (stack.home / "logs" / "mlflow.log").read_text()
             time.sleep(0.3)
         yield stack
     finally:
