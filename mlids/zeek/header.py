@@ -104,11 +104,14 @@ def _with_types(header: Header, rest: str, where: str) -> Header:
 def _unique(names: list[str]) -> list[str]:
     """Return the names with a suffix on repeated ones, so that no column is lost."""
     seen: dict[str, int] = {}
-    out = []
+    out: dict[str, None] = {}
     for name in names:
         seen[name] = seen.get(name, 0) + 1
-        out.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
-    return out
+        unique = name if seen[name] == 1 else f"{name}_{seen[name]}"
+        while unique in out:  # `a a a_2`
+            unique += "_"
+        out[unique] = None
+    return list(out)
 
 
 def header_of_names(line: str, where: str = "") -> Header | None:

@@ -34,11 +34,15 @@ _Positions = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Measured:
-    """Counts of a block: `rows` (empty lines included), `cells` (keys with a value), and whether every line keeps the limits."""
+    """Counts of a block: `rows` (empty lines included), `cells` (keys with a value), whether every line keeps the limits.
+
+    `nested` is false when no value can be a list or an object.
+    """
 
     rows: int
     cells: int
     within_limits: bool
+    nested: bool = True
 
 
 def measure(data: bytes) -> Measured:
@@ -55,7 +59,7 @@ def measure(data: bytes) -> Measured:
     # Brackets and colons inside strings are counted too: the few lines with many of them are inspected.
     suspects = np.flatnonzero((colons_of_line > MAX_KEYS) | (opens_of_line > MAX_DEPTH))
     within = all(limit_exceeded(data[ends[n - 1] + 1 if n else 0 : ends[n]]) is None for n in suspects)
-    return Measured(len(ends), cells, within)
+    return Measured(len(ends), cells, within, nested=len(opens) > len(ends))
 
 
 def _positions(letters: npt.NDArray[np.uint8]) -> tuple[_Positions, _Positions, _Positions]:

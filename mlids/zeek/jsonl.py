@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -18,7 +19,7 @@ import polars as pl
 from mlids.zeek.bytestream import count_lines
 from mlids.zeek.cells import check_range, convert
 from mlids.zeek.json_limits import MAX_CELLS, MAX_KEYS, MAX_LINES, Measured, limit_exceeded, measure
-from mlids.zeek.lines import content_lines
+from mlids.zeek.lines import content_lines, looks_compressed
 from mlids.zeek.tsv import Parsed, Reject, reject
 from mlids.zeek.types import SHARED, STRINGS, canonical_name, dtype_of, in_range
 
@@ -26,6 +27,8 @@ from mlids.zeek.types import SHARED, STRINGS, canonical_name, dtype_of, in_range
 # of the number of keys: 0.3 s for a step in which every key is new.
 _LEARN_BYTES = 1 << 18
 _LEARN_STEP = 1 << 16
+# polars accepts an unpaired surrogate, or not, by what else is in the block; the slow path rejects it.
+_UNPAIRED = re.compile(rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD])[c-fC-F])")
 _SLOW_ROWS = 1 << 18  # rows of one frame of the slow path
 
 
@@ -59,14 +62,14 @@ class JsonParser:
 
     def _fast(self, data: bytes, measured: Measured) -> pl.DataFrame | None:
         # Empty lines count as rows here and polars skips them, so that a block with empty lines takes the slow path.
-        if b"\r" in data or not measured.within_limits:
+        if b"\r" in data or looks_compressed(data) or not measured.within_limits or (b"\\" in data and _UNPAIRED.search(data)):
             return None
         for whole in (False, True):
             frame = self._read(data, measured.rows, whole=whole)
             if frame is None or not frame.width or frame.height != measured.rows:
                 return None
             if sum(len(s) - s.null_count() for s in frame) == measured.cells:
-                return _typed(frame)
+                return None if measured.nested and _holds_lists(frame) else _typed(frame)
         return None
 
     def _read(self, data: bytes, rows: int, *, whole: bool) -> pl.DataFrame | None:
@@ -90,6 +93,8 @@ class JsonParser:
         start, names = 0, self._names
         while start < len(data):
             end = data.rfind(b"\n", start, start + _LEARN_STEP) + 1 or data.find(b"\n", start) + 1 or len(data)
+            if looks_compressed(data[start : start + 4]):
+                return False
             for name, dtype in pl.scan_ndjson(io.BytesIO(data[start:end]), infer_schema_length=None).collect_schema().items():
                 merged = _merged(self._schema.get(name), _wanted(name, dtype))
                 if merged is None:
@@ -166,6 +171,12 @@ def _wanted(name: str, seen: pl.DataType) -> pl.DataType:
     if seen == pl.Null:
         return pl.String()
     return seen
+
+
+def _holds_lists(frame: pl.DataFrame) -> bool:
+    """Return whether a column of Zeek's text may hold a list: polars reads it as text that begins with a bracket."""
+    texts = [s for s in frame if s.dtype == pl.String and canonical_name(s.name) in SHARED]
+    return any(s.str.starts_with("[").any() for s in texts)
 
 
 def _typed(frame: pl.DataFrame) -> pl.DataFrame | None:

@@ -15,11 +15,17 @@ _COMMENTS = re.compile(rb"(?:#(?!" + _WORDS + rb")[^\n]*+\n)++")
 _BEGINS_A_RUN = frozenset(b" \t\r\v\f\n#")
 _HASH, _NEWLINE = b"#\n"
 _MANY_HASHES = 1_000
+_MAGIC = frozenset({b"\x1f\x8b", b"x\x01", b"x^", b"x\x9c", b"x\xda"})
 
 
 def is_directive(line: bytes, at: int = 0) -> bool:
     """Return whether the line that begins at `at` is a Zeek directive; other lines that start with `#` are comments."""
     return _DIRECTIVE.match(line, at) is not None
+
+
+def looks_compressed(data: bytes) -> bool:
+    """Return whether polars would decompress `data`, without any limit: a row may begin with the first bytes of a gzip, zstd or zlib stream."""
+    return data[:2] in _MAGIC or data[:4] == b"\x28\xb5\x2f\xfd"
 
 
 def content_lines(data: bytes, start: int = 0, *, comments: bool = False) -> Iterator[tuple[int, int, int]]:

@@ -189,7 +189,7 @@ class LogReader:
 
     def _sniff(self, data: bytes, first_line: int) -> tuple[bytes, int]:
         """Detect the format from the first line with content; return the data from there and how many lines were skipped."""
-        start = len(_BYTE_ORDER_MARK) if data.startswith(_BYTE_ORDER_MARK) else 0
+        start = len(_BYTE_ORDER_MARK) if first_line == 1 and data.startswith(_BYTE_ORDER_MARK) else 0
         for number, begin, end in content_lines(data, start, comments=True):
             text = data[begin:end].strip()
             if text.startswith(b"#"):

@@ -12,7 +12,7 @@ import polars as pl
 
 from mlids.zeek.cells import MIN_SECONDS, check_range, convert, to_strings
 from mlids.zeek.header import Header, decode_escapes
-from mlids.zeek.lines import content_lines
+from mlids.zeek.lines import content_lines, looks_compressed
 from mlids.zeek.types import MAX_TS_S, STRINGS, TIME, Column, dtype_of, in_range
 
 _MERGED = re.compile(r" {2,}")
@@ -55,7 +55,7 @@ def parse_table(data: bytes, header: Header, first_line: int, rows: int) -> Pars
 
 
 def _fast(data: bytes, header: Header, rows: int) -> pl.DataFrame | None:
-    if header.quoted or len(header.separator) != 1:
+    if header.quoted or len(header.separator.encode()) != 1 or header.separator in "\r\n" or looks_compressed(data):
         return None
     if len(data) + 1 < rows * len(header.columns):
         return None  # shorter than separators and newlines of whole rows: mostly blank lines, which polars pads to rows
@@ -208,6 +208,8 @@ def _value(cell: str, column: Column, header: Header) -> Any:
         return to_strings(cell, header.set_separator, header.empty_field)
     if dtype == pl.String:
         return "" if cell == header.empty_field else decode_escapes(cell)
+    if dtype != pl.Boolean():
+        cell = cell.lstrip(" ")  # as polars does: the same cell is read alike whatever else is in its block
     if cell == "":
         return None
     try:

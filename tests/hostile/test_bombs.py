@@ -75,6 +75,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "a gzip member for each byte": (lambda: b"".join(gzip.compress(bytes([b])) for b in HEAD + ROW) + gzip.compress(b"\n") * 200_000, 1, ""),
     "250,000 empty zstd frames": (lambda: zstd(HEAD + ROW) + zstd(b"") * (MAX_MEMBERS + 9), 1, f"more than {MAX_MEMBERS:,} compressed members"),
     "1.5 GB of blank lines as zstd": (lambda: zstd(HEAD + ROW + b"\n" * 1_500_000_000), 1, "may be a decompression bomb"),
+    "a row that begins a gzip of 280 MB": (lambda: HEAD + gzip.compress(ROW * 2_000_000, 9).replace(b"\n", b" ") + b"\n" + ROW, 1, ""),
     "a gzip in a gzip": (lambda: gzip.compress(gzip.compress(HEAD + ROW)), 0, "not a Zeek log"),
     "a field of 900 KB in each row": (lambda: gzip.compress(HEAD + conn_line(service="s" * 900_000).encode() * 60, 1), 60, ""),
     "values full of #": (lambda: gzip.compress(HEAD + conn_line(service="#" * 900_000).encode() * 60, 1), 60, ""),

@@ -33,9 +33,9 @@ ODD_LINES = [
     b"", b" ", b"\r", b"\t\t\t", b"\x0b\x0c", b"# a comment", b"#", b"#fieldset", b" #fields\tts", b"#close\t2024-04-19", b"#path\tdns", b"#open\t1",
     b"#separator \\x09", b"#separator ,", b"#separator \\x0a", b"#separator \\xc3\\xa9", b"#separator ||", b"#separator", b"#set_separator\t", b"#set_separator\t;",
     b"#empty_field\t", b"#unset_field\t", b"#unset_field\tT", b"#fields\tts\tuid", b"#types\ttime\tstring", b"#types\ttime", b"#fields", b"#types", b"#fields\t",
-    b"#fields\tts\tts\tts", b"#fields\tline\tfile", b"#fields\ta\tb", b"#types\tset[string]\tvector[count]", b"#types\tport\tbool", b"#types\tint\tdouble",
+    b"#fields\tts\tts\tts", b"#fields\tts\tts\tts_2", b"#fields\tid_orig_h\tid.orig_h", b"#fields\tline\tfile", b"#fields\ta\tb", b"#types\tset[string]\tvector[count]", b"#types\tport\tbool", b"#types\tint\tdouble",
     b"ts\tuid\tid.orig_h", b"ts,uid,id.orig_h", b'"ts","uid","id.orig_h"', b"1.5\tC1", b"1.5,C1,10.0.0.1", b'1.5,"C1', b"x", b"{", b"}", b"{}", b"[]", b"null", b"1", b'"a"',
-    b'{"ts":1.5,"uid":"C1"}', b'{"ts":1.5,"uid":null}', b'{"ts":"x"}', b'{"uid":5}', b'{"id":{"orig_h":"1.2.3.4"}}', b'{"id":5,"id.orig_h":"a"}', b'{"a":{"b":[1,{"c":2}]}}',
+    b'{"ts":1.5,"uid":"C1"}', b'{"ts":1.5,"uid":null}', b'{"ts":"x"}', b'{"uid":5}', b'{"id":{"orig_h":"1.2.3.4"}}', b'{"id_orig_h":"a","id.orig_h":"b"}', b'{"id":5,"id.orig_h":"a"}', b'{"a":{"b":[1,{"c":2}]}}',
     b'{"ts":1e999}', b'{"ts":NaN}', b'{"x":9223372036854775808}', b'{"x":1}', b'{"x":"1"}', b'{"x":[1,"a"]}', b'{"x":[]}', b'{"x":{}}', b'{"x":true}', b'{"":1}', b'{"a":1,"a":2}',
     b'{"uid":"\\ud800"}', b'{"uid":"a\xff"}', b'{"uid":"a":"b"}', b'{"ts":1.5}{"ts":2}', b'{"ts":1.5},', b'{"ts":1.5', b' {"ts":1.5} ', b'{"ts":1.5}\r', b'{"line":7}', b'{"_path":"dns"}',
     b'{"_path":5}', b'{"_path":null}', b'{"_path":["a"]}', b'{"id.orig_p":70000}', b'{"id.orig_p":"80/tcp"}', b'{"tunnel_parents":"x"}', b'{"tunnel_parents":[1,null,"a"]}', b'{"proto":1.5}', b"\xef\xbb\xbf{}",
@@ -165,6 +165,15 @@ drawn = given(heads, st.lists(lines, max_size=12), ends, st.sampled_from([1, 7, 
 @SHORT
 @drawn
 @example(b"", [], b"", 1, 0)
+@example(b"ts\tuid\tid.orig_h\n", [b"\x1f\x8b"], b"\r\n", 1, 0)
+@example(b"ts\tuid\tid.orig_h\n", [b"x^\x01\ty\tz", b"\x28\xb5\x2f\xfd"], b"\n", 1, 0)
+@example(b"", [b'{"_path":["a"]}', b""], b"\n", 1, 0)
+@example(b"", [b'{"uid":"\\ud800"}'], b"\n\n", 1, 0)
+@example(b"", [b'{"uid":"\\udc00\\ud83d"}', b'{"uid":"\\ud83d\\ude00"}'], b"\n\n", 1, 0)
+@example(CONN_HEADER.encode(), [b"", b" " + ROW.rstrip(), ROW.rstrip().replace(b"\t50000\t", b"\t \t")], b"\n", 1, 461)
+@example(b"", [b"", b"\xef\xbb\xbf{}"], b"\n", 1, 0)
+@example(b"", [b"#fields\tts\tts\tts_2", b"1\tx"], b"\n", 1, 0)
+@example(CONN_HEADER.encode(), [b"#separator \\x0a", b"#fields\tts\tuid", b"1.5\tC1"], b"\n", 1, 0)
 def test_every_line_is_a_row_a_reject_or_holds_none(head: bytes, body: list[bytes], end: bytes, block_bytes: int, at: int) -> None:
     every_line_is_accounted_for(head, body, end, block_bytes, at)
 

@@ -10,7 +10,7 @@ from mlids.zeek.json_limits import MAX_DEPTH, MAX_KEYS, Measured, limit_exceeded
 def test_rows_and_cells_are_those_of_the_json_module() -> None:
     lines = [{"ts": n, "id.orig_h": "::1", "answers": ["::2", "a:b"], f"k{n}": [[1], {"a": 'x":'}]} for n in range(5_000)]
     data = "\n".join(json.dumps(line, separators=(",", ":")) for line in lines).encode()
-    assert measure(data) == measure(data + b"\n") == Measured(5_000, 5 * 5_000, True)  # the nested key `a` is the fifth
+    assert measure(data) == measure(data + b"\n") == Measured(5_000, 5 * 5_000, True, nested=True)  # the nested key `a` is the fifth
 
 
 def test_a_line_beyond_a_limit_is_noticed_wherever_it_lies() -> None:
