@@ -1,4 +1,4 @@
-"""Locks on folders, by flock on the folder itself.
+"""Locks by flock: on a folder itself, or on a file that is there for the lock.
 
 Such a lock follows the folder when it is renamed, ends with its process, and holds between containers that share a
 volume, whose process numbers mean nothing to each other. It does not hold between machines (NFS).
@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from mlids.files import open_private
+
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -24,6 +26,18 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def locked_file(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Let one process at a time run the block, by a lock on a file, which is made with its folder when it is missing.
+
+    Raises OSError; without `wait`, BlockingIOError when another process has the lock.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab", opener=open_private) as file:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
 
 
 def pin(folder: Path) -> int:

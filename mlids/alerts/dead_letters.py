@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -17,6 +16,7 @@ from typing import Any
 from mlids.alerts.sinks.base import Document, Refused, Sink
 from mlids.errors import StoreError
 from mlids.files import open_private, replacing
+from mlids.locks import locked_file
 
 UNREADABLE = "unreadable lines"
 _AT_ONCE = 500
@@ -134,11 +134,8 @@ class DeadLetters:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Keep other writers of the file out. Raises StoreError for errors of the disk."""
-        lock = self._path.with_suffix(".lock")
         try:
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            with open(lock, "ab", opener=open_private) as held:
-                fcntl.flock(held, fcntl.LOCK_EX)
+            with locked_file(self._path.with_suffix(".lock")):
                 yield
         except OSError as error:
             raise StoreError(f"{self._path}: {error.strerror or error}") from error

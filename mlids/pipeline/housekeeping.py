@@ -6,7 +6,6 @@ unneeded, because MLflow or the database does not answer, stays.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import time
@@ -20,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlids.errors import MlidsError, StoreError
-from mlids.files import open_private, write_atomic
+from mlids.files import write_atomic
+from mlids.locks import locked_file
 from mlids.pipeline import old_days, retention
 from mlids.pipeline.promotion import promotion_lock
 from mlids.pipeline.retention import Clock, Old
@@ -194,9 +194,7 @@ def _counts(done: list[Done]) -> str:
 def _alone(settings: Settings) -> Iterator[None]:
     path = settings.state / "housekeeping.lock"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "ab", opener=open_private) as held:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with locked_file(path, wait=False):
             yield
     except BlockingIOError as error:
         raise StoreError(f"{path}: another housekeeping is running; wait for it") from error

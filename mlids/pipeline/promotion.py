@@ -6,16 +6,16 @@ written to the audit as an intent first, then the aliases are moved, then the ro
 
 from __future__ import annotations
 
-import fcntl
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mlids.alerts.stores.audit import DONE, FAILED, AuditStore, Move
 from mlids.errors import ModelError, StoreError
+from mlids.locks import locked_file
 from mlids.training.registry import PREVIOUS, PRODUCTION, Version
 
 if TYPE_CHECKING:
@@ -44,13 +44,11 @@ def promotion_lock(folder: Path) -> Iterator[None]:
     Without it, a move in progress would look like an interrupted one.
     """
     path = folder / "promotion.lock"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = path.open("ab")
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror or error}") from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked_file(path))
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror or error}") from error
         yield
 
 

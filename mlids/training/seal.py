@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlids.errors import ModelError, SettingsError
-from mlids.files import open_private, sync_path
+from mlids.files import write_atomic
+from mlids.locks import locked
 
 DIGEST_TAG, HMAC_TAG = "mlids.sha256", "mlids.hmac"
 LEAST_KEY_LENGTH = 32  # characters: 128 bits in hexadecimal
@@ -72,24 +72,10 @@ def key_from_file(path: Path, *, make: bool) -> SealKey:
     """
     try:
         if make and not path.exists():
-            _make(path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with locked(path.parent):  # of several processes that make it, the first one wins
+                if not path.exists():
+                    write_atomic(path, secrets.token_hex(32) + "\n")
         return key_from_text(path.read_text(encoding="utf-8"), f"the key in {path}")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: the key of the models' seals cannot be read: {error}") from error
-
-
-def _make(path: Path) -> None:
-    """Write a new key; of several processes that do, one wins."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
-    try:
-        with open(partial, "x", encoding="utf-8", opener=open_private) as out:
-            out.write(secrets.token_hex(32) + "\n")
-        sync_path(partial)
-        try:
-            os.link(partial, path)
-        except FileExistsError:
-            return
-    finally:
-        partial.unlink(missing_ok=True)
-    sync_path(path.parent)
