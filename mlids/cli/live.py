@@ -46,9 +46,7 @@ def status(as_json: Json = False) -> None:
     shown = {
         "model": facts["model"]["version"] if facts["model"] else None,
         "scorers": [
-            {k: s[k] for k in ("sensor", "state", "rows", "lag_s", "last_error", "updated_at")}
-            | {"stopped_sinks": s.get("stopped_sinks", {})}
-            for s in facts["scorers"]
+            {k: s[k] for k in ("sensor", "state", "rows", "lag_s", "last_error", "updated_at", "stopped_sinks")} for s in facts["scorers"]
         ],
         "days": [
             {k: r[k] for k in ("day", "sensor", "archived", "rejected", "live", "late", "missing", "alerts", "problems")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from mlids.window import Window, day_window, days_between, parse_day
 
 if TYPE_CHECKING:
     from mlids.alerts.stores.ledger import LedgerStore
+    from mlids.scoring.status import Status
 
 log = logging.getLogger(__name__)
 
@@ -77,17 +79,24 @@ def report_file(name: str) -> Path | None:
 
 
 def statuses(settings: Settings | None = None) -> list[dict[str, Any]]:
-    """Return the status files of all scorers; one that cannot be read is left out."""
+    """Return what the status files of all scorers hold; one that cannot be read is left out."""
+    return [stored for stored, _ in _status_files(settings or load_settings())]
+
+
+def scorer_statuses(settings: Settings) -> list[Status]:
+    """Return the statuses of all scorers; one whose file cannot be read is left out."""
+    return [status for _, status in _status_files(settings)]
+
+
+def _status_files(settings: Settings) -> Iterator[tuple[dict[str, Any], Status]]:
     from mlids.scoring.status import Status
 
-    settings = settings or load_settings()
-    out = []
     for path in sorted(settings.state.glob("*/status.json")):
         try:
-            out.append(Status.of(json.loads(path.read_text(encoding="utf-8"))).as_dict())
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            yield stored, Status.of(stored)
+        except (OSError, ValueError, TypeError) as error:
             log.warning("%s is not the status of a scorer and is left out: %s", path, error)
-    return out
 
 
 def overview(limit: int = 200) -> dict[str, Any]:
@@ -104,7 +113,7 @@ def overview(limit: int = 200) -> dict[str, Any]:
     )
     return {
         "alerts": stores.alerts.latest(limit=limit), "alert_count": stores.alerts.count(), "model": model, "ledger": stores.ledger.days()[:60], "audit": stores.audit.rows(10),
-        "warm_up": [warm_up(s) for s in open_lake(settings).sensors()], "scorers": statuses(settings), "reports": reports[:40],
+        "warm_up": [warm_up(s) for s in open_lake(settings).sensors()], "scorers": [s.as_dict() for s in scorer_statuses(settings)], "reports": reports[:40],
         "gaps": _gaps(stores.ledger), "rules": stores.rules.rows_in_force(),
     }  # fmt: skip
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlids.errors import InputError, SourceError
 from mlids.pipeline.stores import sensor_names
-from mlids.pipeline.views import statuses
+from mlids.pipeline.views import scorer_statuses
 from mlids.settings import load_settings
 
 if TYPE_CHECKING:
@@ -19,21 +19,19 @@ def watch_live(max_lag_s: float | None = None) -> list[dict[str, Any]]:
     Raises SourceError naming every sensor that is not followed, is behind by more than `max_lag_s` (default:
     the setting), fails again and again, whose alerts a sink does not take, or whose newest model was refused.
     """
-    from mlids.scoring.status import Status
-
     settings = load_settings()
     bound = settings.lag_bound_s if max_lag_s is None else max_lag_s
     if bound <= 0:
         raise InputError("the bound on the lag must be above 0 seconds")
-    found = {s["sensor"]: s for s in statuses(settings)}
+    found = {s.sensor: s for s in scorer_statuses(settings)}
     faults = []
     for name in sensor_names(settings):
-        fault = _fault(Status.of(found[name]) if name in found else None, bound)
+        fault = _fault(found.get(name), bound)
         if fault:
             faults.append(f"{name}: {fault}")
     if faults:
         raise SourceError("live scoring is not well: " + "; ".join(faults))
-    return list(found.values())
+    return [s.as_dict() for s in found.values()]
 
 
 def _fault(status: Status | None, bound: float) -> str | None:

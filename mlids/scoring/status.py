@@ -92,10 +92,15 @@ class Status:
 
     @classmethod
     def of(cls, stored: dict[str, Any]) -> Status:
-        """Return a status from the values of a status file, which another version may have written."""
+        """Return a status from the values of a status file, which another version may have written.
+
+        Without a state it is unknown. Raises ValueError or TypeError when they are no values of a status.
+        """
+        if not isinstance(stored, dict):
+            raise ValueError("a status is a JSON object")
         known = {f.name for f in fields(cls)}
         status = cls(**{name: value for name, value in stored.items() if name in known})
-        status.state = ScorerState(stored["state"])
+        status.state = ScorerState(stored.get("state", ""))
         return status
 
     @classmethod
@@ -103,7 +108,7 @@ class Status:
         """Return the status in a file; a new one when there is none or it cannot be read."""
         try:
             return cls.of(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError):
             return cls(sensor)
 
     def note_failure(self, reason: str) -> bool:
