@@ -67,6 +67,12 @@ def write_atomic(path: Path, data: str | bytes | Callable[[BinaryIO], None], *, 
     return path
 
 
+def overwrite(descriptor: int, data: bytes) -> None:
+    """Replace the content of an open file, without a sync: it survives the process, not the machine. Raises OSError."""
+    os.pwrite(descriptor, data, 0)
+    os.ftruncate(descriptor, len(data))
+
+
 def sync_path(path: Path) -> None:
     """Flush a file, or the entries of a folder, to the disk. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)

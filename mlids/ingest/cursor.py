@@ -129,7 +129,7 @@ class LogCursor:
             return batches, rejected
         chunks: Iterable[Chunk] = (Chunk(lines),)
         if self._mark is not None:
-            chunks = self._mark.pieces(Place(self._path, self.identity, offset, len(lines)), lines, self._reader.form(), self._log_type)
+            chunks = self._mark.pieces(Place(self._path, self.identity, offset, len(lines)), lines, self._reader.form, self._log_type)
         for chunk in chunks:
             if chunk.reason is None:
                 more, bad = self._parse(chunk.data)

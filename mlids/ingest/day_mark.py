@@ -13,6 +13,8 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from mlids.files import overwrite
+
 ASIDE_FROM = 3  # deaths while a file was read
 
 
@@ -70,10 +72,8 @@ class DayMark:
     def _write(self) -> None:
         if self._file is None:
             return
-        data = json.dumps({"reading": sorted(self._reading), "deaths": self.deaths}).encode()
         with suppress(OSError):
-            os.pwrite(self._file, data, 0)
-            os.ftruncate(self._file, len(data))
+            overwrite(self._file, json.dumps({"reading": sorted(self._reading), "deaths": self.deaths}).encode())
 
     def _close(self) -> None:
         if self._file is not None:

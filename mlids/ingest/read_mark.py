@@ -15,14 +15,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlids.files import open_private
+from mlids.files import open_private, overwrite
 from mlids.zeek.trial import Chunk, Trials
 
 SMALL_FROM, ASIDE_FROM = 2, 4  # deaths in a row at one place
@@ -111,10 +111,10 @@ class ReadMark:
             return most
         return min(most, died.offset - offset) if offset < died.offset else min(most, SMALL_BYTES)
 
-    def pieces(self, place: Place, data: bytes, form: dict[str, Any], log: str) -> Iterator[Chunk]:
+    def pieces(self, place: Place, data: bytes, form: Callable[[], dict[str, Any]], log: str) -> Iterator[Chunk]:
         """Mark a piece of a log and yield its lines in chunks that each can be parsed in one go, or are put aside.
 
-        `form` is the format of rows at its start, `log` the log type.
+        `form` gives the format of rows after the chunks that were parsed, `log` is the log type.
         """
         self._at = place
         if self._died is not None and place.identity == self._died.identity and place.offset >= self._died.offset + self._died.size:
@@ -128,7 +128,7 @@ class ReadMark:
                 yield from self._sieved(Place(place.file, place.identity, offset, len(part)), part, form, log)
             offset += len(part)
 
-    def _sieved(self, place: Place, data: bytes, form: dict[str, Any], log: str) -> Iterator[Chunk]:
+    def _sieved(self, place: Place, data: bytes, form: Callable[[], dict[str, Any]], log: str) -> Iterator[Chunk]:
         died = place.overlaps(self._died)
         if died and self._deaths >= ASIDE_FROM:
             reason = f"the scorer failed {self._deaths} times in a row at this piece"
@@ -140,7 +140,7 @@ class ReadMark:
             return
         self._trials = self._trials or Trials(place.file, log)
         offset = place.offset
-        for chunk in self._trials.sieve(data, form):
+        for chunk in self._trials.sieve(data, form()):
             if chunk.reason is not None:
                 self._put_aside(Place(place.file, place.identity, offset, len(chunk.data)), chunk.data, chunk.reason)
             offset += len(chunk.data)
@@ -181,10 +181,8 @@ class ReadMark:
         if self._file is None:
             return
         mark = {"at": self._at and asdict(self._at), "died": self._died and asdict(self._died), "deaths": self._deaths}
-        data = json.dumps(mark).encode()
         with suppress(OSError):
-            os.pwrite(self._file, data, 0)
-            os.ftruncate(self._file, len(data))
+            overwrite(self._file, json.dumps(mark).encode())
 
 
 def _place(stored: dict[str, Any] | None) -> Place | None:

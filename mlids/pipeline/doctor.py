@@ -67,8 +67,8 @@ def _sinks(settings: Settings) -> str:
 
     texts = ["the database"]
     for sink in open_sinks(settings):
-        texts.append(f"{sink.name} ({sink.check()})" if isinstance(sink, Checked) else sink.name)
-        sink.close()
+        with closing(sink):
+            texts.append(f"{sink.name} ({sink.check()})" if isinstance(sink, Checked) else sink.name)
     letters = sum(DeadLetters(dead_letters_file(settings)).count().values())
     waiting = f"; {letters:,} dead letters wait for `mlids alerts resend`" if letters else ""
     return ", ".join(texts) + waiting

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -153,18 +153,19 @@ def supervise(settings: Settings, names: Sequence[str], seconds: float | None, m
 
 def _keep(scorers: Sequence[ScorerProcess], watch: RegistryWatch, stopped: threading.Event) -> None:
     """Keep the processes running until all scorers have ended, and tell systemd."""
-    ready: Callable[[str], None] | None = notify
-    while True:
+
+    def keep() -> bool:
         if not stopped.is_set():
             watch.keep()
         running = [s.keep() for s in scorers]
-        if ready is not None:
-            ready("READY=1")
-            ready = None
-        if not any(running):
-            break
+        return any(running)
+
+    going = keep()
+    notify("READY=1")
+    while going:
         notify(f"WATCHDOG=1\nSTATUS={_one_line([s.status for s in scorers])}")
         stopped.wait(_LOOK_S) if not stopped.is_set() else time.sleep(0.05)
+        going = keep()
     notify("STOPPING=1")
 
 

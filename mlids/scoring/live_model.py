@@ -7,7 +7,6 @@ files that it leaves.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -23,6 +22,7 @@ from mlids.detectors.bundle import Bundle
 from mlids.detectors.self_test import check_not_blind
 from mlids.errors import MlidsError, ModelError, StoreError
 from mlids.files import write_atomic
+from mlids.training.seal import digest_of
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ class ProductionModel:
             graph = path.read_bytes()
         except OSError as error:
             raise ModelError(f"{path}: {error.strerror}") from error
-        if hashlib.sha256(graph).hexdigest() != pointer.sha256:
+        if digest_of(graph) != pointer.sha256:
             raise ModelError(f"{path} has another SHA-256 than the version that was downloaded")
         bundle = Bundle(graph, pointer.version)
         check_not_blind(bundle)
@@ -203,7 +203,7 @@ def store_model(folder: Path, version: str, graph: bytes) -> ModelPointer:
 
     Model files without a pointer are removed after a day. Raises StoreError when the disk does not take the file.
     """
-    digest = hashlib.sha256(graph).hexdigest()
+    digest = digest_of(graph)
     pointer = ModelPointer(version, f"model-{digest[:16]}.onnx", digest)
     try:
         write_atomic(folder / pointer.file, graph)

@@ -162,18 +162,20 @@ def test_the_mark_counts_deaths_at_one_place_and_goes_in_smaller_pieces(tmp_path
             assert mark.read_bytes("identity", 0, 1 << 20) == 1_000 and mark.read_bytes("identity", 1_000, 1 << 20) == SMALL_BYTES
         assert mark.read_bytes("identity", 1_000 + place.size, 1 << 20) == 1 << 20 and mark.read_bytes("other", 0, 9) == 9
         place = place if deaths < SMALL_FROM else Place("conn.log", "identity", 1_000, SMALL_BYTES)
-        assert [c.reason for c in mark.pieces(place, row * (place.size // len(row)) + row[place.size % len(row) :], {}, "conn")] == [None]
+        assert [c.reason for c in mark.pieces(place, row * (place.size // len(row)) + row[place.size % len(row) :], dict, "conn")] == [None]
         if mark._trials is not None:  # the process dies here, and its trials with it: the file keeps the mark
             mark._trials.close()
     mark = ReadMark(tmp_path)
     mark.begin()
-    (chunk,) = mark.pieces(place, row * 585 + b"\n", {}, "conn")
+    (chunk,) = mark.pieces(place, row * 585 + b"\n", dict, "conn")
     assert chunk.reason == "the scorer failed 4 times in a row at this piece" and mark.put_aside == chunk.lines
     assert put_aside(tmp_path)[0]["offset"] == 1_000
     mark.close()
     again = ReadMark(tmp_path)
     again.begin()
-    assert [c.reason for c in again.pieces(place, row * 585 + b"\n", {}, "conn")] == ["put aside before"] and len(put_aside(tmp_path)) == 1
+    assert [c.reason for c in again.pieces(place, row * 585 + b"\n", dict, "conn")] == ["put aside before"] and len(
+        put_aside(tmp_path)
+    ) == 1
     again.close()
 
 
@@ -181,6 +183,6 @@ def test_an_end_while_nothing_is_read_is_no_death(tmp_path: Path) -> None:
     for _ in range(ASIDE_FROM + 1):
         mark = ReadMark(tmp_path)
         mark.begin()
-        (chunk,) = mark.pieces(Place("conn.log", "identity", 0, 7), b"1.5\tC1\n", {}, "conn")
+        (chunk,) = mark.pieces(Place("conn.log", "identity", 0, 7), b"1.5\tC1\n", dict, "conn")
         assert chunk.reason is None and mark.read_bytes("identity", 0, 1 << 20) == 1 << 20
         mark.leave()
