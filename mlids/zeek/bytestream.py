@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -36,6 +36,41 @@ class Problem:
 
     source: str
     reason: str
+
+
+@dataclass(frozen=True)
+class _Compression:
+    """How a format is decompressed: `decompress` returns the output of some input, and the input that is left."""
+
+    name: str
+    step: int  # bytes that are given to a decoder at once
+    decoder: Callable[[], Any]  # of one member; its `eof` tells the member's end
+    decompress: Callable[[Any, bytes], tuple[bytes, bytes]]
+    errors: tuple[type[Exception], ...]
+
+
+def _gzip() -> _Compression:
+    from isal import isal_zlib
+
+    def decompress(decoder: Any, data: bytes) -> tuple[bytes, bytes]:
+        out = decoder.decompress(data, 8 * READ_SIZE)
+        return out, decoder.unused_data.lstrip(b"\0") if decoder.eof else decoder.unconsumed_tail
+
+    errors: Any = (zlib.error, isal_zlib.IsalError)  # a bad header raises isal's own class, which its annotations take for an instance
+    return _Compression("gzip", _MEMBER_STEP, lambda: isal_zlib.decompressobj(wbits=31), decompress, errors)
+
+
+def _zstd() -> _Compression:
+    import zstandard
+
+    frames = zstandard.ZstdDecompressor(max_window_size=1 << 27)
+
+    def decompress(decoder: Any, data: bytes) -> tuple[bytes, bytes]:
+        out = decoder.decompress(data)
+        return out, decoder.unused_data if decoder.eof else b""
+
+    # zstandard returns the whole output of one call: small inputs bound the memory that a bomb can take.
+    return _Compression("zstd", _ZSTD_STEP, lambda: frames.decompressobj(write_size=READ_SIZE), decompress, (zstandard.ZstdError,))
 
 
 class ByteStream:
@@ -68,25 +103,23 @@ class ByteStream:
             head += more
         first = io.BytesIO(head)
         if head[:2] == b"\x1f\x8b":
-            yield from _joined(self._gzip(first, raw))
+            yield from _joined(self._decompressed(_gzip(), first, raw))
         elif head == b"\x28\xb5\x2f\xfd":
-            yield from _joined(self._zstd(first, raw))
+            yield from _joined(self._decompressed(_zstd(), first, raw))
         else:
             for piece in _read_pieces(first, raw):
                 self.plain_bytes += len(piece)
                 yield piece
 
-    def _gzip(self, *parts: BinaryIO) -> Iterator[bytes]:
-        from isal import isal_zlib
-
-        decoder, started = isal_zlib.decompressobj(wbits=31), False
-        for data in _steps(_MEMBER_STEP, *parts):
+    def _decompressed(self, form: _Compression, *parts: BinaryIO) -> Iterator[bytes]:
+        decoder, started = form.decoder(), False
+        for data in _steps(form.step, *parts):
             self.compressed_bytes += len(data)
             while data:
                 try:
-                    out = decoder.decompress(data, 8 * READ_SIZE)
-                except (zlib.error, isal_zlib.IsalError) as error:  # type: ignore[misc]  # a bad header raises isal's own class, which has no annotation
-                    self._fail(f"corrupt gzip: {error}")
+                    out, data = form.decompress(decoder, data)
+                except form.errors as error:
+                    self._fail(f"corrupt {form.name}: {error}")
                     return
                 started = True
                 if not self._count(out):
@@ -94,42 +127,11 @@ class ByteStream:
                 if out:
                     yield out
                 if decoder.eof:  # another member may follow: `cat a.gz b.gz`
-                    data = decoder.unused_data.lstrip(b"\0")
-                    decoder, started = isal_zlib.decompressobj(wbits=31), False
-                    if not self._count_member():
-                        return
-                else:
-                    data = decoder.unconsumed_tail
-        if started and not decoder.eof:
-            self._fail("truncated gzip: the end of the stream is missing; is the copy complete?")
-
-    def _zstd(self, *parts: BinaryIO) -> Iterator[bytes]:
-        import zstandard
-
-        frames = zstandard.ZstdDecompressor(max_window_size=1 << 27)
-        decoder, started = frames.decompressobj(write_size=READ_SIZE), False
-        # zstandard returns the whole output of one call: small inputs bound the memory that a bomb can take.
-        for data in _steps(_ZSTD_STEP, *parts):
-            self.compressed_bytes += len(data)
-            while data:
-                try:
-                    out = decoder.decompress(data)
-                except zstandard.ZstdError as error:
-                    self._fail(f"corrupt zstd: {error}")
-                    return
-                started = True
-                if not self._count(out):
-                    return
-                if out:
-                    yield out
-                data = b""
-                if decoder.eof:
-                    data = decoder.unused_data
-                    decoder, started = frames.decompressobj(write_size=READ_SIZE), False
+                    decoder, started = form.decoder(), False
                     if not self._count_member():
                         return
         if started and not decoder.eof:
-            self._fail("truncated zstd: the end of the stream is missing; is the copy complete?")
+            self._fail(f"truncated {form.name}: the end of the stream is missing; is the copy complete?")
 
     def _count_member(self) -> bool:
         self._members += 1
