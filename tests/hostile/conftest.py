@@ -18,6 +18,7 @@ from mlids.settings import load_settings
 from mlids.training.registry import Registry
 from mlids.training.snapshot import Snapshot, load_snapshot
 from mlids.training.train import Trained, train
+from tests.conftest import audit_production
 from tests.hostile.attack_table import as_markdown, attack_rows, note_attack, write_table
 
 
@@ -81,6 +82,20 @@ def field(trained_home: Path, trained_again: tuple[Snapshot, Trained], tmp_path:
     monkeypatch.setenv("MLIDS_HOME", str(home))
     settings = load_settings()
     return Field(home, *trained_again, pipeline.open_registry(settings))
+
+
+@pytest.fixture
+def serving_home(trained_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of its own, without sensors yet, whose model in production is that of the trained home; it polls often."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("MLIDS_HOME", str(home))
+    monkeypatch.setenv("MLIDS_MLFLOW_TRACKING_URI", f"sqlite:///{trained_home}/mlruns/mlflow.db")
+    shutil.copy(trained_home / "bundle.key", home)
+    audit_production()
+    monkeypatch.setenv("MLIDS_POLL_INTERVAL_S", "0.1")
+    monkeypatch.setenv("MLIDS_SINKS", "sqlite")
+    return home
 
 
 @pytest.fixture

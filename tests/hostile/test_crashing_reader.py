@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from mlids.ingest.read_mark import PUT_ASIDE, put_aside
 from mlids.scoring.status import LOOP_FAILURES
 from mlids.settings import load_settings
 from mlids.synth.growing import GrowingLog
-from tests.conftest import audit_production, free_port
+from tests.conftest import free_port
 from tests.faults.field import traffic
 from tests.support.crash import CRASH, crashing_reader
 from tests.support.serving import wait_until
@@ -37,20 +36,12 @@ pytestmark = pytest.mark.attack(
 
 
 @pytest.fixture
-def logs(trained_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, GrowingLog]:
+def logs(serving_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, GrowingLog]:
     """Two sensors with growing logs, in a home of their own with a model in production."""
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("MLIDS_HOME", str(home))
-    monkeypatch.setenv("MLIDS_MLFLOW_TRACKING_URI", f"sqlite:///{trained_home}/mlruns/mlflow.db")
-    shutil.copy(trained_home / "bundle.key", home)
-    audit_production()
-    monkeypatch.setenv("MLIDS_POLL_INTERVAL_S", "0.1")
-    monkeypatch.setenv("MLIDS_SINKS", "sqlite")
     crashing_reader(tmp_path / "crash", monkeypatch)
     made = {name: GrowingLog(tmp_path / name).open() for name in ("a", "b")}
     entries = [f'[[sensor]]\nname = "{n}"\nkind = "folder"\nlogs = "{tmp_path / n}"\ntypes = ["conn"]\n' for n in made]
-    (home / "sensors.toml").write_text("".join(entries))
+    (serving_home / "sensors.toml").write_text("".join(entries))
     return made
 
 

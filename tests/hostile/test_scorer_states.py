@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import urllib.request
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -21,7 +20,6 @@ from mlids.scoring.batch import ScoreOptions, score_logs
 from mlids.scoring.status import GRACE_S, LOOP_FAILURES, ScorerState, Status
 from mlids.settings import load_settings
 from mlids.synth.growing import GrowingLog
-from tests.conftest import audit_production
 from tests.faults.field import traffic
 from tests.support.serving import serve_until
 
@@ -36,17 +34,11 @@ OVERFLOWS = ["99999999999.9\t864000.0", "99999999999.9\t-", "4294967295.9\t42949
 
 
 @pytest.fixture
-def log(trained_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GrowingLog:
+def log(serving_home: Path, tmp_path: Path) -> GrowingLog:
     """A sensor with a growing log, in a home of its own with a model in production."""
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("MLIDS_HOME", str(home))
-    monkeypatch.setenv("MLIDS_MLFLOW_TRACKING_URI", f"sqlite:///{trained_home}/mlruns/mlflow.db")
-    shutil.copy(trained_home / "bundle.key", home)
-    audit_production()
-    monkeypatch.setenv("MLIDS_POLL_INTERVAL_S", "0.1")
-    monkeypatch.setenv("MLIDS_SINKS", "sqlite")
-    (home / "sensors.toml").write_text(f'[[sensor]]\nname = "hq"\nkind = "folder"\nlogs = "{tmp_path / "logs"}"\ntypes = ["conn"]\n')
+    (serving_home / "sensors.toml").write_text(
+        f'[[sensor]]\nname = "hq"\nkind = "folder"\nlogs = "{tmp_path / "logs"}"\ntypes = ["conn"]\n'
+    )
     return GrowingLog(tmp_path / "logs").open()
 
 
