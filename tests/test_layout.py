@@ -11,7 +11,7 @@ PACKAGE = ROOT / "mlids"
 PACKAGES = {
     "alerts", "cli", "demo", "detectors", "evidence", "features", "ingest", "pipeline", "reporting", "scoring", "synth", "training", "zeek",
 }  # fmt: skip
-MODULES = {"assets", "errors", "files", "locks", "parquet", "settings", "text", "window"}
+MODULES = {"assets", "errors", "files", "locks", "settings", "text", "window"}
 
 
 def _imported(path: Path) -> set[str]:

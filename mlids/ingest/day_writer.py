@@ -18,8 +18,8 @@ from mlids.files import sync_path
 from mlids.ingest.day_manifest import MANIFEST, DayManifest, SourceEntry
 from mlids.ingest.day_mark import ASIDE_FROM, DayMark
 from mlids.ingest.day_swap import remove_left_over, swap_in
+from mlids.ingest.parquet import read_parquet, write_parquet
 from mlids.locks import make_pinned
-from mlids.parquet import read_parquet, write_parquet
 from mlids.zeek.reader import Batch, LogReader, ReadReport
 from mlids.zeek.trial import Trials
 from mlids.zeek.tsv import Reject

@@ -13,8 +13,8 @@ import polars as pl
 from mlids.errors import StoreError, os_fault
 from mlids.ingest.day_manifest import MANIFEST, DayManifest, SourceEntry
 from mlids.ingest.day_swap import finish_swap
+from mlids.ingest.parquet import read_parquet
 from mlids.locks import pin
-from mlids.parquet import read_parquet
 
 
 class HeldDay:

@@ -21,7 +21,7 @@ from mlids.errors import InputError, ModelError, NoRowsError, StoreError, os_fau
 from mlids.features.spec import FEATURES_VERSION, NAMES
 from mlids.files import replacing, write_atomic
 from mlids.ingest.lake import Lake
-from mlids.parquet import write_parquet
+from mlids.ingest.parquet import write_parquet
 from mlids.training.dataset import ExampleOptions, gather_examples, reference, true_attack, weights
 from mlids.training.label_sources.base import JUDGED_ALERTS, ConnLabels
 from mlids.training.label_sources.registry import label_source_types
