@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -23,6 +23,7 @@ from benchmarks.measure import SYNTH, Cost, best, python, run
 
 ROOT = Path(__file__).resolve().parent.parent
 FULL_ROWS = 6_300_000  # a day of a large site
+FOLDER_ROWS = 400_000  # a day with all logs, which takes some minutes
 DAY = date(2026, 11, 4)
 MLIDS = Path(sys.executable).with_name("mlids")
 
@@ -52,10 +53,10 @@ def machine() -> str:
 
 
 class Bench:
-    """Collects results and prints each as it comes. `rows` is the number of conns of the synthetic day."""
+    """Collects results and prints each as it comes. `rows` is the number of conns of the synthetic day, `folder_rows` of the day with all logs."""
 
-    def __init__(self, folder: Path, rows: int) -> None:
-        self.folder, self.rows = folder, rows
+    def __init__(self, folder: Path, rows: int, folder_rows: int) -> None:
+        self.folder, self.rows, self.folder_rows = folder, rows, folder_rows
         self.results: list[Result] = []
         self.where = machine()
         self._days: dict[str, tuple[Path, Cost]] = {}
@@ -148,15 +149,20 @@ def peer_python() -> Path:
     return interpreter
 
 
+def join_logs(paths: Sequence[Path], plain: Path) -> None:
+    """Write compressed logs as one plain log with the header of the first."""
+    with plain.open("wb") as out:
+        for number, path in enumerate(paths):
+            lines = subprocess.run(["zcat", path], check=True, capture_output=True).stdout
+            out.write(lines if number == 0 else b"".join(ln + b"\n" for ln in lines.split(b"\n") if ln and not ln.startswith(b"#")))
+
+
 def score(bench: Bench) -> None:
     """`mlids score` against ZAT and PyOD's PCA, on a day and on a thousand rows."""
     peer, script = peer_python(), ROOT / "benchmarks" / "peer_zat_pyod.py"
     day, _ = bench.day("tsv")
     plain = bench.folder / "conn.log"
-    with plain.open("wb") as out:
-        for number, path in enumerate(sorted(day.iterdir())):
-            lines = subprocess.run(["zcat", path], check=True, capture_output=True).stdout
-            out.write(lines if number == 0 else b"".join(ln + b"\n" for ln in lines.split(b"\n") if ln and not ln.startswith(b"#")))
+    join_logs(sorted(day.iterdir()), plain)
     small = bench.folder / "small.log"
     with plain.open("rb") as whole, small.open("wb") as out:
         out.writelines(whole.readline() for _ in range(1_008))
@@ -191,6 +197,36 @@ def score(bench: Bench) -> None:
     plain.unlink()
 
 
+def score_folder(bench: Bench) -> None:
+    """`mlids score` on a day with all logs (cases, records), against ZAT and PyOD's PCA on its conn.log alone."""
+    from mlids.synth.archive import write_days
+    from mlids.synth.site import Site
+
+    ((_, rows, _),) = write_days(bench.folder / "all", Site(7), [DAY], flows=bench.folder_rows, intrusions_per_day=2.0)
+    day, plain = bench.folder / "all" / DAY.isoformat(), bench.folder / "all-conn.log"
+    join_logs(sorted(day.glob("conn.*")), plain)
+    run([MLIDS, "score", day / "conn.03:00:00-04:00:00.log.gz"])  # the kernel is compiled once per installation
+    ours, theirs = run([MLIDS, "score", day]), run([peer_python(), ROOT / "benchmarks" / "peer_zat_pyod.py", plain])
+    peer = f"ZAT + PyOD PCA on conn alone, {theirs.wall_s:.0f} s, {theirs.cpu_s:.0f} CPU s, {theirs.peak_mb:,.0f} MB"
+    bench.add("score-folder-vs-zat-pyod", ours.wall_s / theirs.wall_s, "× wall", 0.8, peer)
+    bench.add(
+        "score-folder-peak-rss",
+        ours.peak_mb,
+        "MB",
+        1_200,
+        f"a limit; {rows:,} conns and all other logs, {ours.wall_s:.0f} s, {ours.cpu_s:.0f} CPU s",
+    )
+    shutil.rmtree(bench.folder / "all")
+    plain.unlink()
+
+
+def evidence(bench: Bench) -> None:
+    """The collectors of evidence of each log, in a process of their own."""
+    code = "import json, sys; from pathlib import Path; from benchmarks.evidence import speeds; print(json.dumps(speeds(Path(sys.argv[1]), int(sys.argv[2]))))"
+    for row in json.loads(python(code, bench.folder, min(bench.rows, bench.folder_rows)).output.splitlines()[-1]):
+        bench.add(*row)
+
+
 def download(bench: Bench) -> None:
     """A pull over loopback against OpenSSH's sftp."""
     from benchmarks.sftp import speeds
@@ -222,6 +258,14 @@ def live(bench: Bench) -> None:
         bench.add(*row)
 
 
+def live_logs(bench: Bench) -> None:
+    """Live scoring of five growing logs: rate, memory, latency, CPU."""
+    from benchmarks.live_logs import speeds
+
+    for row in speeds(bench.folder, min(bench.rows, bench.folder_rows), seconds=150 if bench.rows >= FULL_ROWS else 15):
+        bench.add(*row)
+
+
 def soak(bench: Bench) -> None:
     """Half an hour at twice the rate that the scorer can sustain."""
     from benchmarks.live import soak as run
@@ -230,8 +274,10 @@ def soak(bench: Bench) -> None:
         bench.add(*row)
 
 
-STAGES: dict[str, Callable[[Bench], None]] = {f.__name__: f for f in (ingest, score, detect, training, download, live, soak)}
-DEFAULT = ("ingest", "score", "detect", "training", "download", "live")
+STAGES: dict[str, Callable[[Bench], None]] = {
+    f.__name__: f for f in (ingest, score, score_folder, evidence, detect, training, download, live, live_logs, soak)
+}
+DEFAULT = ("ingest", "score", "score_folder", "evidence", "detect", "training", "download", "live", "live_logs")
 
 
 def main() -> None:
@@ -241,14 +287,15 @@ def main() -> None:
     parser.add_argument(
         "--rows", type=int, default=int(os.environ.get("MLIDS_BENCH_FLOWS", str(FULL_ROWS))), help="conns of the synthetic day"
     )
+    parser.add_argument("--folder-rows", type=int, default=FOLDER_ROWS, help="conns of the synthetic day with all logs")
     asked = parser.parse_args()
     if unknown := set(asked.stages) - set(STAGES):
         parser.error(f"no stage is called {', '.join(sorted(unknown))}; use {', '.join(STAGES)}")
     with tempfile.TemporaryDirectory(prefix="mlids-bench-") as folder:
-        bench = Bench(Path(folder), asked.rows)
+        bench = Bench(Path(folder), asked.rows, asked.folder_rows)
         for stage in asked.stages or DEFAULT:
             STAGES[stage](bench)
-        if asked.rows == FULL_ROWS:
+        if asked.rows == FULL_ROWS and asked.folder_rows == FOLDER_ROWS:
             bench.save()
         else:
             print(f"latest.json is not written: {asked.rows:,} rows instead of {FULL_ROWS:,}")

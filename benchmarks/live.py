@@ -16,21 +16,33 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 import psutil
 
 from mlids.synth.archive import attack_hosts, write_days
-from mlids.synth.attacks import SCENARIOS, AttackHosts
+from mlids.synth.attacks import SCENARIOS
 from mlids.synth.draft import CONN_NAMES
 from mlids.synth.growing import GrowingLog
+from mlids.synth.hosts import AttackHosts
 from mlids.synth.site import Site
 from tests.support.sshd import Sshd, start_sshd
 
 Row = tuple[str, float, str, float, str, str]
 MLIDS = Path(sys.executable).with_name("mlids")
 MARKS = ("brute_force", "horizontal_scan", "vertical_scan")
+
+
+class Others(Protocol):
+    """Logs that grow beside conn.log."""
+
+    def open(self, live: Live) -> None:
+        """Begin empty logs."""
+
+    def append(self, conns: int) -> None:
+        """Write what belongs to so many further conns."""
 
 
 @dataclass
@@ -91,12 +103,12 @@ def _home(folder: Path) -> Path:
     for day in days:
         pipeline.ingest_paths("hq", day.isoformat(), [folder / "live-site" / day.isoformat()])
     snapshot = pipeline.snapshot("2026-11-04", "2026-11-06")
-    pipeline.evaluate_and_promote(pipeline.train(snapshot["id"])["version"], snapshot["id"])
+    pipeline.evaluate_and_promote(pipeline.train(snapshot["id"])["version"], snapshot["id"], force=True)
     return home
 
 
 @contextmanager
-def _running(folder: Path, sshd: Sshd, *, before: int = 0) -> Iterator[Live]:
+def running(folder: Path, sshd: Sshd, *, before: int = 0) -> Iterator[Live]:
     """Start a scorer on a new log with `before` rows."""
     home = _home(folder)
     shutil.rmtree(home / "state", ignore_errors=True)
@@ -128,13 +140,13 @@ def speeds(folder: Path, rows: int, seconds: int) -> list[Row]:
     work.mkdir()
     sshd = start_sshd(work)
     try:
-        return [*_sustained(folder, sshd, rows), *_latency(folder, sshd, seconds), *_cpu(folder, sshd, min(seconds, 60.0))]
+        return [*_sustained(folder, sshd, rows), *latency(folder, sshd, seconds), *cpu(folder, sshd, min(seconds, 60.0))]
     finally:
         sshd.stop()
 
 
 def _sustained(folder: Path, sshd: Sshd, rows: int) -> list[Row]:
-    with _running(folder, sshd, before=rows) as live:
+    with running(folder, sshd, before=rows) as live:
         live.until(min(50_000, rows // 4), 60.0)  # started, compiled, connected
         began, first = time.monotonic(), live.status()["rows"]
         live.until(rows, 300.0)
@@ -142,8 +154,11 @@ def _sustained(folder: Path, sshd: Sshd, rows: int) -> list[Row]:
     return [("live-sustained", rate, "flows/s", 15_000, f"a limit; {rows:,} rows over SFTP to SQLite; peers: 69, 83, 100", "higher")]
 
 
-def _latency(folder: Path, sshd: Sshd, seconds: int, rate: int = 500) -> list[Row]:
-    with _running(folder, sshd) as live:
+def latency(folder: Path, sshd: Sshd, seconds: int, rate: int = 500, others: Others | None = None) -> list[Row]:
+    """Return the time from an attack's last conn to its alert, at `rate` conns a second and with `others` growing beside them."""
+    with running(folder, sshd) as live:
+        if others is not None:
+            others.open(live)
         cast, rng = attack_hosts(Site(3)), np.random.default_rng(1)
         live.log.append(live.rows(2_000))
         live.until(2_000, 60.0)
@@ -155,6 +170,8 @@ def _latency(folder: Path, sshd: Sshd, seconds: int, rate: int = 500) -> list[Ro
         while (now := time.monotonic() - began) < seconds + 5:
             if now < seconds and (n := int(now * rate) - done) > 0:
                 live.log.append(live.rows(n))
+                if others is not None:
+                    others.append(n)
                 done += n
             if now < seconds and marks < now:
                 source = f"10.250.{marks // 250}.{1 + marks % 250}"
@@ -185,8 +202,11 @@ def _mark(name: str, source: str, cast: AttackHosts, rng: np.random.Generator) -
     return rows.with_columns(pl.lit(source).alias("id.orig_h"), ts=stamps).select(CONN_NAMES)
 
 
-def _cpu(folder: Path, sshd: Sshd, seconds: float, rate: int = 50) -> list[Row]:
-    with _running(folder, sshd) as live:
+def cpu(folder: Path, sshd: Sshd, seconds: float, rate: int = 50, others: Others | None = None) -> list[Row]:
+    """Return the share of a core that scoring takes at `rate` conns a second, with `others` growing beside them."""
+    with running(folder, sshd) as live:
+        if others is not None:
+            others.open(live)
         live.log.append(live.rows(6_000))
         live.until(6_000, 60.0)
         time.sleep(8)
@@ -194,6 +214,8 @@ def _cpu(folder: Path, sshd: Sshd, seconds: float, rate: int = 50) -> list[Row]:
         while (now := time.monotonic() - began) < seconds:
             if (n := int(now * rate) - done) > 0:
                 live.log.append(live.rows(n))
+                if others is not None:
+                    others.append(n)
                 done += n
             time.sleep(0.1)
         share = (live.cpu_s() - before) / (time.monotonic() - began)
@@ -216,7 +238,7 @@ def soak(folder: Path, minutes: float = 30.0) -> list[Row]:
     sshd = start_sshd(work)
     seen: list[float] = []
     try:
-        with _running(folder, sshd) as live:
+        with running(folder, sshd) as live:
             began, done, rotated = time.monotonic(), 0, time.monotonic()
             while time.monotonic() - began < 60 * minutes:
                 if (n := min(2 * int(live.status().get("rows", 0)) + 120_000 - done, 60_000)) > 0:

@@ -18,7 +18,7 @@ from pathlib import Path
 from mlids.synth.archive import write_days
 from mlids.synth.site import Site
 folder, day, flows, form = sys.argv[1:]
-for _, rows, _ in write_days(Path(folder), Site(7), [date.fromisoformat(day)], flows=int(flows), form=form, dns=False, suffix=".log.gz"):
+for _, rows, _ in write_days(Path(folder), Site(7), [date.fromisoformat(day)], flows=int(flows), form=form, logs=(), suffix=".log.gz"):
     print(rows)
 """
 

@@ -3,14 +3,15 @@
 Each night, for every sensor in `sensors.toml`: pull the day that has just ended in the sensor's own time
 zone, write it to the lake as typed Parquet, and compare it with the conns scored live. Missing conns are scored
 late with the model in production, under the same alert ids as live; the ledger counts them by hour.
-Hours of the day before that arrived late are included.
+Hours of the day before that arrived late are included. Each sensor and day has its three stages for itself: a sensor
+that is down fails alone, and the nights after take up the days that are missing (at most `MLIDS_LOOK_BACK_DAYS`, oldest first).
 
 **Backfill** it over any days the sensor still has: a day is replaced whole, never duplicated. Run it by hand
 with `day` to ingest one day again, or with `sensors` for some sensors only.
 """
 
 import pendulum
-from airflow.sdk import Param, dag, task
+from airflow.sdk import Param, dag, task, task_group
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 
@@ -34,25 +35,34 @@ def zeek_ingest():
 
         return pipeline.days_to_pull(params["sensors"], params["day"], data_interval_end)
 
-    @task(max_active_tis_per_dag=2, map_index_template="{{ task.op_kwargs['what']['sensor'] }}")
-    def pull(what: dict) -> dict:
-        from mlids import pipeline
+    @task_group
+    def sensor_day(what: dict):
+        """The three stages of one sensor and day: one that fails holds up no other."""
 
-        return pipeline.pull_with_late(what["sensor"], what["day"])
+        @task(max_active_tis_per_dag=2, map_index_template="{{ what_is_pulled }}")
+        def pull(what: dict) -> dict:
+            from airflow.sdk import get_current_context
 
-    @task(max_active_tis_per_dag=2, map_index_template="{{ task.op_kwargs['pulled']['sensor'] }}")
-    def build_lake(pulled: dict) -> dict:
-        from mlids import pipeline
+            from mlids import pipeline
 
-        return pipeline.build_lake_days(pulled)
+            get_current_context()["what_is_pulled"] = f"{what['sensor']} {what['day']}"
+            return pipeline.pull_with_late(what["sensor"], what["day"])
 
-    @task(max_active_tis_per_dag=2, map_index_template="{{ task.op_kwargs['built']['sensor'] }}")
-    def reconcile(built: dict) -> dict:
-        from mlids import pipeline
+        @task(max_active_tis_per_dag=2)
+        def build_lake(pulled: dict) -> dict:
+            from mlids import pipeline
 
-        return pipeline.reconcile_days(built["sensor"], built["days"])
+            return pipeline.build_lake_days(pulled)
 
-    reconcile.expand(built=build_lake.expand(pulled=pull.expand(what=sensors())))
+        @task(max_active_tis_per_dag=2)
+        def reconcile(built: dict) -> dict:
+            from mlids import pipeline
+
+            return pipeline.reconcile_days(built["sensor"], built["days"])
+
+        reconcile(build_lake(pull(what)))
+
+    sensor_day.expand(what=sensors())
 
 
 zeek_ingest()

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Sets the password of Kibana's own user, and makes role and user `mlids`, which may write alerts and nothing else.
+# Sets the password of Kibana's own user, and makes the user `mlids`, whose role `elastic-install` makes: it may write alerts and nothing else.
 # Passwords are handed to curl in files: arguments are seen by all users of a machine.
 set -eu
 umask 077
@@ -12,8 +12,4 @@ put() { # path, body on the standard input
 }
 
 printf '{"password": "%s"}' "$(cat /run/secrets/kibana_password)" | put _security/user/kibana_system/_password
-put _security/role/mlids <<'END'
-{"cluster": ["monitor", "manage_index_templates"],
- "indices": [{"names": ["mlids-*"], "privileges": ["create_index", "index", "read", "view_index_metadata", "monitor"]}]}
-END
-printf '{"password": "%s", "roles": ["mlids"]}' "$(cat /run/secrets/elastic_mlids_password)" | put _security/user/mlids
+printf '{"password": "%s", "roles": ["mlids-writer"]}' "$(cat /run/secrets/elastic_mlids_password)" | put _security/user/mlids

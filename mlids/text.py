@@ -9,6 +9,9 @@ from types import TracebackType
 _FORMULA = tuple("=+-@＝＋－＠")
 # A password ends at the last @ before a space or quote: it may hold / and @ itself, which drivers of databases accept.
 _PASSWORD = re.compile(r"(?P<user>[A-Za-z][A-Za-z0-9+.\-]*://[^\s:/?#@'\"]*:)[^\s'\"]*@")
+# Addresses and times in a text, at most 60 characters each; what follows them is not looked at.
+_ADDRESS = re.compile(r"((?:\d{1,3}\.){3}\d{1,3}|(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f.]{0,15})", re.ASCII)
+_MARKDOWN = re.compile(r"[\\`*\[\]|~<>&]")
 _PARAMETER = re.compile(r"(?P<name>[?&;](?:password|passwd|sslpassword|pwd|secret|token|api_?key)=)[^\s&;'\"]+", re.IGNORECASE)
 
 
@@ -25,10 +28,30 @@ def _escape(code: int) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def span(seconds: float) -> str:
+    """Return a span of time in words: `27 s`, `3 minutes`, `5 hours`, `2 days`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
+    for size, name in ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.0f} {name}"
+    return f"{seconds:.0f} s"
+
+
+def address_parts(text: str) -> list[tuple[str, bool]]:
+    """Return a text in parts, each with whether it looks like an address or a time: a page breaks no line inside such a part."""
+    return [(part, n % 2 == 1) for n, part in enumerate(_ADDRESS.split(text)) if part]
+
+
 def no_formula(text: str) -> str:
     """Return a cell that a spreadsheet neither runs as a formula nor breaks into lines."""
     cell = safe(text)
     return "'" + cell if cell.startswith(_FORMULA) and len(cell) > 1 else cell
+
+
+def markdown(text: object) -> str:
+    """Return text in one line that Markdown and HTML show as it is: no tag, link, image, code or cell of a table can begin in it."""
+    return _MARKDOWN.sub(lambda m: f"&#{ord(m[0])};", safe(text))
 
 
 def redact(text: str) -> str:

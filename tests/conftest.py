@@ -5,15 +5,33 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from collections.abc import Generator
+import sqlite3
+from collections.abc import Callable, Generator
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
 CI = os.environ.get("CI") == "true"
+
+
+# Modules that take longest, in minutes: they begin first, so that no process works alone at the end; those that wait beside those that compute.
+LONGEST = (
+    "demo/test_run.py", "dags/test_dags.py", "faults/test_sensor_faults.py", "faults/test_scorer_faults.py",
+    "cross_capture/test_evaluate.py", "faults/test_other_log_faults.py", "cli/test_evaluate.py", "hostile/test_poisoning.py",
+    "pipeline/test_stages.py", "pipeline/test_models.py", "hostile/test_model_seals.py", "pipeline/test_promotion.py",
+    "plugins/test_page.py", "cli/test_score.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the longest modules first; the order within a module stays."""
+    rank = {name: n for n, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get("/".join(item.path.parts[-2:]), len(rank)))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -53,7 +71,7 @@ def real_data() -> Path:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home for settings, isolated from this machine's environment."""
     for name in list(os.environ):
-        if name.startswith(("MLIDS_", "IDS_", "MLFLOW_")):
+        if name.startswith(("MLIDS_", "IDS_", "MLFLOW_", "ZEEK_", "ES_")):
             monkeypatch.delenv(name)
     folder = tmp_path / "home"
     monkeypatch.setenv("MLIDS_HOME", str(folder))
@@ -73,13 +91,13 @@ def write_site(out: Path) -> Path:
 
 
 def train_home(site: Path) -> None:
-    """Ingest two days of the site into the home of MLIDS_HOME, and put a model into production."""
+    """Ingest two days of the site into the home of MLIDS_HOME, and put a model into production; by force, as two days are few."""
     from mlids import pipeline
 
     for day in ("2026-11-04", "2026-11-05"):
         pipeline.ingest_paths("hq", day, [site / day])
     snapshot = pipeline.snapshot("2026-11-04", "2026-11-06")
-    pipeline.evaluate_and_promote(pipeline.train(snapshot["id"])["version"], snapshot["id"])
+    pipeline.evaluate_and_promote(pipeline.train(snapshot["id"])["version"], snapshot["id"], force=True)
 
 
 def audit_production(version: str = "1") -> None:
@@ -91,20 +109,55 @@ def audit_production(version: str = "1") -> None:
     pipeline.open_stores(load_settings()).audit.record(Move("a test", "promote", None, version, "the model of another home"))
 
 
+def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that all processes of a test run share; the first that asks for it makes it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    made = folder.with_suffix(".made")
+    with FileLock(f"{folder}.lock"):
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder)
+            made.touch()
+    return folder
+
+
+def copy_home(source: Path, target: Path, *parts: str) -> Path:
+    """Copy a home, or these parts of it, with its MLflow, whose database names the folder of its artifacts."""
+    for part in parts or (p.name for p in source.iterdir()):
+        target.mkdir(exist_ok=True)
+        if (source / part).is_dir():
+            shutil.copytree(source / part, target / part)
+        else:
+            shutil.copy2(source / part, target / part)
+    with closing(sqlite3.connect(target / "mlruns" / "mlflow.db")) as db, db:
+        tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            for _, column, kind, *_ in db.execute(f"PRAGMA table_info({table})").fetchall():
+                if kind.upper().startswith(("VARCHAR", "TEXT")):
+                    db.execute(
+                        f"UPDATE {table} SET {column} = replace({column}, ?, ?) WHERE {column} LIKE ?",
+                        (str(source), str(target), f"%{source}%"),
+                    )
+    return target
+
+
 @pytest.fixture(scope="session")
 def synthetic_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site of `write_site`."""
-    return write_site(tmp_path_factory.mktemp("site") / "logs")
+    """The site of `write_site`; no test changes it."""
+    return made_once(tmp_path_factory, "site", lambda folder: write_site(folder / "logs")) / "logs"
 
 
 @pytest.fixture(scope="session")
 def trained_home(tmp_path_factory: pytest.TempPathFactory, synthetic_site: Path) -> Path:
     """A home with two days in the lake and a model in production."""
-    home = tmp_path_factory.mktemp("trained")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLIDS_HOME", str(home))
-        train_home(synthetic_site)
-    return home
+
+    def train(home: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MLIDS_HOME", str(home))
+            train_home(synthetic_site)
+
+    return copy_home(made_once(tmp_path_factory, "home", train), tmp_path_factory.mktemp("trained"))
 
 
 def free_port() -> int:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from mlids.cli.evaluate import spread_out
-from scripts import cli_reference, settings_reference
+from scripts import attacks_reference, cli_reference, evidence_reference, settings_reference
 from tests.conftest import ROOT
 
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
-GENERATED = {cli_reference.TARGET, settings_reference.TARGET}
+GENERATED = {cli_reference.TARGET, settings_reference.TARGET, attacks_reference.TARGET, evidence_reference.TARGET}
 CODE = ("mlids", "tests", "dags", "plugins", "benchmarks", "scripts")
 COMMANDS = dict(cli_reference.commands(cli_reference.root(), "mlids"))
 
@@ -94,6 +94,13 @@ def test_reference_of_commands_is_current() -> None:
 
 def test_reference_of_settings_is_current() -> None:
     assert settings_reference.TARGET.read_text() == settings_reference.render(), "run `make docs`"
+
+
+def test_reference_of_attacks_and_the_table_of_families_are_current() -> None:
+    assert attacks_reference.TARGET.read_text() == attacks_reference.render(), "run `make docs`"
+    assert evidence_reference.TARGET.read_text() == evidence_reference.render(), "run `make docs`"
+    detection = attacks_reference.DETECTION.read_text()
+    assert attacks_reference.families() in detection and attacks_reference.with_families(detection) == detection, "run `make docs`"
 
 
 def test_every_option_and_setting_has_a_description() -> None:

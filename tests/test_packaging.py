@@ -52,8 +52,10 @@ def test_the_wheel_carries_what_the_stack_needs(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {
         "mlids/py.typed",
+        "mlids/detectors/reference_model.zst",
+        "mlids/detectors/reference_model.sha256",
         "mlids/_site/dags/zeek_ingest.py",
-        "mlids/_site/plugins/mlids_airflow/page.html.j2",
+        "mlids/_site/plugins/mlids_airflow/overview.html.j2",
         "mlids/_site/reports_templates/weekly.html.j2",
         "mlids/alerts/stores/migrations/env.py",
         "mlids/alerts/stores/migrations/versions/v0001_tables_before_migrations.py",

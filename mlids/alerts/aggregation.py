@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from mlids.alerts.document import UIDS_KEPT, Alert
-from mlids.alerts.grouping import WINDOW_S, GroupKey, alert_kinds, group_keys
+from mlids.alerts.grouping import WINDOW_S, GroupKey, alert_kinds, group_keys, window_s
 from mlids.alerts.storms import Storms
 from mlids.alerts.suppression import Rule, suppressing_rules
 from mlids.detectors.bundle import Model
@@ -97,7 +97,7 @@ class AlertAggregator:
         newest = max(a.key.window for a in self.open.values())
         if clock is not None and clock >= 0:
             newest = min(newest, int(clock - clock % WINDOW_S))
-        kept = [a for a in self.open.values() if a.key.window >= newest - WINDOW_S]
+        kept = [a for a in self.open.values() if a.key.window >= newest - window_s(a.key.kind)]
         if len(kept) > MAX_OPEN:
             kept = sorted(kept, key=lambda a: a.last_ts)[-MAX_OPEN:]
         if len(kept) < len(self.open):

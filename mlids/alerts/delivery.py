@@ -8,11 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mlids.alerts.aggregation import AlertAggregator
+from mlids.alerts.case_document import case_document
 from mlids.alerts.dead_letters import DeadLetters
 from mlids.alerts.document import Alert
 from mlids.alerts.sinks.base import Checked, Document, Refused, Sink
 from mlids.alerts.stores import Stores
 from mlids.alerts.suppression import Rule
+from mlids.cases.case import Case
+from mlids.cases.severity import Severity
 from mlids.errors import DeniedError, StoreError
 
 log = logging.getLogger(__name__)
@@ -35,11 +38,33 @@ class Delivery:
         self._letters = DeadLetters(dead_letters)
         self.stopped: dict[str, str] = {}  # sinks that do not let us write, by name, with the reason
         self._ask_at: dict[str, float] = {}
+        self._cases_sent: dict[tuple[str, str], tuple[object, ...]] = {}  # what each sink has of each case, by its id
 
     @property
     def dead_letters(self) -> int:
         """Alerts that a sink refused for good, or that wait for a sink that is stopped."""
         return self._letters.written
+
+    def put_cases(self, sensor: str, part: str, cases: Sequence[Case]) -> list[Document]:
+        """Store the cases of one gathering of a sensor and send the sinks those that changed; return their documents.
+
+        Raises StoreError when a store or a sink does not take them; what a sink has not taken is sent again with the next gathering.
+        """
+        stored = self._stores.cases.put(sensor, part, cases)
+        self.send_cases(stored)
+        return stored
+
+    def send_cases(self, stored: Sequence[Document]) -> None:
+        """Send the sinks those stored cases of medium severity or more that they do not have like this. Raises StoreError."""
+        documents = [case_document(c) for c in stored if Severity(c["severity"]) is not Severity.LOW and c["first"]]
+        for sink in self._sinks:
+            fresh = [d for d in documents if self._cases_sent.get((sink.name, d["event"]["id"])) != _marks(d)]
+            if not fresh:
+                continue
+            failure = self._write(fresh, [sink])
+            if failure is not None:
+                raise failure
+            self._cases_sent |= {(sink.name, d["event"]["id"]): _marks(d) for d in fresh}
 
     def send(self, alerts: Sequence[Alert], again: Again) -> None:
         """Return when stores and sinks have the alerts. Raises StoreError when `again` returns False.
@@ -128,3 +153,9 @@ class Delivery:
         for sink in self._sinks:
             sink.close()
         self._stores.close()
+
+
+def _marks(document: Document) -> tuple[object, ...]:
+    """Return what makes a case worth sending again: its score, state, end and amount."""
+    case = document["mlids"]
+    return document["score"], case["state"], case["verdict"], case["count"], document["event"]["end"]

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from mlids.alerts.grouping import STORM, GroupKey
-from mlids.features.behaviours import BEHAVIOURS, kind_title
+from mlids.cases.words import words_of
+from mlids.evidence.attack import tactics, technique_name
 from mlids.window import stamp
 
 UIDS_KEPT = 10
-_TECHNIQUES = {name: b.technique for b in BEHAVIOURS for name in (b.name, b.attack_class) if name}
+# Elastic's Zeek integration calls conn.log `connection`; other datasets have Zeek's names.
+_DATASETS = {"conn": "connection"}
+# `network.protocol` of logs that are of one application protocol.
+_PROTOCOLS = {
+    "dns": "dns",
+    "http": "http",
+    "ssl": "tls",
+    "ssh": "ssh",
+    "rdp": "rdp",
+    "kerberos": "kerberos",
+    "dce_rpc": "dce_rpc",
+    "ntlm": "ntlm",
+    "smb_files": "smb",
+    "smb_mapping": "smb",
+}
 
 
 @dataclass
@@ -46,7 +62,7 @@ class Alert:
     @property
     def title(self) -> str:
         """One line for lists: the behaviour, and by whom or against whom."""
-        name = kind_title(self.key.kind)
+        name = words_of(self.key.kind).title
         if self.key.target == STORM and self.key.source:
             return f"{name} by {self.key.source}, many more of them"
         if self.key.target == STORM:
@@ -58,11 +74,11 @@ class Alert:
     @property
     def _why(self) -> str:
         """The reasons without the behaviour's name, which the title contains."""
-        return self.reasons.removeprefix(f"{kind_title(self.key.kind)}: ")
+        return self.reasons.removeprefix(f"{words_of(self.key.kind).title}: ")
 
     def document(self) -> dict[str, Any]:
         """Return the document as JSON values. Without a technique there is no `threat`; unset scores are null."""
-        technique = _TECHNIQUES.get(self.key.kind)
+        technique = words_of(self.key.kind).technique
         doc: dict[str, Any] = {
             "ts": stamp(self.ts),
             "@timestamp": stamp(self.ts),
@@ -71,13 +87,14 @@ class Alert:
             "dst": self.dst,
             "message": f"{self.title}: {self._why}" if self.reasons else self.title,
             "event": {
-                "kind": "alert", "module": "mlids", "dataset": f"zeek.{self.dataset}", "risk_score": round(self.score, 1),
+                "kind": "alert", "module": "mlids", "dataset": f"zeek.{_DATASETS.get(self.dataset, self.dataset)}", "risk_score": round(self.score, 1),
                 "start": stamp(self.ts), "end": stamp(self.last_ts), "id": self.id,
             },
             "rule": {"name": self.key.kind, "description": self.title},
-            "source": _endpoint(self.src, self.src_port),
-            "destination": _endpoint(self.dst, self.dst_port),
-            "network": {"transport": self.proto, "protocol": self.dataset},
+            "source": endpoint(self.src, self.src_port),
+            "destination": endpoint(self.dst, self.dst_port),
+            "network": {"transport": self.proto} | ({"protocol": _PROTOCOLS[self.dataset]} if self.dataset in _PROTOCOLS else {}),
+            "related": {"ip": [a for a in dict.fromkeys((self.src, self.dst)) if is_ip(a)]},
             "observer": {"name": self.key.sensor, "product": "Zeek", "type": "sensor"},
             "mlids": {
                 "kind": self.key.kind, "count": self.count, "uids": self.uids, "reasons": self.reasons,
@@ -87,7 +104,9 @@ class Alert:
             },
         }  # fmt: skip
         if technique:
-            doc["threat"] = {"framework": "MITRE ATT&CK", "technique": {"id": technique}}
+            doc["threat"] = {"framework": "MITRE ATT&CK", "technique": {"id": technique, "name": technique_name(technique)}}
+            if names := tactics(technique):
+                doc["threat"]["tactic"] = {"name": list(names)}
         return doc
 
 
@@ -105,8 +124,18 @@ def merged(parts: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     return out
 
 
-def _endpoint(address: str, port: int | None) -> dict[str, Any]:
-    out: dict[str, Any] = {"address": address, "ip": address}
+def endpoint(address: str, port: int | None) -> dict[str, Any]:
+    """Return an end of a conn; what is no address has no `ip`, which Elasticsearch would refuse."""
+    out: dict[str, Any] = {"address": address} | ({"ip": address} if is_ip(address) else {})
     if port is not None:
         out["port"] = port
     return out
+
+
+def is_ip(address: str) -> bool:
+    """Return whether a text is an IP address."""
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return True

@@ -14,19 +14,15 @@ import polars as pl
 from mlids.detectors.bundle import Model
 from mlids.detectors.verdict import Verdicts
 from mlids.evidence.base import Evidence
-from mlids.features.behaviours import BEHAVIOURS
+from mlids.features.behaviours import BEHAVIOURS, behaviour_of
 from mlids.features.behaviours.base import Grouping
 from mlids.features.flow import TO_MANY
 
 # One alert covers this long; the same behaviour in the next window is a new alert.
 WINDOW_S = 6 * 3600
+# What has nothing in common but the sensor, as probes from outside, is one alert a day.
+DAY_S = 24 * 3600
 STORM = "many"  # the target of a storm alert
-# Anomalies do not distinguish destinations: all of one source are one alert.
-_GROUPING = (
-    {b.name: b.grouping for b in BEHAVIOURS}
-    | {b.attack_class: b.grouping for b in BEHAVIOURS if b.attack_class}
-    | {"anomaly": Grouping.SOURCE}
-)
 _TO_MANY = re.compile(TO_MANY).search
 
 
@@ -60,7 +56,7 @@ def group_keys(model: Model, conns: pl.DataFrame, verdicts: Verdicts, rows: np.n
     columns = [conns[n].to_list() for n in ("sensor", "ts", "id.orig_h", "id.resp_h", "id.resp_p", "proto")]
     for kind, sensor, ts, source, target, port, proto in zip(kinds, *columns, strict=True):
         parts = in_common(kind, source or "", target or "", f"{port}/{proto}")
-        start = _window(ts)
+        start = _window(ts, window_s(kind))
         out.append(GroupKey(_digest(sensor, kind, *parts, str(start)), sensor, kind, parts[0], parts[1], start))
     return out
 
@@ -76,9 +72,17 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
 
 
+def grouping_of(kind: str) -> Grouping:
+    """Return what conns of one alert of a kind have in common."""
+    if kind == "anomaly":  # it does not distinguish destinations: all of one source are one alert
+        return Grouping.SOURCE
+    behaviour = behaviour_of(kind)
+    return behaviour.grouping if behaviour is not None else Grouping.SOURCE_TARGET_SERVICE
+
+
 def in_common(kind: str, source: str, target: str, service: str) -> tuple[str, str]:
     """Return the source and the target that conns of one alert share; empty where they may differ."""
-    grouping = _GROUPING.get(kind, Grouping.SOURCE_TARGET_SERVICE)
+    grouping = grouping_of(kind)
     if kind == "anomaly" and _TO_MANY(target):  # multicast and broadcast: grouped by the service, whoever the source is
         grouping = Grouping.TARGET_SERVICE
     return grouping.common(source, target, service)
@@ -107,6 +111,11 @@ def kind_names(attack_classes: Sequence[str], behaviour: np.ndarray, probability
     return out
 
 
-def _window(ts: datetime | None) -> int:
+def window_s(kind: str) -> int:
+    """Return how long one alert of a kind covers, in seconds."""
+    return DAY_S if grouping_of(kind) is Grouping.SENSOR else WINDOW_S
+
+
+def _window(ts: datetime | None, length_s: int = WINDOW_S) -> int:
     seconds = int((ts or datetime(1970, 1, 1, tzinfo=UTC)).timestamp())
-    return seconds - seconds % WINDOW_S
+    return seconds - seconds % length_s

@@ -9,7 +9,10 @@ import typer
 
 from mlids.cli import housekeeping, ingest, live, models, reports, synth
 from mlids.cli.alerts import app as alerts
+from mlids.cli.cases import app as cases
+from mlids.cli.config import app as config
 from mlids.cli.demo import demo
+from mlids.cli.elastic import app as elastic
 from mlids.cli.evaluate import evaluate, spread_out
 from mlids.cli.output import fail
 from mlids.cli.score import score
@@ -25,6 +28,9 @@ app.command()(evaluate)
 for command in (*ingest.COMMANDS, *models.COMMANDS, *reports.COMMANDS, *live.COMMANDS, *housekeeping.COMMANDS, *synth.COMMANDS):
     app.command()(command)
 app.add_typer(alerts, name="alerts")
+app.add_typer(cases, name="cases")
+app.add_typer(elastic, name="elastic")
+app.add_typer(config, name="config")
 
 
 def _version(value: bool) -> None:

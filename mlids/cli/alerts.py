@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
+from enum import Enum, StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from mlids.cli.options import Json
+from mlids.cli.alert_output import print_alert, print_alerts, print_lines
+from mlids.cli.options import Json, needs_home
 from mlids.cli.output import console, safe, show
 
 app = typer.Typer(help="List and show alerts, give verdicts, suppress conns, send dead letters again.")
 AlertId = Annotated[str, typer.Argument(help="The alert's id, or its beginning.")]
 Why = Annotated[str, typer.Option(help="The reason; it is stored with the rule.")]
+
+
+_ACTIONS = {"add": "added", "force": "added by force", "end": "ended"}
 
 
 class Verdict(StrEnum):
@@ -25,10 +29,24 @@ class Verdict(StrEnum):
     false_positive = "false-positive"
 
 
+class Sort(Enum):
+    """What alerts are sorted by."""
+
+    time = "time"
+    risk = "risk"
+    count = "count"
+
+
 @app.callback(invoke_without_command=True)
 def latest(
     context: typer.Context,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Number of alerts to list.")] = 20,
+    src: Annotated[str | None, typer.Option(help="Only alerts of this source: address or network.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only alerts of this kind: a behaviour, an attack class, or anomaly.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only alerts that began since: 24h, 7d, 2026-11-20 or 2026-11-20T14:30 (UTC).")] = None,
+    min_risk: Annotated[float, typer.Option(min=0, max=100, help="Only alerts with this risk_score or more.")] = 0.0,
+    sort: Annotated[Sort, typer.Option(help="Sort by time (newest first), risk or count (highest first).")] = Sort.time,
+    unjudged: Annotated[bool, typer.Option("--open", help="Only alerts without a verdict.")] = False,
     suppressed: Annotated[bool, typer.Option("--suppressed", help="Include alerts that a suppression rule hides.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -37,48 +55,34 @@ def latest(
         return
     from mlids import pipeline
 
-    found = pipeline.list_alerts(limit=limit, suppressed=suppressed)
+    pipeline.need_home()
+    found = pipeline.list_alerts(
+        limit=limit, suppressed=suppressed, src=src, kind=kind, since=since, min_risk=min_risk, sort=sort.value, unjudged=unjudged
+    )
     if as_json:
         show(found, True)
         return
-    rows = [
-        (a["id"][:8], f"{a['score']:.0f}", a["ts"][:19], a["observer"]["name"], a["src"], a["dst"], f"{a['mlids']['count']:,}", _why(a))
-        for a in found
-    ]
-    _table(("id", "risk", "when (UTC)", "sensor", "from", "to", "conns", "why"), rows, "no alerts yet")
+    print_alerts(found, "no alerts yet" if not (src or kind or since or min_risk or unjudged) else "no alert is like this")
     suppressed_conns = sum(r["conns"] for r in pipeline.suppression_rules(in_force=True))
     if suppressed_conns:
         console().print(f"{suppressed_conns:,} conns were suppressed by rules: mlids alerts rules")
 
 
-def _why(alert: dict[str, Any]) -> str:
-    notes = [alert["verdict"], f"rule {alert['suppressed_by']}" if alert["suppressed_by"] is not None else None]
-    shown = ", ".join(n for n in notes if n)
-    return f"[{shown}] {alert['mlids']['reasons']}" if shown else str(alert["mlids"]["reasons"])
-
-
-def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], empty: str) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold", justify="right" if column in {"risk", "conns"} else "left", no_wrap=column == "id")
-    for row in rows:
-        table.add_row(*(Text(safe(c)) for c in row))
-    console().print(table if rows else empty)
-
-
 @app.command("show")
+@needs_home
 def show_one(alert_id: AlertId, as_json: Json = False) -> None:
-    """Show the whole document of one alert."""
+    """Show one alert: what, when, between whom, why, and what to do next. --json prints the whole document."""
     from mlids import pipeline
 
-    show(pipeline.find_alert(alert_id), as_json)
+    found = pipeline.find_alert(alert_id)
+    if as_json:
+        show(found, True)
+    else:
+        print_alert(found)
 
 
 @app.command()
+@needs_home
 def verdict(
     alert_id: AlertId,
     verdict: Annotated[Verdict, typer.Argument(help="Whether the alert was right.")],
@@ -92,6 +96,7 @@ def verdict(
 
 
 @app.command()
+@needs_home
 def suppress(
     why: Why,
     alert: Annotated[str | None, typer.Option(help="Take kind, sensor, source, destination and port from this alert.")] = None,
@@ -101,25 +106,72 @@ def suppress(
     port: Annotated[int | None, typer.Option(help="Responder's port.")] = None,
     sensor: Annotated[str | None, typer.Option(help="Name of the sensor.")] = None,
     days: Annotated[float | None, typer.Option(min=0.01, max=3_650, help="Days until the rule expires; default: never.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Store nothing; say how many stored alerts the rule would have hidden.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Store the rule even if it covers too much; the history has it.")] = False,
 ) -> None:
-    """Suppress conns that match all conditions, from now on, and hide stored alerts of only such conns."""
+    """Suppress conns that match all conditions, from now on, and hide stored alerts of only such conns.
+
+    A rule that covers more than MLIDS_SUPPRESS_LIMIT_PERCENT of the alerts of the last 7 days, or an alert marked true, is
+    refused with exit code 2; --force stores it.
+    """
     from mlids import pipeline
 
-    rule = pipeline.suppress(why=why, who=getpass.getuser(), alert=alert, kind=kind, src=src, dst=dst, port=port, sensor=sensor, days=days)
-    number = rule["rule"]
-    print(f"rule {number}: {_words(rule)}; scorers apply it within seconds. To end it: mlids alerts unsuppress {number}")
+    rule = pipeline.suppress(
+        why=why, who=getpass.getuser(), alert=alert, kind=kind, src=src, dst=dst, port=port, sensor=sensor, days=days,
+        force=force, dry_run=dry_run,
+    )  # fmt: skip
+    number, counts = rule["rule"], rule["coverage"]
+    if dry_run:
+        needs = f". Without --force it is refused: it covers {rule['refusal']}" if rule["refusal"] else ""
+        print(
+            safe(
+                f"{_words(rule)}: would have hidden {counts['covered']:,} alerts of the last 7 days, {counts['true']:,} of them marked true "
+                f"({counts['alerts']:,} alerts in all){needs}"
+            )
+        )
+        return
+    print(safe(f"rule {number}: {_words(rule)}; it hides {counts['covered']:,} of the {counts['alerts']:,} alerts of the last 7 days."))
+    print(f"Scorers apply it within seconds. To end it: mlids alerts unsuppress {number}")
 
 
 @app.command()
-def unsuppress(rule: Annotated[int, typer.Argument(help="Number of the rule.")]) -> None:
+@needs_home
+def unsuppress(
+    rule: Annotated[int, typer.Argument(help="Number of the rule.")],
+    why: Annotated[str, typer.Option(help="The reason; it is stored in the history.")] = "",
+) -> None:
     """End a rule; alerts that only it hid are shown again."""
     from mlids import pipeline
 
-    pipeline.unsuppress(rule)
+    pipeline.unsuppress(rule, who=getpass.getuser(), why=why)
     print(f"rule {rule} is no longer in force")
 
 
 @app.command()
+@needs_home
+def history(
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Number of entries to list.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """List who added and ended which suppression rule, when and why, newest first. Entries are never changed."""
+    from mlids import pipeline
+
+    found = pipeline.suppression_history(limit)
+    if as_json:
+        show(found, True)
+        return
+    for h in found:
+        covered = f"  covered {h['alerts']:,} alerts of 7 days" if h["alerts"] is not None else ""
+        head = f"rule {h['rule']}  {_ACTIONS.get(h['action'], h['action'])}  {h['at'][:16].replace('T', ' ')} UTC by {h['who'] or 'unknown'}{covered}"
+        print_lines(head, _words(h["conditions"]), h["why"])
+    if not found:
+        print("no rule was ever added")
+
+
+@app.command()
+@needs_home
 def rules(as_json: Json = False) -> None:
     """List the suppression rules, with the number of conns that each suppressed."""
     from mlids import pipeline
@@ -128,14 +180,49 @@ def rules(as_json: Json = False) -> None:
     if as_json:
         show(found, True)
         return
-    rows = [
-        (str(r["id"]), _state(r), _words(r), f"{r['conns']:,}", (r["last_at"] or "")[:19], f"{r['why']} ({r['who']}, {r['at'][:10]})")
-        for r in found
-    ]
-    _table(("rule", "state", "suppresses", "conns", "last", "why"), rows, "no rules; see mlids alerts suppress --help")
+    for r in found:
+        last = f", last {r['last_at'][:16].replace('T', ' ')}" if r["last_at"] else ""
+        print_lines(
+            f"rule {r['id']}  {_state(r)}  {r['conns']:,} conns suppressed{last}",
+            _words(r | {"expires_at": None}),
+            f"{r['why']} ({r['who']}, {r['at'][:10]})",
+        )
+    if not found:
+        print("no rules; see mlids alerts suppress --help")
+
+
+@app.command("export")
+@needs_home
+def export_rules(file: Annotated[Path, typer.Argument(help="File to write, .csv or .json; one that is there stays.")]) -> None:
+    """Write the suppression rules in force to a file."""
+    from mlids import pipeline
+
+    print(safe(f"{file}: {pipeline.export_rules(file):,} rules written"))
+
+
+@app.command("import")
+@needs_home
+def import_rules(
+    file: Annotated[Path, typer.Argument(help="File of rules, .csv or .json, as `mlids alerts export` writes it.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Store nothing; say how many stored alerts each rule would have hidden.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Store also rules that cover too much; the history has it.")] = False,
+) -> None:
+    """Store the suppression rules of a file; those in force already are left out. All are checked before the first is stored."""
+    from mlids import pipeline
+
+    for rule in pipeline.import_rules(file, who=getpass.getuser(), force=force, dry_run=dry_run):
+        counts = rule["coverage"]
+        head = "would have hidden" if dry_run else f"rule {rule['rule']} hides"
+        needs = ", needs --force" if rule["refusal"] else ""
+        print(
+            safe(f"{_words(rule)}: {head} {counts['covered']:,} alerts of the last 7 days, {counts['true']:,} of them marked true{needs}")
+        )
 
 
 @app.command()
+@needs_home
 def resend(
     sink: Annotated[str | None, typer.Option(help="Only the dead letters of this sink; default: of every sink in MLIDS_SINKS.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the dead letters by sink and send nothing.")] = False,
@@ -169,4 +256,10 @@ def _state(row: dict[str, Any]) -> str:
 
 def _words(rule: dict[str, Any]) -> str:
     words = (("kind", "{}"), ("sensor", "at {}"), ("src", "from {}"), ("dst", "to {}"), ("port", "port {}"))
-    return " ".join(text.format(rule[name]) for name, text in words if rule[name] is not None)
+    found = " ".join(text.format(_plain(name, rule[name])) for name, text in words if rule[name] is not None)
+    return f"{found} until {rule['expires_at'][:16].replace('T', ' ')}" if rule.get("expires_at") else found
+
+
+def _plain(name: str, value: object) -> str:
+    """Return a value of a rule; a network of one address as the address."""
+    return str(value).removesuffix("/32" if "." in str(value) else "/128") if name in {"src", "dst"} else str(value)

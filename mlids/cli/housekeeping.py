@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from mlids.cli.options import Json
+from mlids.cli.options import Json, needs_home
 from mlids.cli.output import console, safe, show
 
 
+@needs_home
 def housekeeping(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing; list what would go and what stays.")] = False,
     clock_is_right: Annotated[

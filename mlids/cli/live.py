@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from mlids.cli.options import Day, Json, Name
+from mlids.cli.options import Day, Json, Name, needs_home
 from mlids.cli.output import Progress, console, safe, show
+from mlids.cli.status_output import print_status
 
 
 def serve(
@@ -29,6 +30,7 @@ def serve(
             show(status, False)
 
 
+@needs_home
 def reconcile(sensor: Name, day: Day, as_json: Json = False) -> None:
     """Compare a day of the lake with the conns scored live, and score the missing ones."""
     from mlids import pipeline
@@ -38,23 +40,30 @@ def reconcile(sensor: Name, day: Day, as_json: Json = False) -> None:
     show(done, as_json)
 
 
+@needs_home
 def status(as_json: Json = False) -> None:
-    """Show the scorers, the model in production and the latest days."""
+    """Show the model in production, open cases, the scorers, the latest days and reports. --json has all numbers."""
     from mlids import pipeline
 
     facts = pipeline.overview(limit=5)
     shown = {
         "model": facts["model"]["version"] if facts["model"] else None,
+        "model_error": facts["model"].get("error") if facts["model"] else None,
+        "cases": facts["case_counts"],
         "scorers": [
-            {k: s[k] for k in ("sensor", "state", "rows", "lag_s", "last_error", "updated_at", "stopped_sinks")} for s in facts["scorers"]
+            {k: s[k] for k in ("sensor", "state", "rows", "lag_s", "last_error", "updated_at", "stopped_sinks", "other_logs")}
+            for s in facts["scorers"]
         ],
         "days": [
-            {k: r[k] for k in ("day", "sensor", "archived", "rejected", "live", "late", "missing", "alerts", "problems")}
+            {k: r[k] for k in ("day", "sensor", "archived", "rejected", "live", "late", "missing", "alerts", "problems", "logs")}
             for r in facts["ledger"][:14]
         ],
         "reports": facts["reports"][:6],
     }
-    show(shown, as_json)
+    if as_json:
+        show(shown, True)
+    else:
+        print_status(shown)
 
 
 def doctor(as_json: Json = False) -> None:

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from mlids.cli.options import End, Json, Start
+from mlids.cli.options import End, Json, Start, needs_home
 from mlids.cli.output import Progress, show
 
 
+@needs_home
 def snapshot(start: Start, end: End, as_json: Json = False) -> None:
     """Store days of the lake as a snapshot for training."""
     from mlids import pipeline
@@ -19,6 +20,7 @@ def snapshot(start: Start, end: End, as_json: Json = False) -> None:
     show(facts, as_json)
 
 
+@needs_home
 def train(
     start: Annotated[str | None, typer.Option(help="First day; with --end, takes a snapshot of these days.")] = None,
     end: Annotated[str | None, typer.Option(help="The day after the last one.")] = None,
@@ -41,6 +43,7 @@ def train(
     show(done, as_json)
 
 
+@needs_home
 def promote(
     version: Annotated[str, typer.Argument(help="Version of the registered model.")],
     snapshot_id: Annotated[str, typer.Option("--snapshot", help="Snapshot whose held-out rows are scored to compare the models.")],
@@ -53,6 +56,7 @@ def promote(
     show(pipeline.evaluate_and_promote(version, snapshot_id, who="command line", force=force), as_json)
 
 
+@needs_home
 def rollback(
     why: Annotated[str, typer.Option(help="Why, for the audit.")],
     to: Annotated[str | None, typer.Option(help="Version; default: the previous one.")] = None,
@@ -64,6 +68,7 @@ def rollback(
     show(pipeline.rollback(to=to, why=why, who="command line"), as_json)
 
 
+@needs_home
 def accept(
     version: Annotated[str, typer.Argument(help="Version of the registered model.")],
     sha256: Annotated[str, typer.Option(help="SHA-256 of the file that you trust (`sha256sum model.onnx`).")],

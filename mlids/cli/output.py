@@ -34,15 +34,18 @@ def show(facts: Any, as_json: bool) -> None:
 
 
 class Progress:
-    """One line of progress on stderr; nothing when stderr is not a terminal."""
+    """One line of progress on stderr. When stderr is not a terminal: nothing, or with `lines` a line per message."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, lines: bool = False) -> None:
         self._shown = sys.stderr.isatty()
+        self._lines = lines and not self._shown
         self._last = 0.0
         self._width = 0
 
     def __call__(self, message: str) -> None:
         now = time.monotonic()
+        if self._lines:
+            print(safe(message), file=sys.stderr, flush=True)
         if self._shown and now - self._last > 0.1:
             shown = safe(message)
             sys.stderr.write("\r" + shown.ljust(self._width))

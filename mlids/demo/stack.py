@@ -183,11 +183,13 @@ class Stack:
 
     def start_mlflow(self) -> None:
         """Start MLflow alone; it is not waited for."""
+        artifacts = (self.home / "mlruns" / "artifacts").as_uri()
         self.home.joinpath("mlruns").mkdir(exist_ok=True)
         self._spawn(
             "mlflow", "mlflow", "server", "--app-name", "basic-auth", "--host", "127.0.0.1", "--port", str(self.mlflow_port), "--workers", "1",
             "--backend-store-uri", f"sqlite:///{self.home}/mlruns/mlflow.db",
-            "--artifacts-destination", (self.home / "mlruns" / "artifacts").as_uri(), env=self._mlflow_login(),
+            # Runs name their files by path, not by way of the server: with MLIDS_HOME alone they are found after it has stopped, too.
+            "--default-artifact-root", artifacts, "--artifacts-destination", artifacts, env=self._mlflow_login(),
         )  # fmt: skip
 
     def mlflow_answers(self) -> bool:

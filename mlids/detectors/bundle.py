@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +13,8 @@ import numpy as np
 from mlids.detectors.forest import BENIGN
 from mlids.detectors.isolation import anomaly_scores
 from mlids.detectors.model_spec import Spec, read_spec
+from mlids.detectors.onnx_graph import with_property
+from mlids.detectors.record_forests import RecordForest, pack_record_forests, unpack_record_forests
 from mlids.detectors.trees import CompleteTrees, complete
 from mlids.errors import ModelError
 from mlids.features.spec import NAMES
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest, RandomForestClassifier
 
 BULK_ROWS = 10_000
+# Where the metadata of a graph holds the forests of http, dns, ssh and ssl; a model may lack them.
+RECORD_FORESTS = "mlids_record_forests"
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class Scores:
     attack_class: np.ndarray | None  # index into the attack classes
 
 
-def _with_shares(anomaly: np.ndarray, shares: np.ndarray, spec: Spec) -> Scores:
+def with_shares(anomaly: np.ndarray, shares: np.ndarray, spec: Spec) -> Scores:
     """Return scores from class probabilities float32[n, classes]; the attack probability is 1 − P(benign)."""
     attacks = shares[:, [i for i, c in enumerate(spec.classes) if c != BENIGN]]
     return Scores(anomaly, np.clip(attacks.sum(axis=1), 0.0, 1.0), attacks.argmax(axis=1))
@@ -65,7 +71,7 @@ class Fitted:
         anomaly = self._complete.scores(x) if self._complete is not None else anomaly_scores(self._isolation, x)
         if self._forest is None:
             return Scores(anomaly, None, None)
-        return _with_shares(anomaly, self._forest.predict_proba(x[:, self.spec.forest_columns]).astype(np.float32), self.spec)
+        return with_shares(anomaly, self._forest.predict_proba(x[:, self.spec.forest_columns]).astype(np.float32), self.spec)
 
 
 class Bundle:
@@ -96,6 +102,17 @@ class Bundle:
         self._check_shapes()
         self._self_test()
 
+    def record_forests(self) -> dict[str, RecordForest]:
+        """Return the forests of http, dns, ssh and ssl that the model has. Raises ModelError when they are damaged."""
+        text = self._session.get_modelmeta().custom_metadata_map.get(RECORD_FORESTS)
+        if text is None:
+            return {}
+        try:
+            content = base64.b64decode(text, validate=True)
+        except ValueError as error:
+            raise ModelError(f"the forests of http, dns, ssh and ssl in the model are damaged: {error}") from error
+        return unpack_record_forests(content)
+
     def _check_shapes(self) -> None:
         """Return when inputs and outputs of the graph are those of its spec. Raises ModelError."""
         found = {n.name: (n.type, list(n.shape)[1:]) for n in (*self._session.get_inputs(), *self._session.get_outputs())}
@@ -111,7 +128,7 @@ class Bundle:
         anomaly = np.concatenate([p[0] for p in pieces])
         if not self.attack_classes:
             return Scores(anomaly, None, None)
-        return _with_shares(anomaly, np.concatenate([p[1] for p in pieces]), self.spec)
+        return with_shares(anomaly, np.concatenate([p[1] for p in pieces]), self.spec)
 
     def _piece(self, x: np.ndarray) -> list[np.ndarray]:
         names = ["anomaly_score", *(["class_probabilities"] if self.attack_classes else [])]
@@ -130,3 +147,10 @@ class Bundle:
             found.append(float(scores.attack_probability[0]))
         if not np.allclose(found, self.spec.example_scores, atol=1e-4):
             raise ModelError(f"the model's self-test gave {found}, expected {self.spec.example_scores}; it is damaged")
+
+
+def with_record_forests(graph: bytes, forests: Mapping[str, RecordForest]) -> bytes:
+    """Return the same graph with forests of http, dns, ssh and ssl; without any it stays as it is."""
+    if not forests:
+        return graph
+    return with_property(graph, RECORD_FORESTS, base64.b64encode(pack_record_forests(forests)).decode())

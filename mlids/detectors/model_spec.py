@@ -16,9 +16,14 @@ from mlids.features.spec import FEATURES_VERSION, NAMES
 from mlids.text import short
 
 SPEC_FORMAT = 2
-# The highest threshold that training sets: behaviour, RandomForest and IsolationForest together reach 99.4, so that a
+# Weight of a RandomForest that has learned from observed attacks, and of one that knows implanted ones only: the latter is as
+# sure of a domain member's logons as of lateral movement.
+ATTACK_WEIGHT, IMPLANTED_WEIGHT = 0.70, 0.40
+# The highest threshold that training sets: behaviour, RandomForest and IsolationForest together reach 97 to 98.5, so that a
 # model with a higher one finds next to nothing. A site may set another one (MLIDS_THRESHOLD).
-HIGHEST_THRESHOLD = 97.0
+HIGHEST_THRESHOLD = 95.0
+# Whose consequence a conn is: it leaves the site, stays inside it, or comes from outside. Each has a budget of alerts of its own.
+WAYS = ("outward", "inside", "inward")
 MOST_CLASSES = 200
 _LONGEST_NAME = 100
 _MOST = 1e20  # of medians and counts: bytes are counted in 64 bits
@@ -33,7 +38,9 @@ class Spec:
     # the scale is absolute (0.5 is an average row, 0.8 is very rare), so that a log may contain no anomaly at all.
     surprise: list[list[float]] = field(default_factory=lambda: [[0.60, 0.80], [0.0, 1.0]])
     threshold: float = 70.0  # risk_score from which a row is an alert
+    thresholds: dict[str, float] = field(default_factory=dict)  # by way (WAYS), where budgets of their own set higher ones
     classes: list[str] = field(default_factory=list)  # of class_probabilities; empty without a RandomForest
+    attack_weight: float = ATTACK_WEIGHT  # of the RandomForest's probability in the risk_score
     forest_columns: list[int] = field(default_factory=lambda: list(range(len(NAMES))))  # features the RandomForest sees
     features: list[str] = field(default_factory=lambda: list(NAMES))
     features_version: int = FEATURES_VERSION
@@ -116,6 +123,10 @@ def _is_scale(value: object) -> bool:
     return 2 <= len(at) == len(to) <= 100 and rising and to[0] < 0.5 and to[-1] > 0.99
 
 
+def _are_thresholds(value: object) -> bool:
+    return isinstance(value, dict) and set(value) <= set(WAYS) and all(_number(v, 0.0, HIGHEST_THRESHOLD) and v > 0 for v in value.values())
+
+
 def _are_classes(value: object) -> bool:
     if not _are(value, str) or not isinstance(value, list):
         return False
@@ -139,12 +150,14 @@ _RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "medians": (f"{len(NAMES)} finite numbers, one for each feature", _is_row),
     "surprise": ("two lists of the same length: anomaly scores that rise, and levels that rise from below 0.5 to 1", _is_scale),
     "threshold": (f"above 0 and at most {HIGHEST_THRESHOLD:g}", lambda v: _number(v, 0.0, HIGHEST_THRESHOLD) and v > 0),
+    "thresholds": (f"empty, or by {', '.join(WAYS)} a number above 0 and at most {HIGHEST_THRESHOLD:g}", _are_thresholds),
     "classes": (f"empty, or {BENIGN} and 1 to {MOST_CLASSES - 1} attacks by name", _are_classes),
     "forest_columns": (f"different numbers of features, 0 to {len(NAMES) - 1}", _are_columns),
     "trained_from": ("a day, or null", _is_day),
     "trained_to": ("a day, or null", _is_day),
     "rows": ("a number of rows", _is_count),
     "conns_a_day": ("a number of conns", lambda v: _number(v, 0.0, _MOST)),
+    "attack_weight": ("a number from 0 to 1", lambda v: _number(v, 0.0, 1.0)),
     "budget_per_day": ("above 0, or null", lambda v: v is None or (_number(v, 0.0, _MOST) and v > 0)),
     "example": (f"empty, or {len(NAMES)} finite numbers", lambda v: v == [] or _is_row(v)),
     "example_scores": ("numbers from 0 to 1", lambda v: _numbers(v, 0.0, 1.0 + 1e-3)),

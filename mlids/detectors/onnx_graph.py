@@ -142,9 +142,14 @@ def build_graph(forest: RandomForestClassifier | None, isolation: IsolationFores
 
 def with_spec(graph: bytes, spec: dict[str, Any]) -> bytes:
     """Return the same graph with another spec in the metadata."""
+    return with_property(graph, "mlids", json.dumps(spec))
+
+
+def with_property(graph: bytes, name: str, text: str) -> bytes:
+    """Return the same graph with another text under a name of its metadata; the other texts stay."""
     import onnx
     from onnx import helper
 
     model = onnx.load_from_string(graph)
-    helper.set_model_props(model, {"mlids": json.dumps(spec)})
+    helper.set_model_props(model, {p.key: p.value for p in model.metadata_props} | {name: text})
     return model.SerializeToString()  # type: ignore[no-any-return]

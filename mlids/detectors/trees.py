@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlids.detectors.isolation import COLUMNS
 from mlids.detectors.onnx_graph import average_path, floor32, node_depths
-from mlids.features.kernel import compiled
+from mlids.features.compiled import compiled
 
 if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest
@@ -28,30 +28,38 @@ _PIECE_ROWS = 1 << 15
 
 @dataclass(frozen=True)
 class CompleteTrees:
-    """An IsolationForest as arrays: [trees, nodes] of features (indices into COLUMNS) and thresholds, [trees, leaves] of path lengths."""
+    """An IsolationForest as arrays: [trees, nodes] of features (indices into `columns`) and thresholds, [trees, leaves] of path lengths."""
 
     feature: np.ndarray
     threshold: np.ndarray
     path: np.ndarray
     mean_total: float  # sum of c(samples) over the trees: a row with this total path length scores 0.5
+    columns: np.ndarray = field(default_factory=lambda: COLUMNS)  # of the feature matrix, those that the forest sees
 
     def scores(self, x: np.ndarray, threads: int = 2) -> np.ndarray:
         """Return float32[n], 0 to 1, higher is more anomalous, for float32[n, features]; fastest when columns are contiguous."""
         walk: Callable[..., None] = compiled(_walk)
         total = np.empty(len(x))
-        by_column, places = np.asarray(x, np.float32).T, COLUMNS
-        if not by_column.flags.c_contiguous:
-            by_column, places = np.ascontiguousarray(by_column[COLUMNS]), np.arange(len(COLUMNS))
-
-        def piece(start: int) -> None:
-            walk(by_column, places, start, min(start + _PIECE_ROWS, len(x)), self.feature, self.threshold, self.path, total)
-
-        if len(x) <= _PIECE_ROWS:
-            piece(0)
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(piece, range(0, len(x), _PIECE_ROWS)))
+        by_column, places = in_columns(x, self.columns)
+        in_pieces(lambda a, b: walk(by_column, places, a, b, self.feature, self.threshold, self.path, total), len(x), threads)
         return np.exp2(-total / self.mean_total).astype(np.float32)
+
+
+def in_columns(x: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return float32[features, n] whose rows are contiguous, and where in it the columns of float32[n, features] are."""
+    by_column = np.asarray(x, np.float32).T
+    if by_column.flags.c_contiguous:
+        return by_column, columns
+    return np.ascontiguousarray(by_column[columns]), np.arange(len(columns))
+
+
+def in_pieces(walk: Callable[[int, int], None], rows: int, threads: int) -> None:
+    """Call `walk` with the first row and the end of each piece of the rows, in several threads when there are many."""
+    if rows <= _PIECE_ROWS:
+        walk(0, rows)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda start: walk(start, min(start + _PIECE_ROWS, rows)), range(0, rows, _PIECE_ROWS)))
 
 
 def complete(forest: IsolationForest) -> CompleteTrees:

@@ -7,12 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlids.detectors.bundle import Model, Scores
+from mlids.detectors.model_spec import WAYS, Spec
 from mlids.features.behaviours import BEHAVIOURS
-from mlids.features.spec import BEHAVIOUR_COLUMNS, FEATURES
+from mlids.features.spec import BEHAVIOUR_COLUMNS, FEATURES, POSITION
 
-# Weights of the three in the noisy-OR. Only a behaviour at its full score reaches the lowest threshold alone.
-# Chosen on captures left out of training, where a larger weight of the RandomForest masked the other two (docs/detection.md).
-ANOMALY_WEIGHT, BEHAVIOUR_WEIGHT, ATTACK_WEIGHT = 0.80, 0.90, 0.70
+# Weights in the noisy-OR; the third is the model's `attack_weight`. Only a behaviour near its full score, or a RandomForest that is sure, reaches the lowest
+# threshold alone. Surprise and probability are squared: halves are guesses, and with them the two drown the behaviours on
+# networks that they were not trained on (docs/detection.md).
+ANOMALY_WEIGHT, BEHAVIOUR_WEIGHT = 0.50, 0.90
+# Look-ups, discovery and broadcast are the rarest context of any network: their surprise counts this much less.
+UPKEEP_DISCOUNT = 0.6
+UPKEEP = [POSITION["port_infra"], POSITION["resp_multicast"]]
 
 
 @dataclass(frozen=True)
@@ -27,25 +32,43 @@ class Verdicts:
 
 
 def judge(model: Model, x: np.ndarray, threshold: float | None = None) -> Verdicts:
-    """Return the verdicts of float32[n, features]; `threshold` (risk_score) overrides the model's own."""
+    """Return the verdicts of float32[n, features]; `threshold` (risk_score) overrides the model's own ones."""
     scores = model.score(x)
     levels = x[:, BEHAVIOUR_COLUMNS]
     strongest = levels.argmax(axis=1)
     level = levels[np.arange(len(x)), strongest]
     at, to = model.spec.surprise
-    strange = np.interp(scores.anomaly_score, at, to).astype(np.float32)
+    strange = np.interp(scores.anomaly_score, at, to).astype(np.float32) * (1.0 - UPKEEP_DISCOUNT * x[:, UPKEEP].max(axis=1))
     # Independent evidence is combined by noisy-OR: 1 − ∏(1 − weight · score).
-    none = (1.0 - ANOMALY_WEIGHT * strange) * (1.0 - BEHAVIOUR_WEIGHT * level)
+    none = (1.0 - ANOMALY_WEIGHT * strange**2) * (1.0 - BEHAVIOUR_WEIGHT * level)
     if scores.attack_probability is not None:
-        none = none * (1.0 - ATTACK_WEIGHT * scores.attack_probability)
+        none = none * (1.0 - model.spec.attack_weight * scores.attack_probability**2)
     risk = (100.0 * (1.0 - none)).astype(np.float32)
-    threshold = model.spec.threshold if threshold is None else threshold
-    return Verdicts(scores, risk, risk >= threshold, np.where(level >= 0.2, strongest, -1), level)
+    least = thresholds_of(model.spec, x, threshold)
+    return Verdicts(scores, risk, risk >= least, np.where(level >= 0.2, strongest, -1), level)
 
 
-def may_reach(risk_without_forest: np.ndarray, threshold: float) -> np.ndarray:
+def ways(x: np.ndarray) -> np.ndarray:
+    """Return int8[n]: the index in WAYS of each row of float32[n, features]."""
+    orig, resp = x[:, POSITION["orig_local"]] > 0.5, x[:, POSITION["resp_local"]] > 0.5
+    return np.where(orig, np.where(resp, 1, 0), 2).astype(np.int8)
+
+
+def thresholds_of(spec: Spec, x: np.ndarray, threshold: float | None = None) -> np.ndarray:
+    """Return float32[n]: the risk_score from which each row is an alert; `threshold` overrides those of the model."""
+    if threshold is not None or not spec.thresholds:
+        return np.full(len(x), lowest_threshold(spec, threshold), np.float32)
+    return np.array([spec.thresholds.get(way, spec.threshold) for way in WAYS], np.float32)[ways(x)]
+
+
+def lowest_threshold(spec: Spec, threshold: float | None) -> float:
+    """Return the risk_score below which no row is an alert: `threshold` where it is set, else the model's own."""
+    return spec.threshold if threshold is None else threshold
+
+
+def may_reach(risk_without_forest: np.ndarray, threshold: float, attack_weight: float) -> np.ndarray:
     """Return bool[n]: the rows whose risk_score could reach a threshold if the RandomForest gave them probability 1."""
-    most = 100.0 - (100.0 - risk_without_forest) * (1.0 - ATTACK_WEIGHT)
+    most = 100.0 - (100.0 - risk_without_forest) * (1.0 - attack_weight)
     return most >= threshold - 0.1  # rounding
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Feature:
@@ -32,6 +34,19 @@ class Feature:
             times = math.exp(min(value, 60.0))
             text = f"{times:,.0f}" if times >= 10 else f"{times:.2g}"
         return self.template.format(text)
+
+
+def stored_log(numbers: np.ndarray) -> np.ndarray:
+    """Return numbers from 0 on as the kind `log` stores them, float32: ln(1 + number).
+
+    Computed in float64: NumPy's float32 logarithms differ in the last bit between processors.
+    """
+    return np.log(numbers.astype(np.float64) + 1.0).astype(np.float32)
+
+
+def stored_number(logs: np.ndarray) -> np.ndarray:
+    """Return the numbers of a feature of the kind `log`, float32; computed in float64, as `stored_log`."""
+    return (np.exp(logs.astype(np.float64)) - 1.0).astype(np.float32)
 
 
 def _flow(name: str, kind: str, template: str) -> Feature:
@@ -73,7 +88,13 @@ FEATURES: tuple[Feature, ...] = (
     _flow("port_well_known", "flag", "port below 1024: {}"),
     _flow("port_web", "flag", "a web port: {}"),
     _flow("port_infra", "flag", "a port of network upkeep: {}"),
+    _flow("port_mail", "flag", "a port of mail: {}"),
+    _flow("port_push", "flag", "a port of push services: {}"),
     _flow("port_admin", "flag", "an administration port: {}"),
+    _flow("port_login", "flag", "a port where passwords are tried: {}"),
+    _flow("port_odd", "flag", "a high port without a usual service: {}"),
+    _flow("tls_odd_port", "flag", "TLS on a port that it seldom has: {}"),
+    _flow("http_odd_port", "flag", "HTTP on a port that it seldom has: {}"),
     _flow("orig_local", "flag", "from inside: {}"),
     _flow("resp_local", "flag", "to inside: {}"),
     _flow("resp_multicast", "flag", "to a multicast or broadcast address: {}"),
@@ -85,6 +106,10 @@ FEATURES: tuple[Feature, ...] = (
     _past("src_hosts_1h", "log", "its source contacted {} hosts in 1 h"),
     _past("src_ports_5m", "log", "its source tried {} services in 5 min"),
     _past("src_ports_1h", "log", "its source tried {} services in 1 h"),
+    _past("src_failed_hosts_1h", "log", "its source failed at {} hosts in 1 h"),
+    _past("src_failed_ports_1h", "log", "its source failed at {} services in 1 h"),
+    _past("src_odd_hosts_1d", "log", "its source met {} hosts on odd high ports in a day"),
+    _past("src_odd_ports_1d", "log", "its source tried {} odd high ports in a day"),
     _past("src_fresh_1h", "log", "its source met {} hosts for the first time in 1 h"),
     _past("src_rate", "times", "its source makes {} × its usual number of connections"),
     _past("src_out_rate", "times", "its source sends {} × its usual volume"),
@@ -106,14 +131,17 @@ FEATURES: tuple[Feature, ...] = (
     _past("port_conns_1h", "log", "its source made {} connections to this service in 1 h"),
     _past("port_hosts_5m", "log", "its source tried this service on {} hosts in 5 min"),
     _past("port_hosts_1h", "log", "its source tried this service on {} hosts in 1 h"),
+    _past("port_failed_hosts_1h", "log", "its source failed at {} hosts with this service in 1 h"),
     _past("port_failed_1h", "share", "{} of its source's connections to this service failed in 1 h"),
     _past("triple_conns_5m", "log", "{} connections to this very service in 5 min"),
     _past("triple_conns_1h", "log", "{} connections to this very service in 1 h"),
     _past("triple_total", "log", "{} connections to this very service so far"),
-    _past("triple_gap_mean", "log", "about {} s between them"),
+    _past("triple_gaps", "log", "{} calls with a pause before them"),
+    _past("triple_gap_median", "log", "about {} s between them"),
+    _past("triple_lasted", "log", "{} s in all on this very service"),
     _past("triple_failed", "share", "{} of all connections to this very service failed"),
-    _past("triple_gap_steady", "share", "intervals between them {} steady"),
-    _past("triple_size_steady", "share", "sizes {} steady"),
+    _past("triple_gap_steady", "share", "{} of the intervals between them near their median"),
+    _past("triple_size_steady", "share", "{} of the sizes near their median"),
     _past("service_sources", "log", "{} sources ever used this service"),
     _past("service_triples", "log", "this service was used between {} pairs of hosts"),
 )

@@ -11,14 +11,16 @@ import polars as pl
 
 from mlids.errors import ModelError
 from mlids.features import kernel as k
+from mlids.features.compiled import compiled
+from mlids.features.ports import is_odd, is_upkeep, uses_of
 from mlids.zeek.types import lasted
 
-# About 150 bytes per entity and 40 per event: 2 M of each is 400 MB. Both are upper limits; arrays grow as needed.
+# About 200 bytes per entity and 40 per event: 2 M of each is 500 MB. Both are upper limits; arrays grow as needed.
 MAX_ENTITIES = 1 << 21
 MAX_EVENTS = 1 << 21
 # For fewer rows, plain Python is faster than loading the compiled kernel.
 COMPILE_FROM_ROWS = 5_000
-_STATE_VERSION = 3
+_STATE_VERSION = 4
 # Limits of a live scorer: entities (hosts, pairs, services), and events (conns of the last hour).
 LIVE_ENTITIES, LIVE_EVENTS = 1 << 19, 1 << 20
 
@@ -81,7 +83,7 @@ class Context:
             new[positions & (size - 1)] = kept[positions & (len(kept) - 1)]
 
     def _run(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return k.compiled(function) if self._compiled else function
+        return compiled(function) if self._compiled else function
 
     def update(self, conns: pl.DataFrame) -> np.ndarray:
         """Process rows in their order; return the same as `take`."""
@@ -92,7 +94,7 @@ class Context:
 
         Each row depends on itself and the rows before it only.
         """
-        keys, began, ended, failed, size = columns
+        keys, began, ended, flags, size = columns
         out = np.empty((len(k.OUTPUTS), len(keys)), np.float32)
         self._seen += len(keys)
         self._compiled = self._compiled or self._seen >= COMPILE_FROM_ROWS
@@ -100,7 +102,7 @@ class Context:
         with np.errstate(over="ignore"):
             while True:
                 row, status = self._run(k.advance)(
-                    row, keys, began, ended, failed, size, self.index, self.keys, self.counts, self.values,
+                    row, keys, began, ended, flags, size, self.index, self.keys, self.counts, self.values,
                     self.ring_t, self.ring_e, self.ring_f, self.ring_b, self.scalars, out,
                 )  # fmt: skip
                 if status == k.DONE:
@@ -226,13 +228,13 @@ def _hashing() -> str:
 
 
 def live_context() -> Context:
-    """Return an empty context with the limits of live and late scoring: at most about 170 MB."""
+    """Return an empty context with the limits of live and late scoring: at most about 200 MB."""
     return Context(max_entities=LIVE_ENTITIES, max_events=LIVE_EVENTS)
 
 
 def context_columns(conns: pl.DataFrame) -> Columns:
-    """Return the kernel's inputs: keys, start and end (seconds since 1970), failed flag and bytes sent. Independent of the context."""
-    src, dst, port, proto, micros, lasted, failed, size = (column.to_numpy() for column in conns.select(_columns()))
+    """Return the kernel's inputs: keys, start and end (seconds since 1970), the kernel's flags of a row, and bytes sent. Independent of the context."""
+    src, dst, port, proto, micros, lasted, failed, udp, tcp, size = (column.to_numpy() for column in conns.select(_columns()))
     service = mix(port, proto)
     keys = np.empty((conns.height, k.ENTITIES), np.uint64)
     with np.errstate(over="ignore"):
@@ -243,7 +245,7 @@ def context_columns(conns: pl.DataFrame) -> Columns:
         keys[:, k.TRIPLE] = mix(mix(keys[:, k.PAIR], np.uint64(5)), service)
         keys[:, k.SERVICE] = mix(service, np.uint64(6))
     began = micros / 1e6
-    return keys, began, began + lasted, failed, size
+    return keys, began, began + lasted, _flags(conns, failed, udp, tcp), size
 
 
 @lru_cache(maxsize=1)
@@ -256,9 +258,19 @@ def _columns() -> list[pl.Expr]:
         pl.col("proto").fill_null("").hash(11).alias("hashed"),
         pl.col("ts").dt.epoch("us").cast(pl.Float64).alias("micros"),
         lasted().alias("lasted"),
-        pl.col("conn_state").is_in(FAILED_STATES).fill_null(False).cast(pl.UInt8).alias("failed"),
+        # Where the sensor missed packets, a conn of a failed state may have got an answer.
+        (pl.col("conn_state").is_in(FAILED_STATES) & ~(pl.col("resp_bytes") > 0).fill_null(False)).fill_null(False).alias("failed"),
+        (pl.col("proto") == "udp").fill_null(False).alias("udp"),
+        (pl.col("proto") == "tcp").fill_null(False).alias("tcp"),
         pl.coalesce("orig_ip_bytes", "orig_bytes", pl.lit(0)).cast(pl.Float64).clip(0, 1e12).alias("size"),
     ]
+
+
+def _flags(conns: pl.DataFrame, failed: np.ndarray, udp: np.ndarray, tcp: np.ndarray) -> np.ndarray:
+    """Return uint8[n]: the kernel's flags of each row."""
+    uses = uses_of(conns["id.resp_p"])
+    upkeep, odd = is_upkeep(uses, udp), is_odd(conns, uses, udp | tcp)
+    return (failed * np.uint8(k.FAILED_ROW) | (failed & ~upkeep) * np.uint8(k.PROBE_ROW) | odd * np.uint8(k.ODD_ROW)).astype(np.uint8)
 
 
 def mix(a: np.ndarray, b: np.ndarray | np.uint64) -> np.ndarray:

@@ -10,6 +10,7 @@ import polars as pl
 
 from mlids.features import kernel
 from mlids.features.behaviours import measure
+from mlids.features.catalogue import stored_log
 from mlids.features.context import Columns, Context, context_columns
 from mlids.features.flow import flow_features
 from mlids.features.spec import BEHAVIOUR_COLUMNS, FEATURES, NAMES, POSITION
@@ -109,21 +110,22 @@ def _fill_context(raw: np.ndarray, out: np.ndarray) -> None:
     """Fill the context columns from the kernel's outputs."""
     held = {name: raw[:, i] for name, i in _RAW.items()}
     for name in _LOGS:
-        out[:, POSITION[name]] = np.log1p(np.maximum(held[name], 0.0))
+        out[:, POSITION[name]] = stored_log(np.maximum(held[name], 0.0))
     for name, of in _SHARES.items():
         out[:, POSITION[name]] = held[name] / np.maximum(held[of], 1.0)
     for name, (now, total, age, span) in _RATES.items():
         out[:, POSITION[name]] = _times_usual(held[now], held[total], held[age], span)
     out[:, POSITION["pair_is_new"]] = held["pair_age_s"] <= 0.0
-    out[:, POSITION["pair_age"]] = np.log1p(held["pair_age_s"])
-    out[:, POSITION["triple_gap_mean"]] = np.log1p(held["triple_gap_mean_s"])
+    out[:, POSITION["pair_age"]] = stored_log(held["pair_age_s"])
+    out[:, POSITION["triple_gap_median"]] = stored_log(held["triple_gap_median_s"])
+    out[:, POSITION["triple_lasted"]] = stored_log(held["triple_lasted_s"])
     seen = held["triple_total"]
-    out[:, POSITION["triple_gap_steady"]] = np.where(seen > _STEADY_FROM, held["triple_gap_steady"], 0.0)
+    out[:, POSITION["triple_gap_steady"]] = np.where(held["triple_gaps"] >= _STEADY_FROM, held["triple_gap_steady"], 0.0)
     out[:, POSITION["triple_size_steady"]] = np.where(seen >= _STEADY_FROM, held["triple_size_steady"], 0.0)
 
 
 def _times_usual(now: np.ndarray, total: np.ndarray, age: np.ndarray, span: float) -> np.ndarray:
     """Return ln(count in the window / average count of a window of this length since the first row); 0 before _USUAL_FROM_S."""
     usual = total * (np.float32(span) / np.maximum(age, np.float32(_USUAL_FROM_S)))
-    times = np.log(np.maximum(now, np.float32(1e-3)) / np.maximum(usual, np.float32(1e-3)))
+    times = np.log((np.maximum(now, np.float32(1e-3)) / np.maximum(usual, np.float32(1e-3))).astype(np.float64))
     return np.where((age >= _USUAL_FROM_S) & (total > 0.0), np.clip(times, -8.0, 8.0), 0.0).astype(np.float32)

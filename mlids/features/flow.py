@@ -10,19 +10,13 @@ from socket import AF_INET, AF_INET6, inet_pton
 import numpy as np
 import polars as pl
 
+from mlids.features.ports import ADMIN, DNS, HTTP, LOGIN, MAIL, PUSH, TLS, USUAL_SERVICES, WEB, WELL_KNOWN, is_odd, is_upkeep, uses_of
 from mlids.zeek.types import LONGEST_S
 
 # Always local: link-local, loopback, and the unspecified address of hosts that have none yet.
 ON_LINK_NETWORKS = ("169.254.0.0/16", "fe80::/10", "127.0.0.0/8", "::1/128", "0.0.0.0/32", "::/128")
 # With RFC 1918 and RFC 4193: the default networks of a site.
 PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", *ON_LINK_NETWORKS)
-# Remote administration and authentication: ssh, telnet, rpc, netbios, ldap, smb, mssql, mysql, rdp, postgres, vnc, winrm.
-ADMIN_PORTS = [22, 23, 135, 139, 389, 445, 1433, 2323, 3306, 3389, 5432, 5900, 5985, 5986]
-WEB_PORTS = [80, 443, 8000, 8008, 8080, 8443]
-# dns, dhcp, ntp, netbios, snmp, ssdp, mdns, llmnr.
-INFRA_PORTS = [53, 67, 68, 123, 137, 138, 161, 546, 547, 1900, 5353, 5355]
-# Services that Zeek reports daily on office and server networks; any other recognised service is odd.
-USUAL_SERVICES = r"^(?:dns|http|ssl|quic|ssh|ntp|dhcp|smb|gssapi|krb|krb_tcp|ntlm|dce_rpc|ldap|ldap_tcp|ldap_udp|smtp|imap|pop3|ftp|ftp-data|snmp|syslog|rdp|mysql|postgresql|sip|radius|websocket|spicy_[a-z_]+|ayiya|teredo|stun)$"
 # Multicast addresses, and broadcast addresses of networks of /24 or shorter prefix.
 TO_MANY = r"^(?:22[4-9]|23\d)\.|^[fF]{2}[0-9a-fA-F]{2}:|\.255$"
 # Larger counters are capture faults (1.96 GB in 2 packets: zeek/zeek#3313).
@@ -124,8 +118,28 @@ def flow_features(conns: pl.DataFrame, networks: Sequence[str] = ()) -> pl.DataF
         frame = conns.select(numeric).with_columns(*from_texts)
         orig_local, resp_local = local_ends(conns, networks, distinct)
     return frame.with_columns(
-        is_dns=pl.max_horizontal("is_dns", "port_dns"), orig_local=orig_local.cast(pl.Float32), resp_local=resp_local.cast(pl.Float32)
+        orig_local=orig_local.cast(pl.Float32), resp_local=resp_local.cast(pl.Float32), **_port_features(conns, frame)
     )
+
+
+def _port_features(conns: pl.DataFrame, frame: pl.DataFrame) -> dict[str, pl.Series]:
+    """Return the features that depend on the responder's port, with the transport or the service; `frame` has the others."""
+    uses = uses_of(conns["id.resp_p"])
+    tcp, udp, tls, http = (frame[name].to_numpy() > 0.5 for name in ("is_tcp", "is_udp", "is_tls", "is_http"))
+    flags = {
+        "is_dns": (frame["is_dns"].to_numpy() > 0.5) | (uses & DNS > 0),
+        "port_well_known": uses & WELL_KNOWN > 0,
+        "port_web": (uses & WEB > 0) & tcp,
+        "port_infra": is_upkeep(uses, udp),
+        "port_mail": (uses & MAIL > 0) & tcp,
+        "port_push": (uses & PUSH > 0) & tcp,
+        "port_admin": (uses & ADMIN > 0) & tcp,
+        "port_login": (uses & LOGIN > 0) & tcp,
+        "port_odd": is_odd(conns, uses, tcp | udp),
+        "tls_odd_port": tls & tcp & (uses & TLS == 0),
+        "http_odd_port": http & (uses & HTTP == 0),
+    }
+    return {name: pl.Series(values, dtype=pl.Boolean).cast(pl.Float32) for name, values in flags.items()}
 
 
 def _flag(expression: pl.Expr) -> pl.Expr:
@@ -147,6 +161,8 @@ def _of_texts() -> dict[str, list[pl.Expr]]:
             "service_known": _flag(service.is_not_null() & (service != "")),
             "is_dns": _flag(service.str.contains("dns", literal=True)),
             "is_web": _flag(service.str.contains("http|ssl|quic")),
+            "is_tls": _flag(service.str.contains("ssl", literal=True)),
+            "is_http": _flag(service.str.contains("http", literal=True)),
             "odd_service": _flag(service.str.split(",").list.eval(~pl.element().str.contains(USUAL_SERVICES)).list.any() & (service != "")),
         },
         "id.resp_h": {"resp_multicast": _flag(pl.col("id.resp_h").str.contains(TO_MANY))},
@@ -174,11 +190,6 @@ def _expressions(ip_bytes: bool) -> list[pl.Expr]:
         "completed": state == "SF",
         "was_reset": state.is_in(_RESET),
         "midstream": state.is_in(_MIDSTREAM),
-        "port_dns": pl.col("id.resp_p") == 53,
-        "port_well_known": pl.col("id.resp_p") < 1024,
-        "port_web": pl.col("id.resp_p").is_in(WEB_PORTS) & (pl.col("proto") == "tcp"),
-        "port_infra": pl.col("id.resp_p").is_in(INFRA_PORTS) & (pl.col("proto") == "udp"),
-        "port_admin": pl.col("id.resp_p").is_in(ADMIN_PORTS) & (pl.col("proto") == "tcp"),
     }
     numbers = {
         "duration": _log(pl.col("duration"), LONGEST_S),

@@ -1,28 +1,22 @@
 """Exact sliding windows over the conns of every source, destination, pair and service, one row at a time.
 
 Rows are processed in the order Zeek wrote them. The clock is the latest end of a connection so far. It goes back only
-when a sensor's clock that had leapt ahead returns: what expired by the leap then enters the windows again. Each row enters a ring of events; as the clock advances, events leave the 5-minute and the
-1-hour window and their counts are subtracted. Distinct counts are exact: an entity counts as a child of another
+when a sensor's clock that had leapt ahead returns: what expired by the leap then enters the windows again. Each row enters
+a ring of events; as the clock advances, events leave the 5-minute and the 1-hour window and their counts are subtracted. Distinct counts are exact: an entity counts as a child of another
 while its own count in the window is above zero. The amortized cost per row is constant: six look-ups and at
 most twelve updates for expired events.
 
-`advance` is plain Python over numpy arrays. Small inputs run it as it is; `compiled()` is the same function
-compiled by numba. It uses no transcendental function, so that both return equal numbers.
+`advance` is plain Python over numpy arrays. Small inputs run it as it is, large ones as numba compiles it. It uses no
+transcendental function, so that both return equal numbers.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from enum import IntEnum
-from functools import cache
-from typing import Any
 
 import numpy as np
 
 WINDOW_SHORT_S = 300.0
 WINDOW_LONG_S = 3600.0
-# A time further ahead than this moves the clock only after AHEAD_ROWS consecutive rows: a single absurd
-# timestamp must not expire every window.
+# A time further ahead than this moves the clock only after AHEAD_ROWS consecutive rows: one absurd time expires no window.
 AHEAD_S = 3600.0
 AHEAD_ROWS = 3
 # As many consecutive rows that end within HEAL_S of the clock before a leap take the leap back; HEAL_ROWS of them when the
@@ -30,25 +24,32 @@ AHEAD_ROWS = 3
 HEAL_S = 86_400.0
 HEAL_ROWS = 1_000
 START_ROWS = 100
-# Least weight of the newest value in a running mean (reached at twenty values).
-SHARE_LEAST = 0.05
+# A running median moves by this share of itself at least, so that it follows a change of pace within some twenty values;
+# steadiness is a running mean over about fifty.
+MEDIAN_STEP, STEADY_WEIGHT = 0.1, 0.02
+# Conns that start closer together than this belong to one call. A gap or a size is near its median within these ratios.
+BURST_S = 0.8
+NEAR_GAP, NEAR_SIZE = 1.67, 1.1
+# What is new on odd ports fades within about a day.
+FADE_S = 86_400.0
 
 # Entities of a row, in the order of its keys. A triple is source, destination and service (port and protocol).
 SRC, DST, PAIR, SRC_PORT, TRIPLE, SERVICE = 0, 1, 2, 3, 4, 5
 ENTITIES = 6
 
 # Integer columns of an entity: short and long window of each. A and B count its children (hosts, services).
-N_S, N_L, FAIL_S, FAIL_L, A_S, A_L, B_S, B_L, FRESH_L = 0, 1, 2, 3, 4, 5, 6, 7, 8
-COUNTS = 9
+# PROBE_L: its failed conns that are no upkeep; FAILED_A_L and FAILED_B_L count the children that have one.
+N_S, N_L, FAIL_S, FAIL_L, A_S, A_L, B_S, B_L, FRESH_L, PROBE_L, FAILED_A_L, FAILED_B_L = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+COUNTS = 12
 # Float columns of every entity …
 FIRST_SEEN, LAST_SEEN, TOTAL, FAILED = 0, 1, 2, 3
 # … of a source …
-OUT_L, OUT_TOTAL = 4, 5
+OUT_L, OUT_TOTAL, ODD_HOSTS, ODD_PORTS = 4, 5, 6, 7
 # … of a destination and of a service: how many sources ever, and of a service how many triples …
 SOURCES, TRIPLES = 6, 7
 # … and of a triple.
-LAST_TS, GAP_MEAN, GAP_STEADY, SIZE_MEAN, SIZE_STEADY = 4, 5, 6, 7, 8
-VALUES = 9
+LAST_TS, GAP_MEDIAN, GAP_STEADY, SIZE_MEDIAN, SIZE_STEADY, GAPS, LASTED = 4, 5, 6, 7, 8, 9, 10
+VALUES = 11
 
 # Scalars kept between calls. Events before ring position FORCED leave both windows at the next row.
 CLOCK, HEAD, TAIL_S, TAIL_L, USED, AHEAD, ROWS, FORCED = 0, 1, 2, 3, 4, 5, 6, 7
@@ -56,64 +57,77 @@ CLOCK, HEAD, TAIL_S, TAIL_L, USED, AHEAD, ROWS, FORCED = 0, 1, 2, 3, 4, 5, 6, 7
 BEHIND, LEAP_CLOCK, LEAP_HEAD, LEAP_TAIL_S, LEAP_TAIL_L = 8, 9, 10, 11, 12
 SCALARS = 13
 
+# Flags of a row: the conn failed; it failed and is no upkeep (DNS, NTP, discovery); its port is a high one without a usual service.
+FAILED_ROW, PROBE_ROW, ODD_ROW = 1, 2, 4
 # Flags of an event in the ring.
-EVENT_FAILED, EVENT_FRESH = 1, 2
+EVENT_FAILED, EVENT_PROBE, EVENT_FRESH = 1, 2, 4
 
 
-class Output(IntEnum):
-    """The values that `advance` writes for each row, before ratios and logarithms; the number is the column."""
-
-    SRC_CONNS_5M = 0
-    SRC_CONNS_1H = 1
-    SRC_FAILED_5M = 2
-    SRC_FAILED_1H = 3
-    SRC_HOSTS_5M = 4
-    SRC_HOSTS_1H = 5
-    SRC_PORTS_5M = 6
-    SRC_PORTS_1H = 7
-    SRC_FRESH_1H = 8
-    SRC_OUT_1H = 9
-    SRC_TOTAL = 10
-    SRC_OUT_TOTAL = 11
-    SRC_AGE_S = 12
-    DST_CONNS_5M = 13
-    DST_CONNS_1H = 14
-    DST_FAILED_5M = 15
-    DST_FAILED_1H = 16
-    DST_SOURCES_5M = 17
-    DST_SOURCES_1H = 18
-    DST_SOURCES = 19
-    DST_TOTAL = 20
-    DST_AGE_S = 21
-    PAIR_CONNS_5M = 22
-    PAIR_CONNS_1H = 23
-    PAIR_FAILED_1H = 24
-    PAIR_PORTS_1H = 25
-    PAIR_AGE_S = 26
-    PORT_CONNS_1H = 27
-    PORT_HOSTS_5M = 28
-    PORT_HOSTS_1H = 29
-    PORT_FAILED_1H = 30
-    TRIPLE_CONNS_5M = 31
-    TRIPLE_CONNS_1H = 32
-    TRIPLE_TOTAL = 33
-    TRIPLE_FAILED = 34
-    TRIPLE_GAP_MEAN_S = 35
-    TRIPLE_GAP_STEADY = 36
-    TRIPLE_SIZE_STEADY = 37
-    SERVICE_SOURCES = 38
-    SERVICE_TRIPLES = 39
-
-
-OUTPUTS = tuple(o.name.lower() for o in Output)
+# What `advance` writes for each row, before ratios and logarithms: name, entity, and its column of counts or values.
+COUNTED = (
+    ("src_conns_5m", SRC, N_S),
+    ("src_conns_1h", SRC, N_L),
+    ("src_failed_5m", SRC, FAIL_S),
+    ("src_failed_1h", SRC, FAIL_L),
+    ("src_hosts_5m", SRC, A_S),
+    ("src_hosts_1h", SRC, A_L),
+    ("src_ports_5m", SRC, B_S),
+    ("src_ports_1h", SRC, B_L),
+    ("src_fresh_1h", SRC, FRESH_L),
+    ("dst_conns_5m", DST, N_S),
+    ("dst_conns_1h", DST, N_L),
+    ("dst_failed_5m", DST, FAIL_S),
+    ("dst_failed_1h", DST, FAIL_L),
+    ("dst_sources_5m", DST, A_S),
+    ("dst_sources_1h", DST, A_L),
+    ("pair_conns_5m", PAIR, N_S),
+    ("pair_conns_1h", PAIR, N_L),
+    ("pair_failed_1h", PAIR, FAIL_L),
+    ("pair_ports_1h", PAIR, B_L),
+    ("port_conns_1h", SRC_PORT, N_L),
+    ("port_hosts_5m", SRC_PORT, A_S),
+    ("port_hosts_1h", SRC_PORT, A_L),
+    ("port_failed_1h", SRC_PORT, FAIL_L),
+    ("triple_conns_5m", TRIPLE, N_S),
+    ("triple_conns_1h", TRIPLE, N_L),
+    ("src_failed_hosts_1h", SRC, FAILED_A_L),
+    ("src_failed_ports_1h", SRC, FAILED_B_L),
+    ("port_failed_hosts_1h", SRC_PORT, FAILED_A_L),
+)
+VALUED = (
+    ("src_out_1h", SRC, OUT_L),
+    ("src_total", SRC, TOTAL),
+    ("src_out_total", SRC, OUT_TOTAL),
+    ("dst_sources", DST, SOURCES),
+    ("dst_total", DST, TOTAL),
+    ("triple_total", TRIPLE, TOTAL),
+    ("triple_failed", TRIPLE, FAILED),
+    ("triple_gap_median_s", TRIPLE, GAP_MEDIAN),
+    ("triple_gap_steady", TRIPLE, GAP_STEADY),
+    ("triple_size_steady", TRIPLE, SIZE_STEADY),
+    ("service_sources", SERVICE, SOURCES),
+    ("service_triples", SERVICE, TRIPLES),
+    ("src_odd_hosts_1d", SRC, ODD_HOSTS),
+    ("src_odd_ports_1d", SRC, ODD_PORTS),
+    ("triple_gaps", TRIPLE, GAPS),
+    ("triple_lasted_s", TRIPLE, LASTED),
+)
+# Seconds since the clock's time in that column.
+AGES = (
+    ("src_age_s", SRC, FIRST_SEEN),
+    ("dst_age_s", DST, FIRST_SEEN),
+    ("pair_age_s", PAIR, FIRST_SEEN),
+)
+OUTPUTS = tuple(name for table in (COUNTED, VALUED, AGES) for name, _, _ in table)
+_FROM_COUNTS, _FROM_VALUES, _FROM_AGES = (np.array([(e, c) for _, e, c in table]) for table in (COUNTED, VALUED, AGES))
 
 DONE, GROW_ENTITIES, GROW_RING, HEAL = 0, 1, 2, 3
 
 
-def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, counts, values, ring_t, ring_e, ring_f, ring_b, scalars, out):  # type: ignore[no-untyped-def]
+def advance(start, keys, start_ts, end_ts, flags, size, index, entity_keys, counts, values, ring_t, ring_e, ring_f, ring_b, scalars, out):  # type: ignore[no-untyped-def]
     """Process rows from `start` on; return (rows processed, DONE or what must be done before the next row).
 
-    keys: uint64[n, 6]; start_ts, end_ts: float64[n] seconds (nan: unknown); failed: uint8[n];
+    keys: uint64[n, 6]; start_ts, end_ts: float64[n] seconds (nan: unknown); flags: uint8[n], FAILED_ROW, PROBE_ROW and ODD_ROW;
     size: float64[n] bytes sent by the originator; out: float32[len(OUTPUTS), n].
     """
     mask = np.uint64(index.shape[0] - 1)
@@ -183,6 +197,16 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
                 if counts[triple, N_S + w] == 0:
                     counts[pair, B_S + w] -= 1
                     counts[port, A_S + w] -= 1
+                if w == 1 and ring_f[at] & EVENT_PROBE:
+                    counts[pair, PROBE_L] -= 1
+                    counts[port, PROBE_L] -= 1
+                    counts[triple, PROBE_L] -= 1
+                    if counts[pair, PROBE_L] == 0:
+                        counts[src, FAILED_A_L] -= 1
+                    if counts[port, PROBE_L] == 0:
+                        counts[src, FAILED_B_L] -= 1
+                    if counts[triple, PROBE_L] == 0:
+                        counts[port, FAILED_A_L] -= 1
                 position += 1
             tails[w] = position
         if used > limit or head - tails[1] >= ring_t.shape[0]:
@@ -191,9 +215,10 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
             ahead = ahead_before
             behind = behind_before
             break
-        bad = failed[row]
+        bad = flags[row] & FAILED_ROW
         at = head & ring_mask
         new = 0
+        idle = 0.0
         for k in range(ENTITIES):
             key = keys[row, k]
             spot = key & mask
@@ -214,6 +239,8 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
                 values[e, FIRST_SEEN] = clock
                 if k == TRIPLE:
                     values[e, LAST_TS] = np.nan
+            if k == SRC:
+                idle = clock - values[e, LAST_SEEN] if values[e, TOTAL] > 0.0 else 0.0
             slots[k] = e
             ring_e[at, k] = e
             counts[e, N_S] += 1
@@ -233,7 +260,25 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
             if counts[triple, N_S + w] == 1:
                 counts[pair, B_S + w] += 1
                 counts[port, A_S + w] += 1
-        event = bad * EVENT_FAILED
+        event = flags[row] & (EVENT_FAILED | EVENT_PROBE)
+        if event & EVENT_PROBE:
+            counts[pair, PROBE_L] += 1
+            counts[port, PROBE_L] += 1
+            counts[triple, PROBE_L] += 1
+            if counts[pair, PROBE_L] == 1:
+                counts[src, FAILED_A_L] += 1
+            if counts[port, PROBE_L] == 1:
+                counts[src, FAILED_B_L] += 1
+            if counts[triple, PROBE_L] == 1:
+                counts[port, FAILED_A_L] += 1
+        faded = max(1.0 - idle / FADE_S, 0.0)
+        values[src, ODD_HOSTS] *= faded
+        values[src, ODD_PORTS] *= faded
+        if flags[row] & ODD_ROW:
+            if new & (1 << PAIR):
+                values[src, ODD_HOSTS] += 1.0
+            if new & (1 << SRC_PORT):
+                values[src, ODD_PORTS] += 1.0
         if new & (1 << PAIR):
             counts[src, FRESH_L] += 1
             values[dst, SOURCES] += 1.0
@@ -249,79 +294,46 @@ def advance(start, keys, start_ts, end_ts, failed, size, index, entity_keys, cou
         ring_f[at] = event
         ring_b[at] = sent
         head += 1
-        # Steadiness of a triple: mean ratio (smaller over larger) of each interval between starts, and of each size,
-        # to its running mean. 1 is perfectly regular, whatever the scale.
+        # Steadiness of a triple: the share of the gaps between calls, and of the sizes, that are near their running median.
         began = start_ts[row]
         total = values[triple, TOTAL]
-        share = 1.0 / total
-        if share < SHARE_LEAST:
-            share = SHARE_LEAST
-        if began == began:
-            gap = abs(began - values[triple, LAST_TS])
-            if gap == gap:
-                mean = values[triple, GAP_MEAN]
-                part = 1.0 / (total - 1.0)
-                if part < SHARE_LEAST:
-                    part = SHARE_LEAST
-                if total > 2.0:
-                    near = 1.0
-                    if gap < mean:
-                        near = gap / mean
-                    elif gap > 0.0:
-                        near = mean / gap
-                    values[triple, GAP_STEADY] += part * (near - values[triple, GAP_STEADY])
-                values[triple, GAP_MEAN] += part * (gap - mean)
+        gap = began - values[triple, LAST_TS]
+        if gap >= BURST_S:
+            gaps = values[triple, GAPS]
+            median = values[triple, GAP_MEDIAN]
+            if gaps == 0.0:
+                values[triple, GAP_MEDIAN] = gap
+            else:
+                near = 1.0 if gap <= median * NEAR_GAP and median <= gap * NEAR_GAP else 0.0
+                weight = max(1.0 / gaps, STEADY_WEIGHT)
+                values[triple, GAP_STEADY] += weight * (near - values[triple, GAP_STEADY])
+                step = 1.0 + max(1.0 / (gaps + 1.0), MEDIAN_STEP)
+                values[triple, GAP_MEDIAN] = min(median * step, gap) if gap > median else max(median / step, gap)
+            values[triple, GAPS] = gaps + 1.0
+        if not gap < 0.0 and began == began:  # Zeek writes a conn that it closes by a timeout some minutes late
             values[triple, LAST_TS] = began
-        mean = values[triple, SIZE_MEAN]
         if total > 1.0:
-            near = 1.0
-            if sent < mean:
-                near = sent / mean
-            elif sent > 0.0:
-                near = mean / sent
-            values[triple, SIZE_STEADY] += share * (near - values[triple, SIZE_STEADY])
-        values[triple, SIZE_MEAN] += share * (sent - mean)
+            median = values[triple, SIZE_MEDIAN]
+            near = 1.0 if sent <= median * NEAR_SIZE and median <= sent * NEAR_SIZE else 0.0
+            weight = max(1.0 / (total - 1.0), STEADY_WEIGHT)
+            values[triple, SIZE_STEADY] += weight * (near - values[triple, SIZE_STEADY])
+            step = 1.0 + max(1.0 / total, MEDIAN_STEP)
+            values[triple, SIZE_MEDIAN] = min(max(median, 1.0) * step, sent) if sent > median else max(median / step, sent)
+        else:
+            values[triple, SIZE_MEDIAN] = sent
+        if end > began:
+            values[triple, LASTED] += end - began
 
-        out[Output.SRC_CONNS_5M, row] = counts[src, N_S]
-        out[Output.SRC_CONNS_1H, row] = counts[src, N_L]
-        out[Output.SRC_FAILED_5M, row] = counts[src, FAIL_S]
-        out[Output.SRC_FAILED_1H, row] = counts[src, FAIL_L]
-        out[Output.SRC_HOSTS_5M, row] = counts[src, A_S]
-        out[Output.SRC_HOSTS_1H, row] = counts[src, A_L]
-        out[Output.SRC_PORTS_5M, row] = counts[src, B_S]
-        out[Output.SRC_PORTS_1H, row] = counts[src, B_L]
-        out[Output.SRC_FRESH_1H, row] = counts[src, FRESH_L]
-        out[Output.SRC_OUT_1H, row] = values[src, OUT_L]
-        out[Output.SRC_TOTAL, row] = values[src, TOTAL]
-        out[Output.SRC_OUT_TOTAL, row] = values[src, OUT_TOTAL]
-        out[Output.SRC_AGE_S, row] = clock - values[src, FIRST_SEEN]
-        out[Output.DST_CONNS_5M, row] = counts[dst, N_S]
-        out[Output.DST_CONNS_1H, row] = counts[dst, N_L]
-        out[Output.DST_FAILED_5M, row] = counts[dst, FAIL_S]
-        out[Output.DST_FAILED_1H, row] = counts[dst, FAIL_L]
-        out[Output.DST_SOURCES_5M, row] = counts[dst, A_S]
-        out[Output.DST_SOURCES_1H, row] = counts[dst, A_L]
-        out[Output.DST_SOURCES, row] = values[dst, SOURCES]
-        out[Output.DST_TOTAL, row] = values[dst, TOTAL]
-        out[Output.DST_AGE_S, row] = clock - values[dst, FIRST_SEEN]
-        out[Output.PAIR_CONNS_5M, row] = counts[pair, N_S]
-        out[Output.PAIR_CONNS_1H, row] = counts[pair, N_L]
-        out[Output.PAIR_FAILED_1H, row] = counts[pair, FAIL_L]
-        out[Output.PAIR_PORTS_1H, row] = counts[pair, B_L]
-        out[Output.PAIR_AGE_S, row] = clock - values[pair, FIRST_SEEN]
-        out[Output.PORT_CONNS_1H, row] = counts[port, N_L]
-        out[Output.PORT_HOSTS_5M, row] = counts[port, A_S]
-        out[Output.PORT_HOSTS_1H, row] = counts[port, A_L]
-        out[Output.PORT_FAILED_1H, row] = counts[port, FAIL_L]
-        out[Output.TRIPLE_CONNS_5M, row] = counts[triple, N_S]
-        out[Output.TRIPLE_CONNS_1H, row] = counts[triple, N_L]
-        out[Output.TRIPLE_TOTAL, row] = total
-        out[Output.TRIPLE_FAILED, row] = values[triple, FAILED]
-        out[Output.TRIPLE_GAP_MEAN_S, row] = values[triple, GAP_MEAN]
-        out[Output.TRIPLE_GAP_STEADY, row] = values[triple, GAP_STEADY]
-        out[Output.TRIPLE_SIZE_STEADY, row] = values[triple, SIZE_STEADY]
-        out[Output.SERVICE_SOURCES, row] = values[service, SOURCES]
-        out[Output.SERVICE_TRIPLES, row] = values[service, TRIPLES]
+        column = 0
+        for j in range(_FROM_COUNTS.shape[0]):
+            out[column, row] = counts[slots[_FROM_COUNTS[j, 0]], _FROM_COUNTS[j, 1]]
+            column += 1
+        for j in range(_FROM_VALUES.shape[0]):
+            out[column, row] = values[slots[_FROM_VALUES[j, 0]], _FROM_VALUES[j, 1]]
+            column += 1
+        for j in range(_FROM_AGES.shape[0]):
+            out[column, row] = clock - values[slots[_FROM_AGES[j, 0]], _FROM_AGES[j, 1]]
+            column += 1
         row += 1
     scalars[CLOCK] = clock
     scalars[HEAD] = head
@@ -361,6 +373,16 @@ def recount(counts, values, ring_e, ring_f, ring_b, scalars, expired):  # type: 
             if counts[triple, N_S + w] == 1:
                 counts[pair, B_S + w] += 1
                 counts[port, A_S + w] += 1
+        if ring_f[at] & EVENT_PROBE:
+            counts[pair, PROBE_L] += 1
+            counts[port, PROBE_L] += 1
+            counts[triple, PROBE_L] += 1
+            if counts[pair, PROBE_L] == 1:
+                counts[src, FAILED_A_L] += 1
+            if counts[port, PROBE_L] == 1:
+                counts[src, FAILED_B_L] += 1
+            if counts[triple, PROBE_L] == 1:
+                counts[port, FAILED_A_L] += 1
         if position < expired:
             values[src, OUT_L] += ring_b[at]
         if ring_f[at] & EVENT_FRESH:
@@ -375,11 +397,3 @@ def build_index(index, entity_keys, used):  # type: ignore[no-untyped-def]
         while index[spot] >= 0:
             spot = (spot + np.uint64(1)) & mask
         index[spot] = e
-
-
-@cache
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `function` compiled by numba; cached on disk."""
-    import numba
-
-    return numba.njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]

@@ -7,7 +7,7 @@ from mlids.features.behaviours import BEHAVIOURS
 from mlids.features.catalogue import Feature
 
 # Raised whenever a feature of mlids is added, removed or computed differently; a model of another version is refused.
-FEATURES_VERSION = 3
+FEATURES_VERSION = 4
 
 FEATURES: tuple[Feature, ...] = (
     *catalogue.FEATURES,

@@ -1,8 +1,8 @@
-"""Reads the conns of files and folders in archive order, and counts rejected lines and skipped logs."""
+"""Reads conns and the rows of other logs from files and folders in archive order, and counts rejected lines and skipped logs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -12,7 +12,7 @@ import polars as pl
 from mlids.errors import InputError, MlidsError
 from mlids.zeek.bytestream import Problem
 from mlids.zeek.log_types import is_log_type, log_type_of
-from mlids.zeek.reader import LogReader, find_logs
+from mlids.zeek.reader import Batch, LogReader, find_logs
 from mlids.zeek.tsv import Reject
 from mlids.zeek.types import conn_columns
 
@@ -67,6 +67,25 @@ def read_conns(paths: Sequence[Path | BinaryIO], reading: Reading, *, sensor: st
             reading.files += 1
             reading.rows += reader.report.rows
             reading.note(reader)
+
+
+def read_logs(paths: Iterable[tuple[Path, str]], reading: Reading) -> Iterator[tuple[Path, Batch]]:
+    """Yield the batches of files, each with the log type it is read as; a file that cannot be read is added to `reading.problems`."""
+    for path, log in paths:
+        reader = LogReader(path, log=log)
+        try:
+            for batch in reader:
+                yield path, batch
+        except MlidsError as error:
+            reading.problems.append(Problem(reader.report.source, str(error)))
+        finally:
+            reading.note(reader)
+
+
+def logs_of(paths: Iterable[object], wanted: Container[str]) -> list[tuple[Path, str]]:
+    """Return the files of the wanted log types in files and folders, in archive order, each with its log type; streams are left out."""
+    files = [p for folder in paths if isinstance(folder, Path) for p in find_logs(folder)]
+    return [(p, log) for p in files if (log := log_type_of(p.name)) is not None and log in wanted]
 
 
 def _other_log(path: Path, reading: Reading) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mlids.locks import locked, remove_unused, set_aside
@@ -41,13 +42,18 @@ def finish_swap(target: Path) -> None:
         _restore(target)
 
 
-def day_folders(parent: Path) -> list[Path]:
-    """Return the days in a sensor's folder, in no order; none when there is no such folder. Raises OSError."""
+@contextmanager
+def day_folders(parent: Path) -> Iterator[list[Path]]:
+    """Give the days in a sensor's folder, in no order; none when there is no such folder. Raises OSError.
+
+    No swap is made while the block runs: between its two renames a day has no folder.
+    """
     if not parent.exists():
-        return []
-    with locked(parent):  # not between the two renames of a swap
+        yield []
+        return
+    with locked(parent):
         _restore_all(parent)
-        return list(parent.glob("date=*"))
+        yield list(parent.glob("date=*"))
 
 
 def remove_left_over(parent: Path) -> int:

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 # After a pause this long (a sink was down), the log may have been rotated twice, or truncated and grown again.
 PAUSE_S = 5.0
 ENDED_KEPT = 32
+# A log that is absent or has no row after a restart is looked for in the archive this often, until its end was read there.
+SOUGHT_S = 10.0
 
 Result = TypeVar("Result")
 Steps = Generator[Step, None, Result]
@@ -86,6 +88,7 @@ class Follower:
         self._ended = list(start.ended) if start is not None else []
         self._checked = time.monotonic()
         self._steps: Steps[None] | None = None  # of a poll that ended before all rows were given
+        self._sought: float | None = None  # when an absent log was looked for in the archive last
         self.state = FollowState.WAITING_FOR_LOG
         self.warming = False
         self.rejected = 0  # lines that did not parse
@@ -148,6 +151,7 @@ class Follower:
         try:
             found = OpenLog(self._storage, self._path)
         except FileNotFoundError:
+            yield from self._read_end_of_absent()
             self.state = FollowState.WAITING_FOR_LOG
             return False
         try:
@@ -158,9 +162,21 @@ class Follower:
                 found.close()
         return self._log is not None
 
+    def _read_end_of_absent(self) -> Steps[None]:
+        """Give the rest of the log that was read last, should it be in the archive: the next one may be hours away."""
+        start, now = self._start, time.monotonic()
+        if start is None or start.identity in self._ended or (self._sought is not None and now < self._sought + SOUGHT_S):
+            return
+        self._sought = now
+        if any(r.identity == start.identity for r in self._rotated.since(start, "", self._ended)):
+            if (yield from self._catch_up(start, "")):
+                self._start = replace(self._start or start, ended=list(self._ended))
+            self._cursor = None
+
     def _begin_at(self, found: OpenLog) -> Steps[bool]:
         """Set the cursor to where reading starts in the open log; return False while an earlier log is missing."""
         if not found.identity:
+            yield from self._read_end_of_absent()
             self.state = FollowState.WAITING_FOR_LOG
             return False
         start, file = self._start, found.stat()

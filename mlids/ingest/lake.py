@@ -96,10 +96,12 @@ class Lake:
 
     def days(self, log: str, sensor: str) -> list[date]:
         """Return the days of a sensor's log in the lake, oldest first."""
-        folders = day_folders(self._sensor_path(log, sensor))
-        found = {path: _as_day(path.name.removeprefix("date=")) for path in folders}
-        _warn_of_foreign([path for path, day in found.items() if day is None or not path.is_dir()])
-        return sorted(day for path, day in found.items() if day is not None and (path / MANIFEST).exists())
+        with day_folders(self._sensor_path(log, sensor)) as folders:
+            found = {path: _as_day(path.name.removeprefix("date=")) for path in folders}
+            foreign = [path for path, day in found.items() if day is None or not path.is_dir()]
+            days = [day for path, day in found.items() if day is not None and (path / MANIFEST).exists()]
+        _warn_of_foreign(foreign)
+        return sorted(days)
 
     def sensors(self, log: str = "conn") -> list[str]:
         """Return the sensors that have days of a log."""

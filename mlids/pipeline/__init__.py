@@ -6,8 +6,11 @@ Nothing under mlids but `demo` and `cli` imports it.
 
 from typing import TYPE_CHECKING
 
-from mlids.pipeline.alerts import find_alert, give_verdict, list_alerts, resend_dead_letters, suppress, suppression_rules, unsuppress
-from mlids.pipeline.batch import evaluate, score_logs, write_synthetic_logs
+from mlids.pipeline.alerts import find_alert, give_verdict, list_alerts, resend_dead_letters
+from mlids.pipeline.batch import evaluate, evaluation_tables, score_logs, write_synthetic_logs
+from mlids.pipeline.case_views import SEVERITIES, STATES, case_facts, case_list
+from mlids.pipeline.cases import find_case, gather_day, judge_case, list_cases
+from mlids.pipeline.configuration import check_configuration, configuration, write_configuration
 from mlids.pipeline.days import (
     build_lake,
     build_lake_days,
@@ -25,11 +28,14 @@ from mlids.pipeline.days import (
     warm_up,
 )
 from mlids.pipeline.doctor import doctor
+from mlids.pipeline.elastic import elastic_backfill, elastic_install, elastic_requests
 from mlids.pipeline.housekeeping import housekeeping, nightly_housekeeping
 from mlids.pipeline.live import score_live, serve
 from mlids.pipeline.models import accept, evaluate_and_promote, production_facts, rollback, snapshot, train
+from mlids.pipeline.rules import export_rules, import_rules, suppress, suppression_history, suppression_rules, unsuppress
 from mlids.pipeline.stores import (
     check_networks,
+    need_home,
     open_archive,
     open_lake,
     open_model,
@@ -40,30 +46,50 @@ from mlids.pipeline.stores import (
 )
 from mlids.pipeline.views import drift, overview, report, report_file, statuses
 from mlids.pipeline.watch import watch_live
-from mlids.text import safe
+from mlids.text import address_parts, safe
 
 if TYPE_CHECKING:
     from mlids.scoring.batch import Scored
     from mlids.scoring.ranking import Finding
+    from mlids.scoring.records import ScoredLog
 
 __all__ = [
+    "SEVERITIES",
+    "STATES",
     "Finding",
     "Scored",
+    "ScoredLog",
     "accept",
+    "address_parts",
     "build_lake",
     "build_lake_days",
+    "case_facts",
+    "case_list",
+    "check_configuration",
     "check_networks",
+    "configuration",
     "days_are_there",
     "days_to_pull",
     "doctor",
     "drift",
+    "elastic_backfill",
+    "elastic_install",
+    "elastic_requests",
     "evaluate",
     "evaluate_and_promote",
+    "evaluation_tables",
+    "export_rules",
     "find_alert",
+    "find_case",
+    "gather_day",
     "give_verdict",
     "housekeeping",
+    "import_rules",
     "ingest_paths",
+    "judge_case",
     "list_alerts",
+    "list_cases",
+    "need_home",
     "nightly_housekeeping",
     "open_archive",
     "open_lake",
@@ -91,6 +117,7 @@ __all__ = [
     "span",
     "statuses",
     "suppress",
+    "suppression_history",
     "suppression_rules",
     "train",
     "training_span",
@@ -98,5 +125,6 @@ __all__ = [
     "unsuppress",
     "warm_up",
     "watch_live",
+    "write_configuration",
     "write_synthetic_logs",
 ]

@@ -2,28 +2,89 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+import re
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlids.errors import InputError
 from mlids.pipeline.stores import dead_letters_file, open_sinks, open_stores
-from mlids.settings import load_settings
+from mlids.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from mlids.alerts.stores import Stores
 
 VERDICTS = ("true positive", "false positive")
+SORTS = ("time", "risk", "count")
+_AGO = re.compile(r"(\d{1,5})([mhd])", re.ASCII)
 
 
-def list_alerts(*, limit: int = 20, suppressed: bool = False) -> list[dict[str, Any]]:
-    """Return the latest alert documents, newest first; suppressed alerts only with `suppressed`."""
-    return open_stores(load_settings()).alerts.latest(limit=limit, suppressed=suppressed)
+def list_alerts(
+    *, limit: int = 20, suppressed: bool = False, src: str | None = None, kind: str | None = None, since: str | None = None,
+    min_risk: float = 0.0, sort: str = "time", unjudged: bool = False,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Return alert documents with `severity`, the highest first by `sort`: one of SORTS; suppressed alerts only with `suppressed`.
+
+    `src` is an address or a network, `since` what `moment` reads, `min_risk` a risk_score (0 to 100); with `unjudged` only
+    alerts without a verdict. Raises InputError for a value that is none of these.
+    """
+    from mlids.alerts.stores.alerts import AlertFilter
+    from mlids.alerts.suppression import checked
+
+    if sort not in SORTS:
+        raise InputError(f"alerts cannot be sorted by {sort!r}; use one of {', '.join(SORTS)}")
+    settings = load_settings()
+    stores = open_stores(settings)
+    if kind is not None:
+        checked(kind, None, None, None, None, known=kinds_of(stores))
+    network = checked(None, src, None, None, None).src if src is not None else None
+    chosen = AlertFilter(network, kind, min_risk, unjudged)
+    start = moment(since) if since is not None else None
+    found = stores.alerts.latest(limit=limit, suppressed=suppressed, since=start, chosen_by=chosen, sort=sort)
+    return [_with_severity(a, settings) for a in found]
+
+
+def moment(text: str) -> datetime:
+    """Return the time that a text names: a span before now (`90m`, `24h`, `7d`), a day, or an ISO 8601 time, in UTC unless it has a zone.
+
+    Raises InputError for another text.
+    """
+    if match := _AGO.fullmatch(text.strip()):
+        return datetime.now(UTC) - timedelta(**{{"m": "minutes", "h": "hours", "d": "days"}[match[2]]: int(match[1])})
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise InputError(f"{text!r} is no time; write 24h, 7d, 2026-11-20 or 2026-11-20T14:30") from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def _with_severity(alert: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """Return an alert with `severity`: that of a case of the same score."""
+    from mlids.cases.severity import LEVELS, severity_of
+
+    return alert | {"severity": str(severity_of(alert["score"], settings.severity or LEVELS))}
+
+
+def kinds_of(stores: Stores) -> list[str]:
+    """Return the kinds of alerts besides the behaviours: attack classes, and what is stored."""
+    from mlids.training.labels import FAMILIES
+
+    return [*FAMILIES, *stores.alerts.kinds()]
 
 
 def find_alert(beginning: str) -> dict[str, Any]:
-    """Return the alert whose id begins with `beginning`. Raises InputError when there is none, or several."""
-    found = open_stores(load_settings()).alerts.latest(limit=2, starting_with=beginning)
+    """Return the alert whose id begins with `beginning`, with `severity`. Raises InputError when there is none, or several."""
+    settings = load_settings()
+    found = open_stores(settings).alerts.latest(limit=2, starting_with=beginning)
     if len(found) != 1:
         raise InputError(f"{'several alerts begin' if found else 'no alert begins'} with {beginning!r}; `mlids alerts` lists them")
-    return found[0]
+    return _with_severity(found[0], settings)
+
+
+def check_verdict(verdict: str) -> None:
+    """Raise InputError for a verdict that is not in VERDICTS."""
+    if verdict not in VERDICTS:
+        raise InputError(f"{verdict!r} is not a verdict; use one of {', '.join(VERDICTS)}")
 
 
 def give_verdict(alert: str, verdict: str, *, who: str, note: str | None = None) -> str:
@@ -31,45 +92,10 @@ def give_verdict(alert: str, verdict: str, *, who: str, note: str | None = None)
 
     Raises InputError for a verdict that is not in VERDICTS, and what `find_alert` raises.
     """
-    if verdict not in VERDICTS:
-        raise InputError(f"{verdict!r} is not a verdict; use one of {', '.join(VERDICTS)}")
+    check_verdict(verdict)
     found = find_alert(alert)
     open_stores(load_settings()).rules.put_verdict(found["id"], verdict, who, note)
     return str(found["id"])
-
-
-def suppress(
-    *, why: str, who: str, alert: str | None = None, kind: str | None = None, src: str | None = None, dst: str | None = None,
-    port: int | None = None, sensor: str | None = None, days: float | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """Store a suppression rule and return its number and conditions; those not given are taken from `alert`, the beginning of an id.
-
-    `days` is the rule's lifetime; None means until it is ended.
-
-    Raises InputError when the rule has no condition, or one that can never match.
-    """
-    from mlids.alerts.suppression import checked, like
-    from mlids.training.labels import FAMILIES
-
-    stores = open_stores(load_settings())
-    conditions: dict[str, Any] = {"kind": kind, "src": src, "dst": dst, "port": port, "sensor": sensor}
-    if alert is not None:
-        conditions = like(find_alert(alert)) | {k: v for k, v in conditions.items() if v is not None}
-    rule = checked(**conditions, known=[*FAMILIES, *stores.alerts.kinds()])
-    if days is not None:
-        rule = replace(rule, expires_at=datetime.now(UTC) + timedelta(days=days))
-    return {"rule": stores.rules.add(rule, why, who)} | {k: getattr(rule, k) for k in ("kind", "sensor", "src", "dst", "port")}
-
-
-def unsuppress(rule: int) -> None:
-    """End a suppression rule; alerts that only it hid are shown again. Raises StoreError when it is not in force."""
-    open_stores(load_settings()).rules.end(rule)
-
-
-def suppression_rules(*, in_force: bool = False) -> list[dict[str, Any]]:
-    """Return the suppression rules, newest first, with the number of conns that each suppressed; with `in_force`, only those neither ended nor expired."""
-    rules = open_stores(load_settings()).rules
-    return rules.rows_in_force() if in_force else rules.rows()
 
 
 def resend_dead_letters(sink: str | None = None, *, dry_run: bool = False) -> list[dict[str, Any]]:

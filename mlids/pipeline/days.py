@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlids.errors import InputError, NoRowsError, SourceError
 from mlids.locks import pinned
-from mlids.pipeline.production import load_production
+from mlids.pipeline.cases import gather, read_evidence
+from mlids.pipeline.production import usable_production
 from mlids.pipeline.stores import open_archive, open_delivery, open_lake, open_record, open_registry, open_stores, sensor_names
 from mlids.settings import Settings, load_settings
 from mlids.window import Window, day_window, days_between, parse_day, zone
@@ -20,7 +21,9 @@ from mlids.window import Window, day_window, days_between, parse_day, zone
 if TYPE_CHECKING:
     from mlids.alerts.aggregation import AlertAggregator
     from mlids.alerts.stores.ledger import LedgerStore
-    from mlids.evidence.base import Evidence
+    from mlids.detectors.bundle import Bundle
+    from mlids.evidence.base import SiteView
+    from mlids.evidence.collecting import Collectors
     from mlids.ingest.day_manifest import DayManifest
     from mlids.ingest.lake import Ingested, Lake
     from mlids.ingest.landing import LandedDay
@@ -102,9 +105,10 @@ def ingest_paths(sensor_name: str, day: str, paths: Sequence[Path], *, accept_sh
 
 
 def days_to_pull(sensors: Sequence[str] | None, day: str | None, interval_end: datetime | None) -> list[dict[str, str]]:
-    """Return sensor and day of each pull: `day`, or the last one that has ended in the sensor's zone.
+    """Return sensor and day of each pull: `day`, or the last one that has ended in the sensor's zone and those missing before it.
 
-    Raises SettingsError for an unknown sensor, InputError without a day and an interval.
+    Missing are the days since the sensor's first one in the ledger that the ledger lacks, of the last `look_back_days`; they come
+    first, the oldest first. Raises SettingsError for an unknown sensor, InputError without a day and an interval.
     """
     settings = load_settings()
     out = []
@@ -114,9 +118,18 @@ def days_to_pull(sensors: Sequence[str] | None, day: str | None, interval_end: d
             continue
         if interval_end is None:
             raise InputError("this run has no data interval: give `day`")
-        local = interval_end.astimezone(zone(settings.sensor(name).zone))
-        out.append({"sensor": name, "day": (local.date() - timedelta(days=1)).isoformat()})
+        last = interval_end.astimezone(zone(settings.sensor(name).zone)).date() - timedelta(days=1)
+        out += [{"sensor": name, "day": d.isoformat()} for d in [*_missing_days(settings, name, last), last]]
     return out
+
+
+def _missing_days(settings: Settings, sensor: str, last: date) -> list[date]:
+    """Return the days before `last` that the ledger of a sensor lacks, the oldest first."""
+    first = last - timedelta(days=settings.look_back_days)
+    held = {parse_day(r["day"]) for r in open_stores(settings).ledger.days(end=last) if r["sensor"] == sensor}
+    if not held:
+        return []
+    return [d for d in days_between(max(first, min(held)), last) if d not in held]
 
 
 def pull_with_late(sensor_name: str, day: str) -> dict[str, Any]:
@@ -223,26 +236,42 @@ def _live_problems(settings: Settings, sensor: str, window: Window, hours: Seque
 
 
 def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-    """Reconcile a lake day with what was scored live: score missing conns, and close the ledger of the day.
+    """Reconcile a lake day with what was scored live: score missing conns, close the ledger of the day, and gather its cases.
 
     A second run gives the same result. Without a production model no conn is scored, and the ledger counts the missing ones.
     """
+    settings, when = load_settings(), parse_day(day)
+    with open_lake(settings).pinned() as lake:  # the day is read several times, and may be replaced meanwhile
+        collectors = read_evidence(settings, lake, sensor_name, when)
+        # The reference model scores live only: what it did not reach waits for the first model of the site (`reconcile_unscored`).
+        model = usable_production(open_registry(settings), open_stores(settings).audit)
+        done = _reconciled(settings, lake, sensor_name, day, collectors, model, progress)
+        return done | {"cases": gather(settings, lake, sensor_name, when, collectors, model, progress)["to_look_at"]}
+
+
+def _reconciled(
+    settings: Settings,
+    lake: Lake,
+    sensor_name: str,
+    day: str,
+    collectors: Collectors,
+    model: Bundle | None,
+    progress: Callable[[str], None],
+) -> dict[str, Any]:
     from mlids.alerts.aggregation import AlertAggregator
     from mlids.scoring.evidence_alerts import evidence_alerts
 
-    settings = load_settings()
     when = parse_day(day)
     zone_name = _zone(settings, sensor_name)
     window = day_window(when, zone_name)
     part = f"late {day}"
-    # The day is read several times, and may be replaced meanwhile.
-    with closing(open_delivery(settings, part)) as delivery, open_lake(settings).pinned() as lake:
-        manifest = lake.manifest("conn", sensor_name, when)
+    manifest = lake.manifest("conn", sensor_name, when)
+    with closing(open_delivery(settings, part)) as delivery:
         aggregator = AlertAggregator(delivery.rules())
-        done = _score_late(settings, lake, sensor_name, when, aggregator, progress)
+        done = _score_late(settings, lake, sensor_name, when, model, aggregator, progress)
         others = evidence_alerts(
-            _evidence(lake, sensor_name, when), sensor_name, day, threshold=settings.threshold, aggregator=aggregator,
-            networks=settings.networks,
+            collectors.evidence(_site(settings, lake, sensor_name, when)), sensor_name, day, threshold=settings.threshold,
+            aggregator=aggregator, networks=settings.networks,
         )  # fmt: skip
         alerts = [*done.alerts, *others]
         delivery.send(alerts, lambda error, attempt: False)
@@ -252,6 +281,8 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
         stores.alerts.drop_part(sensor_name, part, {a.id for a in alerts})
     hours = _with_rejected(done.hours, manifest, window, zone_name)
     stores.ledger.put_hours(sensor_name, day, hours)
+    logs = _live_rows_of_logs(settings, sensor_name, day)
+    stores.ledger.put_logs(sensor_name, day, logs)
     live, missing = sum(h.live for h in done.hours), sum(h.missing for h in done.hours)
     scored = {"scored": live + done.late, "alerts": len(alerts)} if done.model_version is not None else {}
     problems = _live_problems(settings, sensor_name, window, done.hours)
@@ -260,18 +291,35 @@ def reconcile(sensor_name: str, day: str, progress: Callable[[str], None] = lamb
     return {
         "sensor": sensor_name, "day": day, "archived": sum(h.archived for h in done.hours), "live": live, "late": done.late,
         "missing": missing, "rejected": sum(h["rejected"] for h in hours), "alerts": len(alerts), "tunnels": sum(a.key.kind == "dns_tunnel" for a in others),
-        "model_version": done.model_version,
+        "model_version": done.model_version, "logs": {log: {"archived": n, "live": live} for log, (n, live) in logs.items()},
     }  # fmt: skip
 
 
+def _live_rows_of_logs(settings: Settings, sensor_name: str, day: str) -> dict[str, tuple[int, int | None]]:
+    """Return by log beside conn.log the rows of a lake day and how many were read live; None where live scoring does not follow it.
+
+    They are numbers, and not a record of rows as conn.log has: the day's cases are gathered from the archive whatever was missed.
+    """
+    from mlids.evidence.collecting import Collectors
+    from mlids.scoring.log_counts import read_counts
+
+    lake, live = open_lake(settings), read_counts(settings.state / sensor_name)
+    manifests = {log: lake.manifest(log, sensor_name, day) for log in sorted(Collectors.fields())}
+    return {
+        log: (manifest.rows, live[log].get(day, 0) if log in settings.live_logs and log in live else None)
+        for log, manifest in manifests.items()
+        if manifest is not None
+    }
+
+
 def _score_late(
-    settings: Settings, lake: Lake, sensor_name: str, day: date, aggregator: AlertAggregator, progress: Callable[[str], None]
-) -> Reconciled:
+    settings: Settings, lake: Lake, sensor_name: str, day: date, model: Bundle | None, aggregator: AlertAggregator,
+    progress: Callable[[str], None],
+) -> Reconciled:  # fmt: skip
     """Score the conns of a lake day that were not scored live, with the production model if there is one."""
     from mlids.scoring.late import CONN_COLUMNS, LateOptions
     from mlids.scoring.late import reconcile as reconcile_day
 
-    model = load_production(open_registry(settings), open_stores(settings).audit)
     start = day_window(day, _zone(settings, sensor_name)).start
     before = lake.last_rows("conn", sensor_name, day - timedelta(days=1), start - timedelta(hours=1), columns=CONN_COLUMNS)
     options = LateOptions(before, aggregator, settings.networks, settings.threshold, progress)
@@ -279,22 +327,11 @@ def _score_late(
     return reconcile_day(lambda columns: lake.batches("conn", sensor_name, [day], columns=columns), record, model, options)
 
 
-def _evidence(lake: Lake, sensor_name: str, day: date) -> list[Evidence]:
-    """Return the evidence that other logs of a lake day hold."""
-    from mlids.evidence.registry import evidence_types
+def _site(settings: Settings, lake: Lake, sensor_name: str, day: date) -> SiteView:
+    """Return what evidence may ask about the site, from the conns of a lake day."""
+    from mlids.evidence.base import SiteView
 
-    found = []
-    for make in evidence_types():
-        manifest = lake.manifest(make.log, sensor_name, day)
-        if manifest is None:
-            continue
-        collector = make(one_day=True)
-        columns = [name for name in make.fields if name in manifest.columns]
-        for rows in lake.batches(make.log, sensor_name, [day], columns=columns):
-            collector.add(rows)
-        evidence = collector.evidence(lake.batches("conn", sensor_name, [day], columns=["id.resp_h"]))
-        found += [replace(e, log=make.log) for e in evidence]
-    return found
+    return SiteView(settings.networks, conns=lambda: lake.batches("conn", sensor_name, [day], columns=["id.orig_h", "id.resp_h"]))
 
 
 def _with_rejected(hours: Sequence[Hour], manifest: DayManifest | None, window: Window, zone_name: str) -> list[dict[str, Any]]:

@@ -50,6 +50,8 @@ class _Collector:
             "mlids_recent_failures", "how often the scorer failed and started again, in 5 minutes", labels=["sensor"]
         )
         stopped = GaugeMetricFamily("mlids_sink_stopped", "1 for a sink that does not let mlids write", labels=["sensor", "sink"])
+        of_log = CounterMetricFamily("mlids_log_rows", "rows read of a log beside conn.log", labels=["sensor", "log"])
+        log_error = GaugeMetricFamily("mlids_log_error", "1 while logs beside conn.log are not read as they should be", labels=["sensor"])
         info = InfoMetricFamily("mlids_scorer", "state and model version", labels=["sensor"])
         for s in statuses:
             lag.add_metric([s.sensor], s.lag_s)
@@ -60,8 +62,11 @@ class _Collector:
             failures.add_metric([s.sensor], s.recent_failures)
             for sink in s.stopped_sinks:
                 stopped.add_metric([s.sensor, sink], 1.0)
+            for name, rows in s.log_rows.items():
+                of_log.add_metric([s.sensor, name], rows)
+            log_error.add_metric([s.sensor], float(s.log_error is not None))
             info.add_metric([s.sensor], {"state": str(s.state), "model_version": s.model_version or ""})
-        yield from (lag, rate, last, up, failures, stopped, info)
+        yield from (lag, rate, last, up, failures, stopped, of_log, log_error, info)
 
 
 class MetricsServer:

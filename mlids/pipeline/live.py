@@ -84,12 +84,15 @@ def _limit_memory() -> None:
 
 def make_scorer(settings: Settings, sensor_name: str, model: ProductionModel, follow: FollowOptions | None = None) -> Scorer:
     """Return the scorer of one sensor, with its own delivery and its own state folder."""
+    from mlids.cases.severity import LEVELS
     from mlids.ingest.follow import FollowOptions
     from mlids.scoring.checkpoint import Checkpoint
     from mlids.scoring.live import Scorer, ScorerOptions
+    from mlids.scoring.live_cases import CaseOptions
 
     sensor = settings.sensor(sensor_name)
-    options = ScorerOptions(settings.networks, settings.threshold, settings.poll_interval_s, follow or FollowOptions())
+    cases = CaseOptions(levels=settings.severity or LEVELS, logs=settings.live_logs)
+    options = ScorerOptions(settings.networks, settings.threshold, settings.poll_interval_s, follow or FollowOptions(), cases)
     return Scorer(
         sensor,
         lambda: open_storage(settings, sensor),

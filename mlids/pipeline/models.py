@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from mlids.errors import InputError, ModelError, OtherFeaturesError
+from mlids.errors import InputError, ModelError
 from mlids.pipeline.days import warm_up
 from mlids.pipeline.stores import open_lake, open_registry, open_stores
 from mlids.settings import Settings, load_settings
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from datetime import date
 
     from mlids.alerts.stores.audit import AuditStore
+    from mlids.detectors.record_forests import RecordForest
     from mlids.ingest.lake import Lake
     from mlids.pipeline.production import Production
-    from mlids.training.gate import Gate
     from mlids.training.registry import Registry
 
 
@@ -31,8 +31,9 @@ def snapshot(start: str, end: str, progress: Callable[[str], None] = lambda _: N
     lake = open_lake(settings)
     days = days_between(parse_day(start), parse_day(end))
     options = SnapshotOptions(settings.networks, max_rows=settings.train_rows, read_rows=settings.train_read_rows)
-    alerts = open_stores(settings).alerts.judged()
-    info = take_snapshot(lake, settings.home / "snapshots", lake.sensors(), days, options, alerts=alerts, progress=progress)
+    stores = open_stores(settings)
+    alerts, cases = stores.alerts.judged(), stores.cases.judged()
+    info = take_snapshot(lake, settings.home / "snapshots", lake.sensors(), days, options, alerts=alerts, cases=cases, progress=progress)
     return asdict(info)
 
 
@@ -40,11 +41,12 @@ def train(snapshot_id: str, *, seed: int = 0) -> dict[str, Any]:
     """Train both forests on a snapshot, set the threshold by the budget, register the model as challenger; return its version."""
     from dataclasses import replace
 
-    from mlids.detectors.bundle import Bundle, Fitted
+    from mlids.detectors.bundle import Bundle, Fitted, with_record_forests
     from mlids.detectors.onnx_graph import with_spec
     from mlids.training.model_card import model_card
+    from mlids.training.runs import TrainingFacts
     from mlids.training.snapshot import load_snapshot
-    from mlids.training.train import budget_threshold
+    from mlids.training.train import budget_thresholds
     from mlids.training.train import train as fit
     from mlids.zeek.types import CONN
 
@@ -55,20 +57,46 @@ def train(snapshot_id: str, *, seed: int = 0) -> dict[str, Any]:
     latest, share = _latest(lake, frozen.info.sensors, frozen.info.days, settings.train_read_rows // 2)
     columns = [c.name for c in CONN]
     batches = (b for sensor in frozen.info.sensors for b in lake.batches("conn", sensor, latest, columns, run=(1.0 - share, 1.0)))
-    threshold, per_day = budget_threshold(
+    found = budget_thresholds(
         Bundle(trained.graph), batches, len(latest) * share, settings.alert_budget_per_day, settings.networks,
         screen=Fitted(trained.isolation, trained.spec),
     )  # fmt: skip
-    spec = replace(trained.spec, threshold=threshold)
-    trained = replace(trained, spec=spec, graph=with_spec(trained.graph, spec.as_dict()))
-    card = model_card(trained, asdict(frozen.info), per_day, evaluation(settings))
-    version = registry.log_training(trained, {"snapshot": asdict(frozen.info), "alerts_per_day_at_threshold": per_day}, card)
-    registry.log_metrics(version.run_id, {"threshold": threshold, "alerts_per_day": per_day})
+    threshold, per_day = found.lowest, found.alerts_per_day
+    spec = replace(trained.spec, threshold=threshold, thresholds=found.by_way)
+    forests = _record_forests(lake, frozen.info.sensors, frozen.info.days, settings.train_read_rows, seed)
+    record_rows = {name: forest.rows for name, forest in forests.items()}
+    trained = replace(trained, spec=spec, graph=with_record_forests(with_spec(trained.graph, spec.as_dict()), forests))
+    measured = evaluation(settings)
+    card = model_card(trained, asdict(frozen.info), per_day, measured)
+    version = registry.log_training(trained, TrainingFacts(card, found, record_rows, measured, settings.home / "snapshots" / snapshot_id))
     registry.set_alias("challenger", version.version)
     return {
         "version": version.version, "run_id": version.run_id, "snapshot_id": snapshot_id, "threshold": threshold,
-        "alerts_per_day": per_day, "metrics": trained.metrics, "warm_up": [warm_up(s)["text"] for s in frozen.info.sensors],
+        "alerts_per_day": per_day, "metrics": trained.metrics, "record_rows": record_rows,
+        "warm_up": [warm_up(s)["text"] for s in frozen.info.sensors],
     }  # fmt: skip
+
+
+def _record_forests(lake: Lake, sensors: Sequence[str], days: Sequence[str], most_rows: int, seed: int) -> dict[str, RecordForest]:
+    """Return a forest of each of http, dns, ssh and ssl that the lake holds for these days, fitted on a sample of its records.
+
+    Of a log with more than `most_rows` records, a stretch of hours of each day is read: early on the first day, late on the last.
+    """
+    from mlids.features.records import RECORD_LOGS
+    from mlids.scoring.records import RecordSamples
+
+    samples = RecordSamples()
+    dates = [parse_day(day) for day in days]
+    for name, log in RECORD_LOGS.items():
+        share = min(1.0, most_rows / max(lake.rows(name, sensors, dates), 1))
+        for sensor in sensors:
+            for number, day in enumerate(dates):
+                manifest = lake.manifest(name, sensor, day)
+                columns = [c for c in log.columns if manifest is not None and c in manifest.columns]
+                begin = (1.0 - share) * number / max(len(dates) - 1, 1)
+                for rows in lake.batches(name, sensor, [day], columns, run=(begin, begin + share)) if columns else ():
+                    samples.add(name, rows)
+    return samples.forests(seed=seed)
 
 
 def _latest(lake: Lake, sensors: Sequence[str], days: Sequence[str], most_rows: int) -> tuple[list[date], float]:
@@ -87,16 +115,19 @@ def evaluate_and_promote(version: str, snapshot_id: str, *, who: str = "airflow"
     `force` promotes it in any case, and the audit says so. Raises ModelError when the challenger cannot be loaded.
     """
     from mlids.alerts.stores.audit import Move
+    from mlids.pipeline.gating import decide, log_gate
     from mlids.pipeline.production import find_production
     from mlids.pipeline.promotion import heal_promotions, move_production, promotion_lock
+    from mlids.training.gate_report import GateReport
 
     settings = load_settings()
     registry, audit = open_registry(settings), open_stores(settings).audit
     compared = _settled(registry, audit, settings)
     while True:
-        decision = _decide(registry, compared, version, settings, snapshot_id)  # takes minutes: a rollback need not wait for it
+        decision, candidates = decide(registry, compared, version, settings, snapshot_id)  # takes minutes: a rollback need not wait for it
         why = decision.why if decision.passed or not force else f"forced by {who}: {decision.why}"
         promoted = decision.passed or force
+        outcome = "promoted" if decision.passed else "forced" if force else "refused"
         with promotion_lock(settings.state):
             heal_promotions(registry, audit)
             current = find_production(registry, audit)
@@ -108,6 +139,7 @@ def evaluate_and_promote(version: str, snapshot_id: str, *, who: str = "airflow"
                 move_production(registry, audit, move)
             else:
                 audit.record(move)
+        log_gate(registry, version, GateReport(outcome, why, snapshot_id, candidates))
         return {"version": version, "promoted": promoted} | asdict(decision)
 
 
@@ -119,35 +151,6 @@ def _settled(registry: Registry, audit: AuditStore, settings: Settings) -> Produ
     with promotion_lock(settings.state):
         heal_promotions(registry, audit)
         return find_production(registry, audit)
-
-
-def _decide(registry: Registry, current: Production, version: str, settings: Settings, snapshot_id: str) -> Gate:
-    """Return the gate's decision on a version, compared with the current one; a current one that is damaged is a refusal."""
-    import numpy as np
-
-    from mlids.training.gate import gate, refusal
-    from mlids.training.snapshot import load_snapshot
-    from mlids.training.train import attack_rows_found, attacks_found, judge_held_out
-
-    frozen = load_snapshot(settings.home / "snapshots", snapshot_id)
-    challenger = registry.load(version)
-    mine = judge_held_out(challenger, frozen)["hybrid"]
-    if current.fault is not None:
-        return refusal(mine, current.fault)
-    if current.version is None or current.version == version:
-        return gate(mine, None)
-    try:
-        production = registry.load(current.version, current.sha256)
-        theirs = judge_held_out(production, frozen)["hybrid"]
-        if np.isfinite(mine["pr_auc_at_1pct"]) and not np.isfinite(theirs["pr_auc_at_1pct"]):
-            raise ModelError("it gives no usable scores on the held-out rows")
-        found = attacks_found(challenger, frozen, settings.threshold), attacks_found(production, frozen, settings.threshold)
-        rows = attack_rows_found(challenger, frozen, settings.threshold), attack_rows_found(production, frozen, settings.threshold)
-    except OtherFeaturesError as error:  # it scores nothing here any more
-        return gate(mine, None, absent=f"version {current.version} cannot defend its place: {error}")
-    except (ModelError, ValueError, IndexError, TypeError) as error:  # damaged or lost is not absent: that must not open the gate
-        return refusal(mine, f"production, version {current.version}, cannot be compared with: {error}; repair it, or use --force")
-    return gate(mine, theirs, conns_a_day=(challenger.spec.conns_a_day, production.spec.conns_a_day), found=found, rows=rows)
 
 
 def rollback(*, to: str | None = None, why: str, who: str = "airflow") -> dict[str, Any]:
@@ -212,8 +215,9 @@ def evaluation(settings: Settings) -> dict[str, Any] | None:
 
 
 def production_facts(settings: Settings) -> dict[str, Any] | None:
-    """Return version and metrics of the production model, and an `error` when the alias is not where the audit says; None without one."""
+    """Return version and metrics of the production model, those of older versions under today's names, and an `error` when the alias is not where the audit says; None without one."""
     from mlids.pipeline.production import find_production
+    from mlids.training.experiments import OLD_PREFIX
 
     registry = open_registry(settings)
     found = find_production(registry, open_stores(settings).audit)
@@ -221,4 +225,5 @@ def production_facts(settings: Settings) -> dict[str, Any] | None:
         return None
     held = registry.find(found.version) if found.version is not None else None
     facts: dict[str, Any] = {"version": found.version, "run_id": held.run_id if held else "", "error": found.fault}
-    return facts | {"metrics": dict(sorted(((held.metrics if held else None) or {}).items()))}
+    metrics = {name.removeprefix(OLD_PREFIX): value for name, value in ((held.metrics if held else None) or {}).items()}
+    return facts | {"metrics": dict(sorted(metrics.items()))}

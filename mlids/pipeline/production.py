@@ -5,16 +5,19 @@ Anybody who reaches MLflow can move an alias; the audit is written by promotions
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlids.alerts.stores.audit import AuditStore
-from mlids.errors import ModelError
+from mlids.errors import ModelError, OtherFeaturesError
 from mlids.training.registry import PRODUCTION, Registry
 
 if TYPE_CHECKING:
     from mlids.detectors.bundle import Bundle
+
+log = logging.getLogger(__name__)
 
 # The alias and the audit are read one after the other: a promotion may come between. It is read again so often.
 _LOOKS, _PAUSE_S = 3, 0.3
@@ -61,6 +64,18 @@ def load_production(registry: Registry, audit: AuditStore) -> Bundle | None:
             raise ModelError(found.fault)
         return None
     return registry.load(found.version, found.sha256)
+
+
+def usable_production(registry: Registry, audit: AuditStore) -> Bundle | None:
+    """Return the model in production; None without one, or when its features are those of another version: it waits for the next training.
+
+    Raises as `load_production` does.
+    """
+    try:
+        return load_production(registry, audit)
+    except OtherFeaturesError as error:
+        log.warning("the model in production is refused: %s", error)
+        return None
 
 
 def _fault(alias: str | None, audited: str | None) -> str:

@@ -194,10 +194,10 @@ def old_runs(settings: Settings, clock: Clock, registry: Registry, gone: frozens
     before = clock.before(settings.keep_model_days)
 
     def remove(run_id: str) -> int:
-        registry.remove_run(run_id)
+        registry.runs.remove(run_id)
         return 1
 
-    for run in registry.old_runs(before, gone) if before is not None else []:
+    for run in registry.runs.old(before, gone) if before is not None else []:
         yield Old(f"run {run.name} {run.run_id}", run.bytes, partial(remove, run.run_id))
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlids.errors import InputError, ModelError
-from mlids.settings import Sensor, Settings, load_settings
+from mlids.errors import InputError, ModelError, SettingsError, os_fault
+from mlids.settings import SETTINGS_FILE, Sensor, Settings, checked_networks, load_settings, source_of
 
 if TYPE_CHECKING:
     from mlids.alerts.delivery import Delivery
@@ -23,14 +22,39 @@ if TYPE_CHECKING:
     from mlids.training.seal import SealKey
 
 
+# What a home has, any of them.
+_IN_HOME = ("mlids.db", "sensors.toml", SETTINGS_FILE, "lake", "landing", "mlruns", "state", "alerts", "reports")
+
+
+def home_fault(settings: Settings) -> str | None:
+    """Return that there is no home, and what to do; None when there is one, or the database is elsewhere (`database_url`)."""
+    where = settings.home.absolute()
+    try:
+        if settings.database_url or any((settings.home / name).exists() for name in _IN_HOME):
+            return None
+    except OSError as error:
+        return os_fault(error)
+    if where.exists() and not where.is_dir():
+        return f"{where}: a file is where a folder is needed; move the file away, or set MLIDS_HOME to the folder of your home"
+    source = source_of("home", settings)
+    said = "MLIDS_HOME is not set, so it is looked for in the current folder" if source == "default" else f"set by {source}"
+    what = "this folder has no database, sensors.toml or lake" if where.is_dir() else "there is no such folder"
+    return f"no home of mlids at {where}: {what} ({said}). Set MLIDS_HOME to the folder of your home, or make one: `mlids config init`"
+
+
+def need_home() -> None:
+    """Raise SettingsError when there is no home: commands that only read must not make an empty one and find nothing in it."""
+    found = home_fault(load_settings())
+    if found is not None:
+        raise SettingsError(found)
+
+
 def check_networks(networks: Sequence[str]) -> tuple[str, ...]:
     """Return the networks, checked. Raises InputError naming the one that is no CIDR."""
-    for network in networks:
-        try:
-            ipaddress.ip_network(network)
-        except ValueError as error:
-            raise InputError(f"{network!r} is not a network: {error} (write it as 192.0.2.0/24)") from None
-    return tuple(networks)
+    try:
+        return checked_networks(networks)
+    except ValueError as error:
+        raise InputError(str(error)) from None
 
 
 def open_lake(settings: Settings) -> Lake:
@@ -41,10 +65,11 @@ def open_lake(settings: Settings) -> Lake:
 
 
 def open_stores(settings: Settings) -> Stores:
-    """Return the stores of alerts, rules, ledger and audit. Raises StoreError when the database cannot be opened."""
+    """Return the stores of alerts, rules, cases, ledger and audit. Raises StoreError when the database cannot be opened."""
     from mlids.alerts.stores import open_stores as run
+    from mlids.cases.severity import LEVELS
 
-    return run(settings.database)
+    return run(settings.database, settings.severity or LEVELS)
 
 
 def open_registry(settings: Settings) -> Registry:
@@ -151,5 +176,5 @@ def sensor_names(settings: Settings | None = None) -> list[str]:
     settings = settings or load_settings()
     names = [s.name for s in settings.sensors()]
     if not names:
-        raise InputError(f"no sensor is configured: describe one in {settings.sensors_file or settings.home / 'sensors.toml'}")
+        raise InputError(f"no sensor is configured: describe one in {settings.sensors_path}")
     return names

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlids.errors import MlidsError
 from mlids.files import write_atomic
+from mlids.pipeline.case_views import case_week, open_case_facts
 from mlids.pipeline.days import warm_up
 from mlids.pipeline.models import evaluation, production_facts
 from mlids.pipeline.stores import open_lake, open_registry, open_stores
@@ -30,6 +31,7 @@ _REPORT = re.compile(r"[a-z0-9_-]{1,80}\.(html|pdf)\Z")
 def drift(start: str, end: str, days: int | None = None) -> dict[str, Any]:
     """Compare the days of `start`..`end` with as many before them; write the page, log the effects to MLflow."""
     from mlids.reporting.drift import compare
+    from mlids.training.experiments import span_tags
 
     settings = load_settings()
     lake, registry = open_lake(settings), open_registry(settings)
@@ -42,7 +44,8 @@ def drift(start: str, end: str, days: int | None = None) -> dict[str, Any]:
     path = settings.reports / f"{name}.json"
     write_atomic(path, json.dumps(facts, indent=1))
     metrics = {f"drift_{k}": v for k, v in found.effects.items()} | {"drift_share": found.share}
-    facts["run_id"] = registry.log_report(name, metrics, {"drift": Path(found.html)})
+    tags = span_tags(lake.sensors(), current[-1].isoformat())
+    facts["run_id"] = registry.runs.log_drift(name, metrics, Path(found.html), tags)
     return facts
 
 
@@ -62,7 +65,15 @@ def report(start: str, end: str) -> dict[str, Any]:
         compared = json.loads(drift_file.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         compared = None
-    content = summarize(window, alerts, stores.ledger.days(first, last), compared, production_facts(settings), stores.audit.rows(10))
+    content = summarize(
+        window,
+        alerts,
+        stores.ledger.days(first, last),
+        compared,
+        production_facts(settings),
+        stores.audit.rows(10),
+        case_week(stores, first, last),
+    )
     content |= {"rules": stores.rules.rows_in_force(), "evaluation": evaluation(settings), "detectors": DETECTORS}
     content |= {"warm_up": [warm_up(s) for s in open_lake(settings).sensors()]}
     files = write_report(settings.reports, asset_folder("reports_templates"), content, f"weekly-{start}_{end}")
@@ -100,7 +111,7 @@ def _status_files(settings: Settings) -> Iterator[tuple[dict[str, Any], Status]]
 
 
 def overview(limit: int = 200) -> dict[str, Any]:
-    """Return the content of the page in the Airflow UI: alerts, model, ledger, scorers, reports."""
+    """Return the content of the page in the Airflow UI: open cases, alerts, model, ledger, scorers, reports."""
     settings = load_settings()
     stores = open_stores(settings)
     try:
@@ -112,10 +123,21 @@ def overview(limit: int = 200) -> dict[str, Any]:
         reverse=True,
     )
     return {
-        "alerts": stores.alerts.latest(limit=limit), "alert_count": stores.alerts.count(), "model": model, "ledger": stores.ledger.days()[:60], "audit": stores.audit.rows(10),
+        "alerts": stores.alerts.latest(limit=limit), "alert_count": stores.alerts.count(), "model": model, "ledger": _with_logs(stores.ledger, stores.ledger.days()[:60]), "audit": stores.audit.rows(10),
         "warm_up": [warm_up(s) for s in open_lake(settings).sensors()], "scorers": [s.as_dict() for s in scorer_statuses(settings)], "reports": reports[:40],
-        "gaps": _gaps(stores.ledger), "rules": stores.rules.rows_in_force(),
+        "gaps": _gaps(stores.ledger), "rules": stores.rules.rows_in_force(), **open_case_facts(stores),
     }  # fmt: skip
+
+
+def _with_logs(ledger: LedgerStore, days: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return ledger days with `logs`: by log beside conn.log its rows in the archive, those read live, and those missing."""
+    if not days:
+        return []
+    dates = [parse_day(d["day"]) for d in days]
+    of: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    for row in ledger.logs(min(dates), max(dates) + timedelta(days=1)):
+        of.setdefault((row["sensor"], row["day"]), {})[row["log"]] = {name: row[name] for name in ("archived", "live", "missing")}
+    return [d | {"logs": of.get((d["sensor"], d["day"]), {})} for d in days]
 
 
 def _gaps(ledger: LedgerStore) -> list[dict[str, Any]]:

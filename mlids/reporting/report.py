@@ -1,4 +1,4 @@
-"""The weekly report: alerts by behaviour and host, drift, metrics of the model, completeness. HTML and PDF."""
+"""The weekly report: whether to worry, what changed, the cases, alerts by behaviour and host, drift, metrics of the model, completeness. HTML and PDF."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlids.errors import StackError
 from mlids.files import write_atomic
-from mlids.text import safe
+from mlids.reporting.week import NO_CASES, CaseWeek, answer, changes
+from mlids.text import address_parts, safe
 from mlids.window import Window
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ class ReportFiles:
 
 def summarize(
     window: Window, alerts: Summary, ledger: Sequence[Mapping[str, Any]], drift: Mapping[str, Any] | None,
-    model: Mapping[str, Any] | None, audit: Sequence[Mapping[str, Any]],
+    model: Mapping[str, Any] | None, audit: Sequence[Mapping[str, Any]], week: CaseWeek = NO_CASES,
 ) -> dict[str, Any]:  # fmt: skip
-    """Return the values that the template shows: days are counted, the others passed on."""
+    """Return the values that the template shows: days are counted, the cases summed up in a sentence, the others passed on."""
     days = max((window.end - window.start).days, 1)
     return {
         "window": window, "days": days, "made_at": datetime.now(UTC),
@@ -38,6 +39,7 @@ def summarize(
         "ledger": sorted(ledger, key=lambda r: (r["day"], r["sensor"])),
         "rows": sum(r["archived"] for r in ledger), "rejected": sum(r["rejected"] for r in ledger),
         "missing": days - len({r["day"] for r in ledger}),
+        "answer": answer(week, days), "changes": changes(week), "week": week,
         "drift": drift, "model": model, "audit": list(audit)[:10],
     }  # fmt: skip
 
@@ -56,6 +58,7 @@ def write_report(folder: Path, templates: Path, content: Mapping[str, Any], name
     )
     environment.filters["thousands"] = lambda n: f"{n:,}"
     environment.filters["printable"] = safe
+    environment.filters["shown"] = _shown
     html = environment.get_template("weekly.html.j2").render(**content, css=(templates / "weekly.css").read_text(encoding="utf-8"))
     page = write_atomic(folder / f"{name}.html", html.encode())
     try:
@@ -65,6 +68,15 @@ def write_report(folder: Path, templates: Path, content: Mapping[str, Any], name
     # The page includes its style, and nothing is fetched: an address in a log must not be opened.
     data = HTML(string=html, url_fetcher=_no_fetch).write_pdf()
     return ReportFiles(page, write_atomic(folder / f"{name}.pdf", data))
+
+
+def _shown(text: object, characters: int = 1_000) -> Any:
+    """Return a text escaped and printable, cut after so many characters, with addresses that no line breaks."""
+    from markupsafe import Markup, escape
+
+    whole = "" if text is None else str(text)
+    parts = address_parts(safe(whole[:characters]) + ("…" if len(whole) > characters else ""))
+    return Markup("").join(Markup('<span class="unbroken">{}</span>').format(p) if unbroken else escape(p) for p, unbroken in parts)
 
 
 def _no_fetch(url: str, *_: object, **__: object) -> dict[str, Any]:

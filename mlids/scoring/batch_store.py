@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from mlids.errors import StoreError
+from mlids.evidence.site_hosts import SiteHosts
 from mlids.features.spec import NAMES
 
 FIT_ROWS = 65_536
@@ -35,9 +36,16 @@ class RowStore:
         self.parts: list[Part] = []
         self.rows = 0
         self._features = folder / "features.f32"
+        self._keys: list[np.ndarray] = []
+        self.hosts = SiteHosts()
 
-    def add(self, identity: pl.DataFrame, x: np.ndarray) -> None:
-        """Append rows with features float32[n, features]. Raises StoreError when the temporary folder is full."""
+    @property
+    def keys(self) -> np.ndarray:
+        """uint64[rows]: what each row has in common with others of its service and day."""
+        return np.concatenate(self._keys) if self._keys else np.zeros(0, np.uint64)
+
+    def add(self, identity: pl.DataFrame, x: np.ndarray, keys: np.ndarray) -> None:
+        """Append rows with features float32[n, features] and keys uint64[n] (`day_view.day_keys`). Raises StoreError when the temporary folder is full."""
         path = self._folder / f"{len(self.parts):06d}.arrow"
         try:
             identity.write_ipc(path)
@@ -47,6 +55,8 @@ class RowStore:
             raise StoreError(
                 f"{self._folder}: {error.strerror or error}; scoring needs about 480 bytes a row there (set TMPDIR)"
             ) from error
+        self.hosts.add(identity, x)
+        self._keys.append(keys)
         self.parts.append(Part(path, self.rows, identity.height))
         self.rows += identity.height
 
@@ -82,11 +92,11 @@ class RowStore:
 class Sample:
     """A uniform sample of at most `size` rows of a stream. The same seed takes the same rows, whatever the batch sizes."""
 
-    def __init__(self, size: int = FIT_ROWS, seed: int = 0) -> None:
+    def __init__(self, size: int = FIT_ROWS, seed: int = 0, *, features: int = len(NAMES)) -> None:
         self._size, self._rng = size, np.random.default_rng(seed)
         self._keys = np.full(size, np.inf)  # a random key per row; the rows with the smallest are the sample; infinite: free
         self._numbers = np.zeros(size, np.int64)  # row numbers in the stream
-        self._x = np.empty((size, len(NAMES)), np.float32)
+        self._x = np.empty((size, features), np.float32)
         self._seen = 0
 
     @property

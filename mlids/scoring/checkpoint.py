@@ -13,11 +13,13 @@ import logging
 import os
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import polars as pl
 
 from mlids.alerts.aggregation import AlertAggregator
 from mlids.alerts.document import Alert
@@ -27,6 +29,7 @@ from mlids.features.context import Context
 from mlids.files import write_atomic
 from mlids.ingest.cursor import Position
 from mlids.scoring.scored_record import ScoredRecord
+from mlids.scoring.tables_file import read_tables, write_tables
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +48,7 @@ class StoredState:
     alerts: dict[str, Alert]
     rows: int
     rejected: int
+    day: dict[str, pl.DataFrame]  # of ConnDay; empty where it is damaged or of another version
 
 
 class Checkpoint:
@@ -78,20 +82,24 @@ class Checkpoint:
         """Whether it is time to save."""
         return time.monotonic() >= self._next
 
-    def save(self, position: Position, context: Context, aggregator: AlertAggregator, rows: int, rejected: int) -> None:
+    def save(
+        self, position: Position, context: Context, aggregator: AlertAggregator, rows: int, rejected: int, day: Mapping[str, pl.DataFrame]
+    ) -> None:
         """Store the state. Raises StoreError when the disk does not take it: the last checkpoint stays current."""
         began = time.monotonic()
         self._next = began + EVERY_S
         self.scored.store()
         context_file = self.folder / f"context-{position.identity}-{position.offset}.npz"
         _write(context_file, context.dump)
+        day_file = self.folder / f"day-{position.identity}-{position.offset}.zip"
+        write_tables(day_file, day)
         state = {
-            "position": asdict(position), "context": context_file.name, "rows": rows, "rejected": rejected,
+            "position": asdict(position), "context": context_file.name, "day": day_file.name, "rows": rows, "rejected": rejected,
             "alerts": [asdict(a) | {"ts": a.ts.isoformat(), "last_ts": a.last_ts.isoformat()} for a in aggregator.open.values()],
         }  # fmt: skip
         _write(self.folder / "checkpoint.json", json.dumps(state).encode())
-        for old in self.folder.glob("context-*.npz"):
-            if old != context_file:
+        for old in (*self.folder.glob("context-*.npz"), *self.folder.glob("day-*.zip")):
+            if old not in (context_file, day_file):
                 old.unlink(missing_ok=True)
         now = time.monotonic()
         self._next = now + max(EVERY_S, (now - began) / SHARE)
@@ -117,7 +125,17 @@ class Checkpoint:
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, ModelError) as error:
             log.warning("%s: its context cannot be used: %s; it is computed again from the log", path, error)
             context = None
-        return StoredState(position, context, alerts, rows, rejected)
+        return StoredState(position, context, alerts, rows, rejected, self._day(state.get("day")))
+
+    def _day(self, name: object) -> dict[str, pl.DataFrame]:
+        """Return the tables of the day; none when they cannot be read: the night gathers its cases from the archive."""
+        if not isinstance(name, str):
+            return {}
+        try:
+            return read_tables(self.folder / Path(name).name)
+        except (OSError, ValueError) as error:
+            log.warning("what conn.log showed of this day is lost: %s", error)
+            return {}
 
 
 def _alerts(stored: list[dict[str, Any]]) -> dict[str, Alert]:

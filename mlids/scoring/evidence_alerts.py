@@ -12,7 +12,7 @@ from mlids.alerts.aggregation import AlertAggregator
 from mlids.alerts.document import UIDS_KEPT, Alert
 from mlids.alerts.grouping import GroupKey, evidence_key
 from mlids.alerts.storms import Storms
-from mlids.alerts.suppression import suppressing_rules
+from mlids.alerts.suppression import Rule, suppressing_rules
 from mlids.detectors.verdict import BEHAVIOUR_WEIGHT
 from mlids.evidence.base import Evidence
 from mlids.features.flow import local_ends
@@ -49,6 +49,14 @@ def evidence_alerts(
         alerts[key.id] = _alert(evidence, key, day, inside=local)
         storms.add(alerts[key.id])
     return list(alerts.values())
+
+
+def unsuppressed(found: Sequence[Evidence], sensor: str, rules: Sequence[Rule]) -> list[Evidence]:
+    """Return the evidence that no rule suppresses."""
+    if not rules or not found:
+        return list(found)
+    ruled = suppressing_rules(rules, [e.kind for e in found], _as_conns(found, sensor))
+    return [e for e, rule in zip(found, ruled.tolist(), strict=True) if rule < 0]
 
 
 def _risk(evidence: Evidence) -> float:

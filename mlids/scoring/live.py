@@ -16,7 +16,7 @@ import polars as pl
 
 from mlids.alerts.aggregation import AlertAggregator
 from mlids.alerts.delivery import Delivery
-from mlids.detectors.bundle import Bundle
+from mlids.detectors.bundle import Model
 from mlids.detectors.verdict import judge
 from mlids.errors import HostKeyError, MlidsError, ModelError, SourceError, StoreError
 from mlids.features.context import live_context
@@ -26,6 +26,7 @@ from mlids.ingest.follow import Follower, FollowOptions
 from mlids.ingest.read_mark import ReadMark
 from mlids.ingest.storage import LogStorage
 from mlids.scoring.checkpoint import Checkpoint
+from mlids.scoring.live_cases import CaseOptions, LiveCases
 from mlids.scoring.live_model import NONE_YET
 from mlids.scoring.outbox import Outbox, RuleCache
 from mlids.scoring.pauses import Pauses, backoff_s
@@ -46,8 +47,9 @@ class ModelSource(Protocol):
     """Where the model in production comes from; it may change between two batches."""
 
     error: str | None  # why the newest version is not in use
+    note: str | None  # why the reference model scores
 
-    def current(self) -> Bundle | None:
+    def current(self) -> Model | None:
         """Return the model to score with; None while there is none."""
 
 
@@ -59,6 +61,7 @@ class ScorerOptions:
     threshold: float | None = None
     poll_s: float = 0.25
     follow: FollowOptions = field(default_factory=FollowOptions)
+    cases: CaseOptions = field(default_factory=CaseOptions)
 
 
 class Scorer:
@@ -81,6 +84,7 @@ class Scorer:
         self._delivery, self._mark = delivery, ReadMark(checkpoint.folder)
         self._pauses = Pauses(lambda: self._publish(self.status.state))
         self._outbox, self._rules = Outbox(delivery, self._retry), RuleCache(delivery)
+        self._cases = LiveCases(sensor, open_storage, checkpoint.folder, delivery.put_cases, self._options.networks, self._options.cases)
         self._follower: Follower | None = None
         self._start: Position | None = None
         self._rebuild = False  # the context is lost and is computed again from the log
@@ -93,6 +97,7 @@ class Scorer:
     def leave(self) -> None:
         """Take back the mark on what is read now: the process ends, and not because of that."""
         self._mark.leave()
+        self._cases.logs.leave()
 
     def close(self) -> None:
         """Close the sinks and the stores."""
@@ -125,6 +130,7 @@ class Scorer:
             self._pauses.limit(seconds)
             self._mark.begin()
             self._restore()
+            self._cases.logs.start()
             self._score_until_over()
             self._finish()
         except HostKeyError as error:
@@ -137,6 +143,7 @@ class Scorer:
             self._mark.failed()
             raise
         finally:
+            self._cases.logs.stop()
             self._mark.close()
             self._close_follower()
             self._checkpoint.unlock()
@@ -145,6 +152,7 @@ class Scorer:
     def _finish(self) -> None:
         try:
             self._save(force=True)
+            self._cases.gather(self._models.current(), self._options.threshold, force=True)
         except StoreError as error:  # a sink is down: the last checkpoint stays, and the rows since then are read again
             self._note(error)
             self._restore()
@@ -156,6 +164,7 @@ class Scorer:
             try:
                 rows = self._score_new_rows()
                 self._save(force=False)
+                self._cases.gather(self._models.current(), self._options.threshold)
                 failures = 0
             except HostKeyError:
                 raise
@@ -182,7 +191,7 @@ class Scorer:
         if self._models.current() is None:
             raise ModelError(self._models.error or NONE_YET)
         if self._rules.refresh():
-            self._aggregator.rules = self._rules.rules
+            self._aggregator.rules = self._cases.rules = self._rules.rules
         follower = self._follower or self._open_follower()
         rows = 0
         for batch in follower.poll():
@@ -216,7 +225,9 @@ class Scorer:
         status = self.status
         status.model_version, status.model_error = model.version, self._models.error
         sent_scores = {i: a.score for i, a in self._aggregator.open.items()}
-        alerts = self._aggregator.add(model, conns, x, judge(model, x, self._options.threshold), self._extractor.context.clock)
+        verdicts, clock = judge(model, x, self._options.threshold), self._extractor.context.clock
+        alerts = self._aggregator.add(model, conns, x, verdicts, clock)
+        self._cases.add(conns, x, verdicts, model, clock)
         status.alerts += self._outbox.send(alerts, sent_scores)
         self._checkpoint.scored.add(conns)
         status.rows += conns.height
@@ -262,7 +273,8 @@ class Scorer:
         if position is None or self._rebuild or not (force or self._checkpoint.due):
             return
         try:
-            self._checkpoint.save(position, self._extractor.context, self._aggregator, self.status.rows, self.status.rejected)
+            day = self._cases.day.state()
+            self._checkpoint.save(position, self._extractor.context, self._aggregator, self.status.rows, self.status.rejected, day)
             self._start = position
         except StoreError as error:
             if self._checkpoint.scored.pending_rows > UNRECORDED_ROWS:
@@ -274,6 +286,7 @@ class Scorer:
         self._aggregator = AlertAggregator(self._rules.rules)
         self._rejected_before = 0  # by the followers before this one
         self._start, self._rebuild = None, False
+        self._cases.day.restore({})
         self._outbox.clear()
 
     def _restore(self) -> None:
@@ -284,11 +297,15 @@ class Scorer:
         if stored is None:
             return
         self._start, self._aggregator.open = stored.position, stored.alerts
+        self._cases.day.restore(stored.day)
         if stored.context is not None:
             self._extractor.context = stored.context
         self._rebuild = stored.context is None
 
     def _publish(self, state: ScorerState, *, force: bool = False) -> None:
-        self.status.model_error = self._models.error
+        self.status.model_error, self.status.model_note = self._models.error, self._models.note
+        if self.status.model_version is None and (model := self._models.current()) is not None:
+            self.status.model_version = model.version
+        self.status.other_logs = self._cases.logs.status.as_dict()
         self.status.dead_letters, self.status.stopped_sinks = self._outbox.dead_letters, dict(self._outbox.stopped_sinks)
         self._status_file.publish(state, force=force)

@@ -18,7 +18,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mlids.detectors.bundle import Bundle
+from mlids.detectors.bundle import Bundle, Model
+from mlids.detectors.reference import ReferenceModel, load_reference
 from mlids.detectors.self_test import check_not_blind
 from mlids.errors import MlidsError, ModelError, StoreError
 from mlids.files import write_atomic
@@ -28,9 +29,9 @@ log = logging.getLogger(__name__)
 
 POLL_S = 2.0
 _LOOK_S = 0.25
-_FIRST_ANSWER_S = 20.0
+_FIRST_ANSWER_S = 60.0  # the rows wait: a busy machine takes half a minute to start MLflow's client
 _RESTART_S = 5.0
-NONE_YET = "there is no model in production yet; run train_weekly"
+NONE_YET = "there is no model in production yet; run train_weekly or `mlids train`"
 _DAY_S = 86_400
 
 
@@ -91,22 +92,27 @@ class ProductionModel:
     Without a `watch_command` another process watches the registry and leaves its answers in `folder`.
 
     The last good bundle is kept in `folder`: a scorer starts with it at once, and uses it while MLflow is down. A version
-    that is damaged, has other features, or fails its own test is refused, and `error` gives the reason.
+    that is damaged, has other features, or fails its own test is refused, and `error` gives the reason. While there is no
+    model of the site that can be used, the reference model scores, and `note` says so.
     """
 
     def __init__(self, watch_command: WatchCommand | None, folder: Path, *, poll_s: float = POLL_S) -> None:
         self._folder = folder
         self._watch = RegistryWatch(watch_command, folder, poll_s) if watch_command is not None else None
         self._model: Bundle | None = None
+        self._reference: ReferenceModel | None = None
+        self._answered = False  # by the registry
         self._seen: tuple[int, int] | None = None  # inode and mtime of the pointer that was read last
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look_on, name="production-model", daemon=True)
         self.error: str | None = None
+        self.note: str | None = None
 
     def __enter__(self) -> ProductionModel:
-        """Load the last good bundle and start watching; without one, wait for the registry's first answer."""
+        """Load the last good bundle and start watching; without one, wait for the registry's first answer, at most a minute."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._use(_read(self._folder / "last-good.json"))
+        self._say()
         if self._watch is not None:  # which writes its answer anew, also the one that is there
             self._seen = self._stamp()
             self._watch.keep()
@@ -125,9 +131,9 @@ class ProductionModel:
         if self._watch is not None:
             self._watch.stop()
 
-    def current(self) -> Bundle | None:
-        """Return the model to score with; None while there is none."""
-        return self._model
+    def current(self) -> Model | None:
+        """Return the model to score with: that of the site, else the reference model; None when that is damaged too."""
+        return self._model or self._reference
 
     def _look_on(self) -> None:
         while not self._stop.wait(_LOOK_S):
@@ -144,15 +150,34 @@ class ProductionModel:
         stamp = self._stamp()
         if stamp is None or stamp == self._seen:
             return False
-        self._seen = stamp
+        self._seen, self._answered = stamp, True
         self._use(_read(self._folder / "production.json"))
+        self._say()
         return True
+
+    def _say(self) -> None:
+        """Let the reference model score while there is no model of the site, and say so; NONE_YET is an error only without both."""
+        before, self.note = self.note, None
+        if self._model is not None:
+            return
+        why = "there is no model in production yet" if self._answered else "the registry has not answered yet"
+        try:
+            self._reference = self._reference or load_reference()
+        except ModelError as error:
+            self.error = f"{self.error or NONE_YET}; {error}"
+            return
+        scores = f"the reference model, {self._reference.version}, scores"
+        self.note = f"{why}: {scores} until a model of this site is promoted" if self.error is None else f"{scores} meanwhile"
+        if self.note != before:
+            log.warning("live scoring: %s", self.note)
+        if self.error is not None:
+            self.error = f"{self.error}; {self.note}"
 
     def _use(self, pointer: ModelPointer) -> None:
         """Score with the model of a pointer from now on; keep the present one when the new one cannot be used."""
         if pointer.version is None:
             stays = f"; version {self._model.version} stays in use" if self._model is not None else ""
-            self.error = f"{pointer.error}{stays}" if pointer.error else None if self._model is not None else NONE_YET
+            self.error = f"{pointer.error}{stays}" if pointer.error else None
             return
         if self._model is not None and self._model.version == pointer.version and self._model.digest == pointer.sha256:
             self.error = pointer.error

@@ -11,6 +11,7 @@ import polars as pl
 
 from mlids.alerts.grouping import in_common, kind_names
 from mlids.detectors.bundle import Model
+from mlids.detectors.day_view import raised
 from mlids.detectors.verdict import BEHAVIOUR_WEIGHT, Verdicts, explain, judge
 from mlids.evidence.base import Evidence
 from mlids.features.behaviours import BEHAVIOURS, kind_title
@@ -43,7 +44,7 @@ class Finding:
 
 
 class JudgedRows:
-    """Verdicts on each row of a RowStore, in its order: 15 bytes a row."""
+    """Verdicts on each row of a RowStore, in its order: 19 bytes a row."""
 
     def __init__(self, rows: int) -> None:
         self.rows = 0  # judged so far
@@ -52,15 +53,22 @@ class JudgedRows:
         self.behaviour = np.empty(rows, np.int8)  # index into BEHAVIOURS, −1: none
         self.probability = np.full(rows, np.nan, np.float32)  # nan without a RandomForest
         self.attack_class = np.full(rows, -1, np.int16)
+        self.least = np.zeros(rows, np.float32)  # the risk_score from which each row is an alert
 
-    def add(self, verdicts: Verdicts) -> None:
-        """Append the verdicts of the next rows."""
+    def add(self, verdicts: Verdicts, least: np.ndarray) -> None:
+        """Append the verdicts of the next rows, and the risk_score from which each is an alert."""
         part = slice(self.rows, self.rows + len(verdicts.risk_score))
         scores = verdicts.scores
         self.risk[part], self.anomaly[part], self.behaviour[part] = verdicts.risk_score, scores.anomaly_score, verdicts.behaviour
         if scores.attack_probability is not None and scores.attack_class is not None:
             self.probability[part], self.attack_class[part] = scores.attack_probability, scores.attack_class
+        self.least[part] = least
         self.rows = part.stop
+
+    @property
+    def alert(self) -> np.ndarray:
+        """bool[rows]: which rows are alerts."""
+        return self.risk >= self.least
 
     def add_evidence(self, row_store: RowStore, evidence: EvidenceByUid) -> None:
         """Combine evidence of other logs with the risk of its conns (noisy-OR); the conns take its behaviour."""
@@ -80,6 +88,11 @@ class JudgedRows:
             self.risk[rows] = 100.0 - (100.0 - self.risk[rows]) * (1.0 - BEHAVIOUR_WEIGHT * found["level"].to_numpy())
             named = found["behaviour"].is_not_null().to_numpy()
             self.behaviour[rows[named]] = found["behaviour"].drop_nulls().to_numpy()
+
+    def view_days(self, keys: np.ndarray) -> None:
+        """Raise conns to the upper quartile of their service and day (`day_view`); they take the behaviour of its strongest conn."""
+        rows, strongest = raised(keys, self.risk)
+        self.behaviour[rows] = self.behaviour[strongest]
 
     def like(self, behaviour: str | None) -> np.ndarray:
         """Return the rows whose strongest behaviour is this one; all rows for None."""
@@ -101,9 +114,7 @@ class JudgedRows:
         return kind_names(model.attack_classes, self.behaviour[rows], self.probability[rows], self.attack_class[rows])
 
 
-def rank(
-    row_store: RowStore, model: Model, judged: JudgedRows, rows: np.ndarray, evidence: EvidenceByUid, *, top: int, threshold: float
-) -> list[Finding]:
+def rank(row_store: RowStore, model: Model, judged: JudgedRows, rows: np.ndarray, evidence: EvidenceByUid, *, top: int) -> list[Finding]:
     """Return the `top` findings among `rows`, the highest risk first."""
     if not len(rows):
         return []
@@ -126,7 +137,7 @@ def rank(
             attack_class=attack_class,
             behaviour=BEHAVIOURS[judged.behaviour[row]].name if judged.behaviour[row] >= 0 else None,
             reasons=text,
-            alert=bool(judged.risk[row] >= threshold),
+            alert=bool(judged.risk[row] >= judged.least[row]),
             alike=int(size),
         )
         for at, row, size, attack_class, text in zip(groups, chosen, sizes, classes, why, strict=True)

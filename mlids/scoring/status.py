@@ -72,6 +72,7 @@ class Status:
     state_since: str = ""
     model_version: str | None = None
     model_error: str | None = None
+    model_note: str | None = None  # why the reference model scores; None while the site's own does
     rows: int = 0
     rejected: int = 0
     alerts: int = 0
@@ -88,6 +89,9 @@ class Status:
     boot_id: str = ""  # which start of which machine that was
     pid: int = field(default_factory=os.getpid)
     failed_at: list[str] = field(default_factory=list)  # when it failed and started again, within the last LOOP_S
+    other_logs: dict[str, Any] = field(
+        default_factory=dict
+    )  # rows and rejected lines of each log beside conn.log; `error` when they are not read
     put_aside: int = 0  # lines that killed the scorer, kept in put-aside.jsonl
 
     @classmethod
@@ -128,6 +132,18 @@ class Status:
         if self.boot_id and self.boot_id == boot_id():
             return max(time.clock_gettime(time.CLOCK_BOOTTIME) - self.updated_boot_s, 0.0)
         return age_s(self.updated_at)
+
+    @property
+    def log_rows(self) -> dict[str, int]:
+        """Rows read of each log beside conn.log, over all runs."""
+        logs = self.other_logs.get("logs")
+        return {name: counts.get("rows", 0) for name, counts in logs.items()} if isinstance(logs, dict) else {}
+
+    @property
+    def log_error(self) -> str | None:
+        """Why logs beside conn.log are not read as they should be; None while they are."""
+        error = self.other_logs.get("error")
+        return str(error) if error else None
 
     @property
     def silence(self) -> str | None:

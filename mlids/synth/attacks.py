@@ -8,46 +8,18 @@ drawn for each attack.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from mlids.synth.draft import Draft, text
+from mlids.synth.hosts import AttackHosts, arrival_times, internet_hosts, log_uniform, pick, subnet_of
 
 SCANNED_ADMIN_PORTS = np.array([22, 135, 139, 445, 3389, 5985])
 COMMON_PORTS = np.array([21, 22, 23, 25, 53, 80, 110, 111, 135, 139, 143, 443, 445, 993, 1433, 1723, 3306, 3389, 5432, 5900, 8080, 8443])
 
 
-@dataclass(frozen=True)
-class AttackHosts:
-    """Addresses that a scenario may use: inside hosts, inside servers, the site's public addresses (may be empty), outside hosts."""
-
-    inside: list[str]
-    servers: list[str]
-    public: list[str]
-    outside: list[str]
-
-
-def _pick(values: list[str], rng: np.random.Generator) -> str:
-    return values[int(rng.integers(0, len(values)))]
-
-
-def _subnet_of(host: str) -> list[str]:
-    """Return the 254 addresses of a host's /24, or as many with the same IPv6 prefix."""
-    if ":" in host:
-        return [f"{host.rsplit(':', 1)[0]}:{i:x}" for i in range(1, 255)]
-    return [f"{host.rsplit('.', 1)[0]}.{i}" for i in range(1, 255)]
-
-
-def _internet_hosts(n: int, rng: np.random.Generator) -> pl.Series:
-    """Return n random Internet addresses, none in a private range."""
-    parts = rng.integers(1, 255, (n, 4))
-    first = np.where(np.isin(parts[:, 0] % 223 + 1, [10, 127, 169, 172, 192]), 45, parts[:, 0] % 223 + 1)
-    return pl.Series([f"{a}.{b}.{c}.{d}" for a, (_, b, c, d) in zip(first, parts, strict=True)])
-
-
-def _probes(
+def probes(
     label: str, ts: np.ndarray, orig: str, resp_h: pl.Series, resp_p: np.ndarray, open_share: float, rng: np.random.Generator
 ) -> Draft:
     """Return TCP probes: most unanswered or refused, `open_share` of them answered and then closed."""
@@ -77,21 +49,12 @@ def _probes(
     )
 
 
-def _arrival_times(n: int, start: float, per_s: float, rng: np.random.Generator) -> np.ndarray:
-    return start + np.cumsum(rng.exponential(1.0 / per_s, n))
-
-
-def _log_uniform(low: float, high: float, rng: np.random.Generator) -> float:
-    """Return a draw from a wide range: sizes depend on the attacker's tool, and no model should learn a typical one."""
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
-
-
 def _scanner_and_targets(hosts: AttackHosts, rng: np.random.Generator) -> tuple[str, list[str]]:
     """Return a scanner and the hosts it may scan: an inside host and a subnet, or an outside host and the public addresses."""
     if rng.random() < 0.7 or not hosts.public:
-        orig = _pick(hosts.inside, rng)
-        return orig, _subnet_of(_pick(hosts.inside, rng))
-    return _pick(hosts.outside, rng), hosts.public
+        orig = pick(hosts.inside, rng)
+        return orig, subnet_of(pick(hosts.inside, rng))
+    return pick(hosts.outside, rng), hosts.public
 
 
 def horizontal_scan(start: float, hosts: AttackHosts, rng: np.random.Generator) -> Draft:
@@ -100,38 +63,38 @@ def horizontal_scan(start: float, hosts: AttackHosts, rng: np.random.Generator) 
     port = int(rng.choice([22, 23, 80, 445, 1433, 2323, 3389, 5555, 6379, 8080]))
     if rng.random() < 0.3:
         n = int(rng.integers(150, 1_200))
-        targets = _internet_hosts(n, rng)
-        orig = _pick(hosts.inside, rng)
+        targets = internet_hosts(n, rng)
+        orig = pick(hosts.inside, rng)
     else:
         candidates = subnet if len(subnet) > 30 else [*subnet, *hosts.inside]
         n = min(int(rng.integers(60, 400)), 4 * len(candidates))
         order = np.concatenate([rng.permutation(len(candidates)) for _ in range(n // len(candidates) + 1)])[:n]
         targets = pl.Series(candidates).gather(order)
-    return _probes(
-        "horizontal_scan", _arrival_times(n, start, rng.uniform(0.5, 50), rng), orig, targets, np.full(n, port), rng.uniform(0, 0.08), rng
+    return probes(
+        "horizontal_scan", arrival_times(n, start, rng.uniform(0.5, 50), rng), orig, targets, np.full(n, port), rng.uniform(0, 0.08), rng
     )
 
 
 def inbound_probes(start: float, hosts: AttackHosts, rng: np.random.Generator) -> Draft:
     """Internet background noise: many sources, each with a few probes of one reachable host."""
     n = int(rng.integers(60, 500))
-    sources = _internet_hosts(max(n // int(rng.integers(1, 8)), 4), rng)
-    target = text(_pick(hosts.public or hosts.servers, rng), n)
+    sources = internet_hosts(max(n // int(rng.integers(1, 8)), 4), rng)
+    target = text(pick(hosts.public or hosts.servers, rng), n)
     ports = np.where(rng.random(n) < 0.6, rng.choice(COMMON_PORTS, n), rng.integers(1, 65_000, n))
-    probes = _probes(
-        "inbound_probes", _arrival_times(n, start, 1 / rng.uniform(2, 120), rng), sources[0], target, ports, rng.uniform(0, 0.05), rng
+    found = probes(
+        "inbound_probes", arrival_times(n, start, 1 / rng.uniform(2, 120), rng), sources[0], target, ports, rng.uniform(0, 0.05), rng
     )
-    probes.orig_h = sources.gather(rng.integers(0, len(sources), n))
+    found.orig_h = sources.gather(rng.integers(0, len(sources), n))
     udp = rng.random(n) < rng.uniform(0, 0.3)
     known = np.isin(ports, [53, 123, 161, 1900, 5060])
-    probes.proto = pl.Series(np.where(udp, "udp", "tcp"))
-    probes.conn_state = pl.Series(np.where(udp, "S0", probes.conn_state.to_numpy()))
-    probes.history = pl.Series(np.where(udp, "D", probes.history.to_numpy()))
-    probes.resp_pkts = np.where(udp, 0, probes.resp_pkts)
-    probes.resp_p = np.where(udp & ~known, rng.choice([53, 69, 123, 161, 389, 1434, 1900, 5060, 11211], n), ports)
-    probes.orig_bytes = np.where(udp, rng.integers(20, 450, n), probes.orig_bytes)
-    probes.duration = np.where(udp & (rng.random(n) < 0.5), rng.exponential(0.5, n), probes.duration)
-    return probes
+    found.proto = pl.Series(np.where(udp, "udp", "tcp"))
+    found.conn_state = pl.Series(np.where(udp, "S0", found.conn_state.to_numpy()))
+    found.history = pl.Series(np.where(udp, "D", found.history.to_numpy()))
+    found.resp_pkts = np.where(udp, 0, found.resp_pkts)
+    found.resp_p = np.where(udp & ~known, rng.choice([53, 69, 123, 161, 389, 1434, 1900, 5060, 11211], n), ports)
+    found.orig_bytes = np.where(udp, rng.integers(20, 450, n), found.orig_bytes)
+    found.duration = np.where(udp & (rng.random(n) < 0.5), rng.exponential(0.5, n), found.duration)
+    return found
 
 
 def vertical_scan(start: float, hosts: AttackHosts, rng: np.random.Generator) -> Draft:
@@ -139,32 +102,32 @@ def vertical_scan(start: float, hosts: AttackHosts, rng: np.random.Generator) ->
     orig, subnet = _scanner_and_targets(hosts, rng)
     n = int(rng.integers(100, 900))
     ports = rng.permutation(np.unique(np.concatenate([COMMON_PORTS, rng.integers(1, 20_000, n)])))[:n]
-    target = text(_pick([*hosts.servers, *hosts.public] or subnet, rng), len(ports))
-    return _probes(
-        "vertical_scan", _arrival_times(len(ports), start, rng.uniform(2, 100), rng), orig, target, ports, rng.uniform(0, 0.05), rng
+    target = text(pick([*hosts.servers, *hosts.public] or subnet, rng), len(ports))
+    return probes(
+        "vertical_scan", arrival_times(len(ports), start, rng.uniform(2, 100), rng), orig, target, ports, rng.uniform(0, 0.05), rng
     )
 
 
 def slow_scan(start: float, hosts: AttackHosts, rng: np.random.Generator) -> Draft:
     """A scan of inside hosts with one probe every 30 to 180 seconds."""
-    orig = _pick(hosts.inside, rng)
+    orig = pick(hosts.inside, rng)
     n = int(rng.integers(60, 160))
     targets = pl.Series(hosts.inside + hosts.servers).gather(rng.integers(0, len(hosts.inside) + len(hosts.servers), n))
     ports = rng.choice(COMMON_PORTS, n) if rng.random() < 0.5 else np.full(n, rng.choice(SCANNED_ADMIN_PORTS))
-    return _probes("slow_scan", _arrival_times(n, start, 1 / rng.uniform(30, 180), rng), orig, targets, ports, 0.05, rng)
+    return probes("slow_scan", arrival_times(n, start, 1 / rng.uniform(30, 180), rng), orig, targets, ports, 0.05, rng)
 
 
 def syn_flood(start: float, hosts: AttackHosts, rng: np.random.Generator) -> Draft:
     """Many half-open connections to one service, from one bot or from spoofed sources."""
     n = int(rng.integers(800, 3_000))
-    target = _pick(hosts.public or hosts.servers, rng)
-    ts = _arrival_times(n, start, rng.uniform(50, 600), rng)
+    target = pick(hosts.public or hosts.servers, rng)
+    ts = arrival_times(n, start, rng.uniform(50, 600), rng)
     port = int(rng.choice([80, 443, 53, 25]))
-    flood = _probes("syn_flood", ts, _pick(hosts.inside, rng), text(target, n), np.full(n, port), 0.0, rng)
+    flood = probes("syn_flood", ts, pick(hosts.inside, rng), text(target, n), np.full(n, port), 0.0, rng)
     if rng.random() < 0.5:  # spoofed
-        flood.orig_h = _internet_hosts(n, rng)
+        flood.orig_h = internet_hosts(n, rng)
     else:
-        flood.resp_h = text(_pick(hosts.outside, rng), n)
+        flood.resp_h = text(pick(hosts.outside, rng), n)
     answered = rng.random(n) < 0.3
     flood.conn_state = pl.Series(np.where(answered, "SH", "S0"))
     flood.history = pl.Series(np.where(answered, "SF", "S"))
@@ -183,17 +146,17 @@ def brute_force(start: float, hosts: AttackHosts, rng: np.random.Generator) -> D
         port, named = int(rng.choice([23, 2323])), None
     n = int(rng.integers(80, 600))
     outside = bool(hosts.public) and rng.random() < 0.5
-    ts = _arrival_times(n, start, rng.uniform(0.2, 6), rng)
+    ts = arrival_times(n, start, rng.uniform(0.2, 6), rng)
     tries = rng.integers(1, 4, n)
-    orig_bytes = _log_uniform(200, 6_000, rng) + tries * rng.integers(20, 180, n)
-    resp_bytes = _log_uniform(200, 9_000, rng) + tries * rng.integers(20, 120, n)
-    slow = _log_uniform(0.2, 4, rng)
+    orig_bytes = log_uniform(200, 6_000, rng) + tries * rng.integers(20, 180, n)
+    resp_bytes = log_uniform(200, 9_000, rng) + tries * rng.integers(20, 120, n)
+    slow = log_uniform(0.2, 4, rng)
     dropped = rng.random(n) < 0.15
     return Draft(
         ts=ts,
-        orig_h=text(_pick(hosts.outside if outside else hosts.inside, rng), n),
+        orig_h=text(pick(hosts.outside if outside else hosts.inside, rng), n),
         orig_p=rng.integers(1024, 65535, n),
-        resp_h=text(_pick(hosts.public if outside else hosts.servers, rng), n),
+        resp_h=text(pick(hosts.public if outside else hosts.servers, rng), n),
         resp_p=np.full(n, port),
         proto=text("tcp", n),
         service=text(named, n),
@@ -214,15 +177,15 @@ def beacon(start: float, hosts: AttackHosts, rng: np.random.Generator) -> Draft:
     jitter = rng.uniform(0.02, 0.3)
     n = int(np.clip(rng.uniform(4, 10) * 3600 / every, 24, 900))
     ts = start + np.cumsum(every * (1 + jitter * rng.uniform(-1, 1, n)))
-    base, answer, lasts = _log_uniform(60, 20_000, rng), _log_uniform(0.1, 4, rng), _log_uniform(0.05, 40, rng)
+    base, answer, lasts = log_uniform(60, 20_000, rng), log_uniform(0.1, 4, rng), log_uniform(0.05, 40, rng)
     spread = rng.uniform(0.0, 0.15)
     busy = rng.random(n) < 0.04  # responses that carry a task
     tls = rng.random() < 0.6
     return Draft(
         ts=ts,
-        orig_h=text(_pick(hosts.inside, rng), n),
+        orig_h=text(pick(hosts.inside, rng), n),
         orig_p=rng.integers(1024, 65535, n),
-        resp_h=text(_pick(hosts.outside, rng), n),
+        resp_h=text(pick(hosts.outside, rng), n),
         resp_p=np.full(n, int(rng.choice([443, 80, 8080, 4444, 8443, 2222, 9001]))),
         proto=text("tcp", n),
         service=text("ssl" if tls else "http", n),
@@ -240,7 +203,7 @@ def beacon(start: float, hosts: AttackHosts, rng: np.random.Generator) -> Draft:
 def callback_retries(start: float, hosts: AttackHosts, rng: np.random.Generator) -> Draft:
     """A bot that retries a command-and-control server which is down most of the time; some attempts succeed and last."""
     n = int(rng.integers(20, 900))
-    every = float(np.exp(rng.uniform(np.log(2), np.log(240))))
+    every = log_uniform(2, 240, rng)
     ts = start + np.cumsum(every * rng.lognormal(0, rng.uniform(0.05, 0.8), n))
     answered = rng.random(n) < rng.choice([0.0, 0.02, 0.2])
     refused = ~answered & (rng.random() < 0.25)
@@ -252,9 +215,9 @@ def callback_retries(start: float, hosts: AttackHosts, rng: np.random.Generator)
     talk = rng.integers(80, 900, n)
     return Draft(
         ts=ts,
-        orig_h=text(_pick(hosts.inside, rng), n),
+        orig_h=text(pick(hosts.inside, rng), n),
         orig_p=rng.integers(1024, 65535, n),
-        resp_h=text(_pick(hosts.outside, rng), n),
+        resp_h=text(pick(hosts.outside, rng), n),
         resp_p=np.full(n, int(rng.choice([443, 80, 23, 6667, 4444, 1024 + int(rng.integers(0, 40_000))]))),
         proto=text("tcp", n),
         service=pl.Series([("irc" if irc else None) if a else None for a in answered], dtype=pl.String),
@@ -273,10 +236,10 @@ def dns_tunnel(start: float, hosts: AttackHosts, rng: np.random.Generator) -> Dr
     """Data encoded in query names: long DNS queries in quick succession to one resolver."""
     n = int(rng.integers(300, 1_500))
     return Draft(
-        ts=_arrival_times(n, start, rng.uniform(0.3, 8), rng),
-        orig_h=text(_pick(hosts.inside, rng), n),
+        ts=arrival_times(n, start, rng.uniform(0.3, 8), rng),
+        orig_h=text(pick(hosts.inside, rng), n),
         orig_p=rng.integers(1024, 65535, n),
-        resp_h=text(_pick(hosts.servers if rng.random() < 0.4 else hosts.outside, rng), n),
+        resp_h=text(pick(hosts.servers if rng.random() < 0.4 else hosts.outside, rng), n),
         resp_p=np.full(n, 53),
         proto=text("udp", n),
         service=text("dns", n),
@@ -299,9 +262,9 @@ def exfiltration(start: float, hosts: AttackHosts, rng: np.random.Generator) -> 
     seconds = sizes / rng.uniform(5e5, 1.2e7)
     return Draft(
         ts=start + np.concatenate([[0.0], np.cumsum(seconds[:-1] + rng.exponential(20, n - 1))]),
-        orig_h=text(_pick(hosts.inside, rng), n),
+        orig_h=text(pick(hosts.inside, rng), n),
         orig_p=rng.integers(1024, 65535, n),
-        resp_h=text(_pick(hosts.outside, rng), n),
+        resp_h=text(pick(hosts.outside, rng), n),
         resp_p=np.full(n, int(rng.choice([443, 22, 21, 8443]))),
         proto=text("tcp", n),
         service=text(str(rng.choice(["ssl", "ssh"])), n),
@@ -318,15 +281,15 @@ def exfiltration(start: float, hosts: AttackHosts, rng: np.random.Generator) -> 
 
 def lateral_movement(start: float, hosts: AttackHosts, rng: np.random.Generator) -> Draft:
     """One inside host logs in to several others over administration ports."""
-    orig = _pick(hosts.inside, rng)
+    orig = pick(hosts.inside, rng)
     others = [h for h in hosts.inside if h != orig]
-    others = others if len(others) >= 8 else [h for h in _subnet_of(orig) if h != orig]
+    others = others if len(others) >= 8 else [h for h in subnet_of(orig) if h != orig]
     targets = rng.permutation(len(others))[: int(rng.integers(8, 30))]
     n = len(targets) * int(rng.integers(2, 5))
     port = int(rng.choice(SCANNED_ADMIN_PORTS))
     failed = rng.random(n) < 0.25
     return Draft(
-        ts=_arrival_times(n, start, 1 / rng.uniform(3, 40), rng),
+        ts=arrival_times(n, start, 1 / rng.uniform(3, 40), rng),
         orig_h=text(orig, n),
         orig_p=rng.integers(1024, 65535, n),
         resp_h=pl.Series(others).gather(np.resize(targets, n)),

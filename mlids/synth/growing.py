@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -114,6 +114,43 @@ class GrowingLog:
         with self.path.open("r+b") as out:
             out.truncate(0)
         self._opened = max(self._clock(), self._opened + timedelta(seconds=1))
+
+
+class GrowingLogs:
+    """Growing logs of one sensor, rotated together. conn.log is there from the beginning, another one from its first row on.
+
+    Logs that an earlier run left in the folder are removed.
+    """
+
+    def __init__(self, logs: Path, *, form: str = "tsv", zone_name: str = "UTC", clock: Callable[[], datetime] = _now) -> None:
+        self._clock, self._at = clock, clock()  # one time of opening for all
+        self._folder, self._form, self._zone_name = logs, form, zone_name
+        for log in LOG_COLUMNS:
+            (logs / "current" / f"{log}.log").unlink(missing_ok=True)
+        self._logs = {"conn": self._make("conn").open()}
+        self._open = {"conn"}
+
+    def _make(self, log: str) -> GrowingLog:
+        return GrowingLog(self._folder, log=log, form=self._form, zone_name=self._zone_name, clock=lambda: self._at)
+
+    def append(self, rows: Mapping[str, pl.DataFrame]) -> None:
+        """Append whole rows, by log."""
+        for log, frame in rows.items():
+            if frame.is_empty():
+                continue
+            if log not in self._logs:
+                self._logs[log] = self._make(log)
+            if log not in self._open:
+                self._logs[log].open()
+                self._open.add(log)
+            self._logs[log].append(frame)
+
+    def rotate(self) -> dict[str, Path]:
+        """Archive every log that is open, and start a new conn.log; return the paths of the archives, by log."""
+        self._at = self._clock()
+        archived = {log: self._logs[log].rotate(reopen=log == "conn") for log in sorted(self._open)}
+        self._open = {"conn"}
+        return archived
 
 
 def replay(rows: pl.DataFrame, log: GrowingLog, *, rate: float, sleep: Callable[[float], None], tick_s: float = 0.1) -> Iterator[int]:

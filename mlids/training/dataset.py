@@ -17,6 +17,7 @@ import polars as pl
 from mlids.detectors.forest import BENIGN
 from mlids.features.extract import Extractor
 from mlids.features.spec import BEHAVIOUR_COLUMNS, BEHAVIOUR_NAMES, NAMES
+from mlids.synth.clients.network import ClientNetwork
 from mlids.synth.site import Site
 from mlids.training.label_sources.base import ConnLabels
 from mlids.training.labels import (
@@ -41,7 +42,12 @@ ROWS_PER_ATTACK = 3_000
 # Seed and number of hosts. With few hosts the same traffic is dense, as at a busy small site.
 REFERENCE_SITES = ((11, 20), (12, 60), (13, 180))
 REFERENCE_FLOWS = 25_000
+# Seed and kind of the client networks, which hold every kind of client: what a workstation's TLS, a home's broadcasts and a domain's LDAP look like.
+REFERENCE_CLIENTS = ((26, "laptop"), (32, "laptop"), (22, "home"), (28, "home"), (23, "office"), (24, "laboratory"))
+_REFERENCE_DAY = date(2026, 11, 4)
 _REFERENCE_BENIGN = 3_000
+# A client network has one round of attacks, of which so many rows each: nine networks with four would fit for minutes.
+_CLIENT_ROUNDS, _CLIENT_ROWS_PER_ATTACK = 1, 400
 
 Batches = Callable[[], Iterator[pl.DataFrame]]
 
@@ -201,28 +207,59 @@ def true_attack() -> pl.Expr:
     return ~pl.col("source").is_in([IMPLANTED, REFERENCE, ASSUMED]) & (pl.col("label") != BENIGN)
 
 
-def _limited(frame: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """Drop exact duplicates, and keep at most ROWS_PER_ATTACK rows of each attack and source."""
+def _limited(frame: pl.DataFrame, seed: int, most: int = ROWS_PER_ATTACK) -> pl.DataFrame:
+    """Drop exact duplicates, and keep at most `most` rows of each attack and source."""
     frame = frame.unique(subset=[*NAMES, "label"], keep="first", maintain_order=True)
     parts = [frame.filter(pl.col("label") == BENIGN)]
     for part in frame.filter(pl.col("label") != BENIGN).partition_by("label", "source", maintain_order=True):
-        parts.append(part.sample(ROWS_PER_ATTACK, seed=seed) if part.height > ROWS_PER_ATTACK else part)
+        parts.append(part.sample(most, seed=seed) if part.height > most else part)
     return pl.concat(parts)
 
 
 @lru_cache(maxsize=1)
 def reference() -> pl.DataFrame:
-    """Return examples of the synthetic reference networks: ordinary office traffic and every attack."""
+    """Return examples of the synthetic reference networks: office traffic, clients of several kinds of networks, and every attack.
+
+    Benign rows of client networks are examples whatever their behaviours, as their kind is known: a member of a domain,
+    a backup agent and a push service are what a forest must not take for an attack.
+    """
     parts = []
     for seed, hosts in REFERENCE_SITES:
-        day = Site(seed, hosts=hosts).day(date(2026, 11, 4), REFERENCE_FLOWS).drop("label")
-        options = ExampleOptions(_REFERENCE_BENIGN, seed=seed)
-        _, frame = gather_examples(lambda day=day: iter([day]), f"reference-{seed}", options)  # type: ignore[misc]
-        parts.append(frame.with_columns(source=pl.lit(REFERENCE), late=pl.lit(False)))
+        day = Site(seed, hosts=hosts).day(_REFERENCE_DAY, REFERENCE_FLOWS).drop("label")
+        parts.append(_reference_examples(day, f"reference-{seed}", ExampleOptions(_REFERENCE_BENIGN, seed=seed)))
+    for seed, kind in REFERENCE_CLIENTS:
+        day = ClientNetwork(seed, kind).day(_REFERENCE_DAY).with_columns(label=pl.lit(BENIGN))
+        options = ExampleOptions(_REFERENCE_BENIGN, rounds=_CLIENT_ROUNDS, seed=seed)
+        frame = _reference_examples(day, f"reference-{kind}-{seed}", options)
+        parts.append(_limited(frame, seed, _CLIENT_ROWS_PER_ATTACK))
     return pl.concat(parts)
+
+
+def _reference_examples(day: pl.DataFrame, network: str, options: ExampleOptions) -> pl.DataFrame:
+    _, frame = gather_examples(lambda: iter([day]), network, options)
+    return frame.with_columns(source=pl.lit(REFERENCE), late=pl.lit(False))
 
 
 def weights(frame: pl.DataFrame) -> np.ndarray:
     """Return float64[n]: each row weighs 1/√n for the n rows of its network, label and source, so that none of these dominates."""
     size = frame.select(n=pl.len().over("network", "label", "source")).to_series().to_numpy()
     return size.astype(np.float64) ** -0.5
+
+
+# Rows of each attack of a network that are kept where many networks train together: of implanted and of observed ones.
+THINNED_IMPLANTS, THINNED_ATTACKS = 60, 1_000
+
+
+def thinned(frame: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """Return examples with their `weight`; of each attack of a network a sample, which weighs as much as all of its rows.
+
+    Thirty networks have half a million implanted rows, most of them of the same few attacks; a forest fitted on all of
+    them takes minutes.
+    """
+    frame = frame.with_columns(weight=pl.Series(weights(frame), dtype=pl.Float64))
+    parts = [frame.filter(pl.col("label") == BENIGN)]
+    for part in frame.filter(pl.col("label") != BENIGN).partition_by("network", "label", "source", maintain_order=True):
+        most = THINNED_IMPLANTS if part["source"][0] in {IMPLANTED, REFERENCE} else THINNED_ATTACKS
+        n = min(part.height, most)
+        parts.append(part.sample(n, seed=seed).with_columns(pl.col("weight") * (part.height / n)))
+    return pl.concat(parts)

@@ -20,7 +20,8 @@ class Gate:
 _METRIC = "pr_auc_at_1pct"
 # PR-AUC varies by about this much between trainings on one week: a challenger may be worse by this.
 TOLERANCE = 0.01
-MINIMUM_PR_AUC = 0.5
+# Implanted profiles resemble ordinary clients: honest weeks of synthetic sites have 0.55 and more.
+MINIMUM_PR_AUC = 0.4
 # A challenger trained on less than this share of production's conns a day is refused: a sensor was probably down.
 LEAST_SHARE = 0.1
 # Of the held-out attacks that production's threshold finds, a challenger's may lose this share, or one: trainings on one
@@ -38,20 +39,26 @@ def refusal(challenger: dict[str, float], why: str) -> Gate:
 
 def gate(
     challenger: dict[str, float], production: dict[str, float] | None, *, conns_a_day: tuple[float, float] | None = None,
-    found: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset()), rows: tuple[float, float] = (1.0, 1.0), absent: str = "no model is in production",
+    found: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset()), rows: tuple[float, float] = (1.0, 1.0), reference: str = "",
 ) -> Gate:  # fmt: skip
     """Decide whether a challenger replaces production, by metrics of both on the same held-out rows.
 
-    `production` is None without a model to compare with, and `absent` says why. `conns_a_day`: what challenger and
-    production were trained on. `found`: the held-out attacks that each finds with its own threshold; `rows`: the share of their rows.
+    `production` is None when the challenger is in production itself. `reference`, when not empty: `production` are the metrics of the reference model, and this
+    says which one it is and why it is compared with. `conns_a_day`: what challenger and production were trained on. `found`: the held-out
+    attacks that each finds at its threshold; `rows`: the share of their rows.
     """
     mine = challenger[_METRIC]
     why = _too_bad(mine)
     if production is not None:
         why = _few_conns(conns_a_day) or why or _worse(mine, production[_METRIC]) or _loses(*found) or _loses_rows(*rows)
+    if why and reference:
+        why = f"{why.replace('production', 'the reference model')}; compared with the reference model ({reference})"
     if why:
         return Gate(False, why, challenger, production)
-    beside = absent if production is None else f"production has {production[_METRIC]:.3f} on the same held-out rows"
+    if production is None:
+        return Gate(True, f"PR-AUC at 1 % is {mine:.3f}; it is in production already", challenger, production)
+    other = f"the reference model ({reference})" if reference else "production"
+    beside = f"{other} has {production[_METRIC]:.3f} on the same held-out rows"
     return Gate(True, f"PR-AUC at 1 % is {mine:.3f}; {beside}", challenger, production)
 
 

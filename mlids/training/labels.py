@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -12,7 +12,10 @@ import polars as pl
 from mlids.detectors.forest import BENIGN
 from mlids.features.behaviours import BEHAVIOURS
 from mlids.features.flow import local_ends
-from mlids.synth.attacks import SCENARIOS, AttackHosts
+from mlids.synth.attacks import SCENARIOS
+from mlids.synth.hosts import AttackHosts, pick, subnet_of
+from mlids.synth.profiles.base import Span, within
+from mlids.synth.profiles.registry import trained
 from mlids.zeek.types import CONN, ended
 
 # Where a label comes from, besides the sources in label_sources: the log's own label column, attacks implanted for
@@ -99,15 +102,71 @@ def _most(held: dict[str, int], n: int) -> list[str]:
 
 
 def make_implants(cast: AttackHosts, start: float, end: float, *, rounds: int, seed: int) -> list[Implant]:
-    """Return `rounds` instances of every scenario, each starting at a random time between `start` and `end` (epoch seconds)."""
+    """Return `rounds` instances of every scenario and of every trained profile, between `start` and `end` (epoch seconds).
+
+    A scenario begins at a random time. A profile is active for the whole time or a part of it, and may have been there
+    before; its conns outside of the time, at least _SHORTEST_S, are left out. A profile yields at most profiles.base.MAX_ROWS rows.
+    """
     rng = np.random.default_rng([seed, 78])
     out = []
     for instance in range(rounds):
         for name, scenario in SCENARIOS.items():
             begin = start + rng.uniform(0.0, 0.85) * (end - start)
-            rows = scenario(begin, cast, rng).frame(rng)
-            out.append(Implant(name, rows.with_columns(instance=pl.lit(f"{name}-{instance}"))))
+            out.append(_implant(name, instance, scenario(begin, cast, rng).frame(rng)))
+    end = max(end, start + _SHORTEST_S)
+    servers = _servers(rng)
+    shared = [next(servers) for _ in range(2 * _SERVERS)]
+    profiles = trained()
+    for number in range(rounds * len(profiles)):
+        profile = profiles[number % len(profiles)]
+        own = [next(servers) for _ in range(_SERVERS)]
+        hosts = _infected(cast, own if rng.random() < 0.7 else shared, rng)
+        rows = within(profile.rows(_active(start, end, rng), hosts, rng), start, end)
+        if rows.height < _FEW_ROWS:  # an attack that was over before the start
+            rows = within(profile.rows(Span(start, end), hosts, rng), start, end)
+        out.append(_implant(profile.name, number // len(profiles), rows))
     return out
+
+
+def _implant(name: str, instance: int, rows: pl.DataFrame) -> Implant:
+    return Implant(name, rows.with_columns(instance=pl.lit(f"{name}-{instance}")))
+
+
+def _active(start: float, end: float, rng: np.random.Generator) -> Span:
+    """Return when a bot is active: half of the bots for a part of the time, some of them from before it."""
+    length = end - start
+    if rng.random() < 0.5:
+        begin = start + rng.uniform(0.0, 0.7) * length
+        return Span(begin, begin + rng.uniform(0.3, 1.0) * (end - begin))
+    return Span(start - rng.uniform(0.0, 0.3) * length * (rng.random() < 0.5), end)
+
+
+def _infected(cast: AttackHosts, servers: list[str], rng: np.random.Generator) -> AttackHosts:
+    """Return the hosts of one instance: the given servers, and for half of the instances a device of its own.
+
+    Bots mostly are one device among many. If all were among the site's hosts, each of these would be infected several
+    times over, and its benign conns would be no examples of benign traffic.
+    """
+    host = pick(cast.inside, rng)
+    if rng.random() < 0.5:
+        known = {*cast.inside, *cast.servers}
+        host = pick([h for h in subnet_of(host) if h not in known] or [host], rng)
+    return replace(cast, infected=host, outside=servers)
+
+
+_SHORTEST_S = 300.0  # a log may be of one instant
+_FEW_ROWS = 8  # fewer are hardly examples: the first rows of an instance are context only
+_SERVERS = 12  # of one instance; loaders have lists of servers
+
+
+def _servers(rng: np.random.Generator) -> Iterator[str]:
+    """Yield addresses of a range for benchmarks (RFC 2544), each once: no real outside host.
+
+    Three instances of ten share servers: if none did, a server with one client would be an attacker's, and on a small
+    network every server has one client.
+    """
+    for number in rng.permutation(65_024):
+        yield f"198.{18 + number // 32_512}.{number // 128 % 254 + 1}.{number % 128 + 100}"
 
 
 _END = ended().dt.epoch("us")

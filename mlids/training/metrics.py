@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-# Each forest alone, everything that needs no labels (IsolationForest and behaviours), and all combined.
-DETECTORS = ("forest", "isolation", "unsupervised", "hybrid")
+from mlids.detectors.forest import BENIGN
+
+# Each voice alone, everything that needs no labels (IsolationForest and behaviours), and all combined.
+VOICES = ("forest", "isolation", "behaviours")
+# `day` is the hybrid with the day's view of each service, as a day is scored at once; live scoring ranks as `hybrid`.
+DETECTORS = (*VOICES, "unsupervised", "hybrid", "day")
 
 
 def pr_auc(scores: np.ndarray, attack: np.ndarray, prevalence: float | None = None) -> float:
@@ -29,6 +33,21 @@ def recall_at_fpr(scores: np.ndarray, attack: np.ndarray, fpr: float) -> float:
         return float("nan")
     threshold = np.quantile(scores[~attack], 1.0 - fpr, method="higher")
     return float((scores[attack] > threshold).mean())
+
+
+def score_below(benign: np.ndarray, rows: int) -> float:
+    """Return the score that `rows` benign scores exceed, or fewer where some are equal; −∞ when there are not more than these."""
+    return float(np.sort(benign)[::-1][rows]) if rows < len(benign) else -np.inf
+
+
+def metrics_at_threshold(alert: np.ndarray, label: np.ndarray) -> dict[str, float]:
+    """Return `fpr_at_threshold`, `recall_at_threshold` and `recall/CLASS` of rows that alert; nan where there is no such row."""
+    attack = label != BENIGN
+    classes = sorted({str(c) for c in label[attack]})
+    return {
+        "fpr_at_threshold": float(alert[~attack].mean()) if (~attack).any() else float("nan"),
+        "recall_at_threshold": float(alert[attack].mean()) if attack.any() else float("nan"),
+    } | {f"recall/{name}": float(alert[label == name].mean()) for name in classes}
 
 
 def detection_metrics(scores: np.ndarray, attack: np.ndarray) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mlids.text import markdown
 from mlids.training.metrics import DETECTORS
 from mlids.training.train import Trained
 
@@ -17,8 +18,8 @@ _METRICS = {
 def model_card(trained: Trained, snapshot: Mapping[str, Any], alerts_per_day: float, evaluation: Mapping[str, Any] | None) -> str:
     """Return the card of a trained version. `evaluation` has the metrics of `mlids evaluate`; None when it was not run."""
     spec = trained.spec
-    sources = ", ".join(f"{n:,} {name}" for name, n in snapshot["label_sources"].items())
-    attacks = ", ".join(f"{name} ({n:,})" for name, n in snapshot["attacks"].items())
+    sources = ", ".join(f"{n:,} {markdown(name)}" for name, n in snapshot["label_sources"].items())
+    attacks = ", ".join(f"{markdown(name)} ({n:,})" for name, n in snapshot["attacks"].items())
     lines = [
         "# Model card",
         "",
@@ -50,7 +51,7 @@ def model_card(trained: Trained, snapshot: Mapping[str, Any], alerts_per_day: fl
             f"{len(about['test'])} captures, {evaluation['pooled']['n_attack']:,} attack and {evaluation['pooled']['n_benign']:,} benign rows, "
             f"{len(about['seeds'])} trainings{', each capture left out once' if about['leave_one_out'] else ''}. Pooled:",
             "",
-            *_table({d: evaluation["pooled"][d] for d in DETECTORS}),
+            *_table({d: evaluation["pooled"][d] for d in DETECTORS if d in evaluation["pooled"]}),
             "",
             f"Mean over captures, hybrid: recall at 1 % FPR {_shown(evaluation['macro']['hybrid']['recall_at_fpr_1pct'])}.",
         ]

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlids.errors import ModelError, SettingsError
+from mlids.errors import ModelError, SettingsError, os_fault
 from mlids.files import write_atomic
 from mlids.locks import locked
 
@@ -77,5 +77,7 @@ def key_from_file(path: Path, *, make: bool) -> SealKey:
                 if not path.exists():
                     write_atomic(path, secrets.token_hex(32) + "\n")
         return key_from_text(path.read_text(encoding="utf-8"), f"the key in {path}")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise SettingsError(f"the key of the models' seals cannot be read: {os_fault(error, path)}") from error
+    except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: the key of the models' seals cannot be read: {error}") from error

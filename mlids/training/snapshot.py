@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -23,7 +23,8 @@ from mlids.files import replacing, write_atomic
 from mlids.ingest.lake import Lake
 from mlids.ingest.parquet import write_parquet
 from mlids.training.dataset import ExampleOptions, gather_examples, reference, true_attack, weights
-from mlids.training.label_sources.base import JUDGED_ALERTS, ConnLabels
+from mlids.training.label_sources.base import JUDGED_ALERTS, JUDGED_CASES, ConnLabels
+from mlids.training.label_sources.cases import judged_evidence
 from mlids.training.label_sources.registry import label_source_types
 from mlids.training.label_sources.verdicts import judged_rows
 from mlids.zeek.types import CONN
@@ -75,7 +76,7 @@ class SnapshotOptions:
 
 def take_snapshot(
     lake: Lake, folder: Path, sensors: Sequence[str], days: Sequence[date], options: SnapshotOptions = SnapshotOptions(), *,
-    alerts: Iterable[Mapping[str, Any]] = (), progress: Callable[[str], None] = lambda _: None,
+    alerts: Iterable[Mapping[str, Any]] = (), cases: Iterable[Mapping[str, Any]] = (), progress: Callable[[str], None] = lambda _: None,
 ) -> SnapshotInfo:  # fmt: skip
     """Store the conns of `days` as features, with attacks implanted into them, and return what was stored.
 
@@ -85,8 +86,10 @@ def take_snapshot(
     Labels are the log's own, or those of the label sources: of logs of these days in the lake, and of `alerts` with a
     verdict. Raises NoRowsError when the lake holds no conns of those days.
     """
-    judged = list(alerts)
+    judged, closed = list(alerts), list(cases)
     there = lake.rows("conn", sensors, days)
+    with _storing(folder):  # what cannot be stored is known before the work
+        folder.mkdir(parents=True, exist_ok=True)
     share = min(1.0, options.read_rows / max(there, 1))
     kept: list[pl.DataFrame] = []
     seen = 0
@@ -97,7 +100,8 @@ def take_snapshot(
             held_days = [d for d in days if held.manifest("conn", sensor, d)]
             if not held_days:
                 continue
-            labels = conn_labels(held, sensor, held_days, (a for a in judged if a["observer"]["name"] == sensor))
+            of_sensor = [a for a in judged if a["observer"]["name"] == sensor], [c for c in closed if c["sensor"] == sensor]
+            labels = conn_labels(held, sensor, held_days, *of_sensor)
             conns = partial(_conns, held, sensor, held_days, share)
             rows, part = gather_examples(conns, sensor, replace(chosen, labels=labels), partial(_report, progress, sensor))
         present.append(sensor)
@@ -114,16 +118,20 @@ def _no_conns(sensors: Sequence[str], days: Sequence[date]) -> str:
     return f"the lake holds no conns of {names} for {span}; run zeek_ingest or `mlids ingest` for them first"
 
 
-def conn_labels(lake: Lake, sensor: str, days: Sequence[date], alerts: Iterable[Mapping[str, Any]]) -> ConnLabels:
-    """Return the labels that all label sources have for a sensor's conns; `alerts` are those of the sensor with a verdict.
+def conn_labels(
+    lake: Lake, sensor: str, days: Sequence[date], alerts: Iterable[Mapping[str, Any]], cases: Iterable[Mapping[str, Any]] = ()
+) -> ConnLabels:
+    """Return the labels that all label sources have for a sensor's conns; `alerts` and `cases` are those of the sensor with a verdict.
 
     Raises SettingsError for a label source that cannot be loaded.
     """
     sources = [make() for make in label_source_types()]
-    judged = judged_rows(alerts)
+    judged, evidence = judged_rows(alerts), judged_evidence(cases)
     for source in sources:
         if source.log == JUDGED_ALERTS:
             source.add(judged)
+        elif source.log == JUDGED_CASES:
+            source.add(evidence)
         elif source.log is not None:
             for rows in _rows_of(lake, source.log, source.fields, sensor, days):
                 source.add(rows)
@@ -167,14 +175,20 @@ def _store(folder: Path, frame: pl.DataFrame, sensors: list[str], days: list[str
     digest = _digest(info, frame)
     info = replace(info, id=_id(info, digest), digest=digest)
     target = folder / info.id
-    try:
+    with _storing(target):
         target.mkdir(parents=True, exist_ok=True)
         with replacing(target / "rows.parquet") as partial:
             write_parquet(frame, partial)
         write_atomic(target / "snapshot.json", json.dumps(asdict(info), indent=1))
-    except OSError as error:
-        raise StoreError(f"the snapshot was not stored: {os_fault(error, target)}") from error
     return info
+
+
+@contextmanager
+def _storing(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"the snapshot was not stored: {os_fault(error, place)}") from error
 
 
 def _counts(column: pl.Series) -> dict[str, int]:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from mlids.zeek.columns import DCE_RPC, FILES, HTTP, NOTICE, SMB_FILES, SMB_MAPPING, SSH, SSL, X509
 from mlids.zeek.types import CONN, DNS, Column
 
 # The columns that are written for a log type; rows read keep whatever columns the log has.
-LOG_COLUMNS: dict[str, tuple[Column, ...]] = {"conn": CONN, "dns": DNS}
+LOG_COLUMNS: dict[str, tuple[Column, ...]] = {
+    "conn": CONN, "dns": DNS, "http": HTTP, "ssl": SSL, "ssh": SSH, "files": FILES, "x509": X509,
+    "smb_files": SMB_FILES, "smb_mapping": SMB_MAPPING, "dce_rpc": DCE_RPC, "notice": NOTICE,
+}  # fmt: skip
 
 # Other log types whose rows have the columns of a log type.
 _ALIASES: dict[str, frozenset[str]] = {"conn": frozenset({"open_conn", "conn_long"})}

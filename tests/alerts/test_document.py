@@ -29,7 +29,7 @@ def test_document_is_ecs_with_the_three_fields_on_top() -> None:
 
 def test_document_names_the_log_that_the_alert_comes_from() -> None:
     doc = alert(1).document()
-    assert (doc["event"]["dataset"], doc["network"]["protocol"]) == ("zeek.conn", "conn")
+    assert doc["event"]["dataset"] == "zeek.connection" and "protocol" not in doc["network"]
     found = Evidence(
         "dns_tunnel", 1.0, "many names", ("C1",), "10.0.0.1", "example.com", "192.0.2.53", 53, "udp",
         datetime(2026, 11, 20, 12, tzinfo=UTC), log="dns",
@@ -44,7 +44,7 @@ def test_checkpoint_without_the_dataset_of_its_alerts_is_restored(tmp_path: Path
     """Checkpoints of mlids before the field existed."""
     aggregator = AlertAggregator()
     aggregator.open = {alert(n).id: alert(n) for n in (1, 2)}
-    Checkpoint(tmp_path).save(Position(identity="1", offset=10), live_context(), aggregator, 5, 0)
+    Checkpoint(tmp_path).save(Position(identity="1", offset=10), live_context(), aggregator, 5, 0, {})
     path = tmp_path / "checkpoint.json"
     content = json.loads(path.read_text())
     for entry in content["alerts"]:

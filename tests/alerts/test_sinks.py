@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mlids import pipeline
 from mlids.alerts.sinks.elasticsearch import ElasticSink
 from mlids.alerts.sinks.jsonl import JsonLinesSink
 from mlids.errors import StoreError
@@ -34,9 +35,12 @@ def node() -> Iterator[ElasticsearchNode]:
     running.stop()
 
 
-def test_elasticsearch_stores_a_replay_once(node: ElasticsearchNode) -> None:
+def test_elasticsearch_stores_a_replay_once(node: ElasticsearchNode, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from elasticsearch import Elasticsearch
 
+    monkeypatch.setenv("MLIDS_ELASTIC_URL", node.url)
+    found = pipeline.elastic_install()
+    assert found["key"] is None and found["parts"][-1] == {"name": "roles and key", "done": "left out: the cluster has no security"}
     sink = ElasticSink(node.url)
     alerts = [alert(n, NOON + timedelta(hours=n)) for n in range(20)]
     assert sink.write([a.document() for a in alerts]) == []
@@ -62,5 +66,5 @@ def test_elasticsearch_stores_a_replay_once(node: ElasticsearchNode) -> None:
 
 def test_elasticsearch_that_does_not_answer_is_an_error(node: ElasticsearchNode) -> None:
     sink = ElasticSink(f"http://127.0.0.1:{free_port()}")
-    with pytest.raises(StoreError, match=r"index template was refused|does not take alerts"):
+    with pytest.raises(StoreError, match="does not take alerts"):
         sink.write([alert(1).document()])

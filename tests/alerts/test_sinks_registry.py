@@ -107,7 +107,7 @@ def test_unknown_sink_and_missing_setting_are_refused(home: Path, monkeypatch: p
     with pytest.raises(SettingsError, match=r"sinks: \['kafka'\] are unknown; use elasticsearch, jsonl, sqlite in MLIDS_SINKS"):
         pipeline.open_sinks(load_settings())
     monkeypatch.setenv("MLIDS_SINKS", "elasticsearch")
-    with pytest.raises(SettingsError, match="sinks name elasticsearch, so MLIDS_ELASTIC_URL must be set"):
+    with pytest.raises(SettingsError, match="alerts go to Elasticsearch, so MLIDS_ELASTIC_URL must be set"):
         pipeline.open_sinks(load_settings())
     found = {f.part: f for f in pipeline.doctor()}
     assert not found["sinks"].well and "MLIDS_ELASTIC_URL" in found["sinks"].text

@@ -35,7 +35,7 @@ for name, conf in runs:
 def run_dags(*runs: tuple[str, dict[str, object]]) -> list[str]:
     """Run DAGs one after the other in one process and return how each ended."""
     command = [sys.executable, "-c", _RUN, str(ROOT / "dags"), json.dumps(runs)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=2_400, check=False)
     states = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("STATE ")]
     assert len(states) == len(runs), done.stdout[-3_000:] + done.stderr[-3_000:]
     return states
@@ -78,7 +78,8 @@ def test_a_form_with_nonsense_is_refused(airflow_home: Path) -> None:
 
 def test_ingest_train_and_report_run(airflow_home: Path, home: Path, synthetic_site: Path) -> None:
     home.mkdir()
-    (home / "sensors.toml").write_text(f'[[sensor]]\nname = "hq"\nkind = "folder"\nlogs = "{synthetic_site}"\ntypes = ["conn"]\n')
+    hq = f'[[sensor]]\nname = "hq"\nkind = "folder"\nlogs = "{synthetic_site}"\ntypes = ["conn"]\n'
+    (home / "sensors.toml").write_text(hq)
     week: dict[str, object] = {"start": "2026-11-02", "end": "2026-11-04"}
     assert run_dags(("train_weekly", week)) == ["success"]
     assert not (home / "mlruns" / "mlflow.db").exists(), "an empty lake trains nothing, and is no failure"
@@ -89,5 +90,11 @@ def test_ingest_train_and_report_run(airflow_home: Path, home: Path, synthetic_s
     assert run_dags(*runs, *refused) == ["success"] * 3 + ["failed"] * 2
     assert {p: p.read_bytes() for p in (home / "lake").rglob("*.parquet")} == first, "a task run twice leaves the same files"
     assert list((home / "reports").glob("weekly-*.pdf"))
+    down = f'[[sensor]]\nname = "down"\nkind = "folder"\nlogs = "{home}/nothing"\n' + hq.replace('"hq"', '"up"')
+    (home / "sensors.toml").write_text(down)
+    assert run_dags(("zeek_ingest", {"day": "2026-11-03"})) == ["failed"], "a sensor that is down is a failure"
+    assert list((home / "lake").glob("conn/sensor=up/**/*.parquet")), "and holds up no other"
+    (home / "sensors.toml").write_text(hq)
     assert run_dags(("housekeeping", {"dry_run": False})) == ["success"]
-    assert {p: p.read_bytes() for p in (home / "lake").rglob("*.parquet")} == first, "nothing is old"
+    kept = {p: p.read_bytes() for p in (home / "lake").rglob("*.parquet")}
+    assert {p: b for p, b in kept.items() if p in first} == first, "nothing is old"

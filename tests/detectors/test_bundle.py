@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from mlids.detectors import bundle as bundle_module
-from mlids.detectors.bundle import Bundle, Fitted
-from mlids.detectors.onnx_graph import build_graph, with_spec
+from mlids.detectors.bundle import RECORD_FORESTS, Bundle, Fitted, with_record_forests
+from mlids.detectors.onnx_graph import build_graph, with_property, with_spec
+from mlids.detectors.record_forests import fit_record_forest
 from mlids.errors import ModelError
+from mlids.features.records import RECORD_LOGS
 from tests.detectors.conftest import Forests
 
 
@@ -52,3 +54,18 @@ def test_a_bundle_and_the_forests_in_this_process_agree(graph: bytes, forests: F
 
 def test_no_rows_have_no_scores(graph: bytes, forests: Forests) -> None:
     assert Bundle(graph).score(forests.x[:0]).anomaly_score.shape == (0,)
+
+
+def test_forests_of_other_logs_travel_in_the_metadata_and_may_be_absent(graph: bytes, forests: Forests) -> None:
+    assert Bundle(graph).record_forests() == {} and with_record_forests(graph, {}) == graph
+    log = RECORD_LOGS["ssh"]
+    x = np.random.default_rng(0).random((500, len(log.names))).astype(np.float32)
+    carrying = with_record_forests(graph, {"ssh": fit_record_forest(log, x)})
+    for held in (carrying, with_spec(carrying, forests.spec.as_dict() | {"threshold": 61.0})):
+        bundle = Bundle(held)
+        np.testing.assert_array_equal(bundle.record_forests()["ssh"].scores(x), fit_record_forest(log, x).scores(x))
+        np.testing.assert_array_equal(bundle.score(forests.x).anomaly_score, Bundle(graph).score(forests.x).anomaly_score)
+    assert bundle.spec.threshold == 61.0
+    for text in ("no base64!", "AAAA"):
+        with pytest.raises(ModelError, match="forests of http, dns, ssh and ssl"):
+            Bundle(with_property(graph, RECORD_FORESTS, text)).record_forests()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mlids.detectors.bundle import Fitted, Scores
 from mlids.detectors.isolation import COLUMNS, fit_isolation
-from mlids.detectors.model_spec import Spec
-from mlids.detectors.verdict import ANOMALY_WEIGHT, ATTACK_WEIGHT, BEHAVIOUR_WEIGHT, contributions, explain, judge, may_reach
-from mlids.features.spec import BEHAVIOUR_COLUMNS, NAMES
+from mlids.detectors.model_spec import ATTACK_WEIGHT, IMPLANTED_WEIGHT, Spec
+from mlids.detectors.verdict import ANOMALY_WEIGHT, BEHAVIOUR_WEIGHT, contributions, explain, judge, may_reach
+from mlids.features.spec import BEHAVIOUR_COLUMNS, NAMES, POSITION
 from tests.detectors.conftest import Forests
 
 
@@ -40,22 +42,37 @@ def _rows(behaviour: float, n: int = 1) -> np.ndarray:
 @pytest.mark.parametrize("behaviour", [0.0, 0.6, 1.0])
 def test_scores_are_combined_as_independent_evidence(anomaly: float, attack: float | None, behaviour: float) -> None:
     surprise = max(anomaly - 0.5, 0.0) * 2
-    rest = (1 - ANOMALY_WEIGHT * surprise) * (1 - BEHAVIOUR_WEIGHT * behaviour) * (1 - ATTACK_WEIGHT * (attack or 0.0))
+    rest = (1 - ANOMALY_WEIGHT * surprise**2) * (1 - BEHAVIOUR_WEIGHT * behaviour) * (1 - ATTACK_WEIGHT * (attack or 0.0) ** 2)
     verdicts = judge(_Constant(anomaly, attack), _rows(behaviour))
     assert verdicts.risk_score[0] == pytest.approx(100 * (1 - rest), abs=1e-3)
     assert verdicts.behaviour[0] == (0 if behaviour >= 0.2 else -1)
 
 
 def test_the_threshold_of_the_model_or_the_one_given_decides() -> None:
-    model = _Constant(1.0, None)  # risk 80
-    assert judge(model, _rows(0.0)).alert[0] and not judge(model, _rows(0.0), threshold=81.0).alert[0]
+    model = _Constant(1.0, 1.0)  # risk 85
+    assert judge(model, _rows(0.0)).alert[0] and not judge(model, _rows(0.0), threshold=86.0).alert[0]
+
+
+def test_a_forest_that_knows_implanted_attacks_only_counts_less() -> None:
+    model = _Constant(0.5, 1.0)
+    observed = float(judge(model, _rows(0.0)).risk_score[0])
+    model.spec = replace(model.spec, attack_weight=IMPLANTED_WEIGHT)
+    implanted = float(judge(model, _rows(0.0)).risk_score[0])
+    assert (observed, implanted) == (pytest.approx(100 * ATTACK_WEIGHT), pytest.approx(100 * IMPLANTED_WEIGHT))
+
+
+def test_surprise_counts_less_for_look_ups_and_broadcast() -> None:
+    x = _rows(0.0, 3)
+    x[1, POSITION["port_infra"]] = x[2, POSITION["resp_multicast"]] = 1.0
+    plain, look_up, broadcast = judge(_Constant(1.0, None), x).risk_score.tolist()
+    assert plain == pytest.approx(100 * ANOMALY_WEIGHT) and look_up == broadcast == pytest.approx(16 * ANOMALY_WEIGHT, abs=1e-3)
 
 
 def test_rows_that_may_reach_a_threshold_are_never_left_out() -> None:
     x = np.concatenate([_rows(b) for b in np.linspace(0, 1, 50)])
     without, certain = judge(_Constant(0.5, None), x), judge(_Constant(0.5, 1.0), x)
     reached = certain.risk_score >= 80.0
-    may = may_reach(without.risk_score, 80.0)
+    may = may_reach(without.risk_score, 80.0, ATTACK_WEIGHT)
     assert reached.any() and may[reached].all() and not may.all()
 
 

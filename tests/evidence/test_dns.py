@@ -13,6 +13,7 @@ import pytest
 
 from mlids import pipeline
 from mlids.alerts.suppression import checked
+from mlids.evidence.base import SiteView
 from mlids.evidence.dns import DnsEvidence, entropy
 from mlids.scoring.batch import score_logs
 from mlids.scoring.evidence_alerts import evidence_alerts
@@ -33,19 +34,39 @@ def day_of(batches: list[pl.DataFrame]) -> DnsEvidence:
     """Return the evidence of one lake day."""
     found = DnsEvidence(one_day=True)
     for batch in batches:
-        found.add(batch)
+        found.add("dns", batch)
     return found
 
 
 def watched(frames: list[pl.DataFrame], max_names: int = 300_000) -> DnsEvidence:
     watch = DnsEvidence(max_names)
     for frame in frames:
-        watch.add(frame)
+        watch.add("dns", frame)
     return watch
 
 
 def queries(names: Sequence[str | None], source: str = "10.0.0.5", at: datetime = datetime(2026, 11, 4, 9, tzinfo=UTC)) -> pl.DataFrame:
     return pl.DataFrame({"ts": [at] * len(names), "uid": [f"C{i}{source}" for i in range(len(names))], "id.orig_h": source, "query": names})
+
+
+def test_short_names_of_a_type_that_hosts_seldom_ask_for() -> None:
+    """iodine moves its first bytes in names of eight letters, of type NULL or MX; a mail server asks many zones, each a few times."""
+    short = queries([f"p{i:07x}.t.example.com" for i in range(120)])
+    assert day_of([short.with_columns(qtype_name=pl.lit("MX"))]).tunnels()["score"].to_list() == [1.0]
+    assert day_of([short.with_columns(qtype_name=pl.lit("A"))]).tunnels().is_empty()
+    mail = queries([f"mail{i % 3}.site{i}.example" for i in range(120)]).with_columns(qtype_name=pl.lit("MX"))
+    assert day_of([mail]).tunnels().is_empty()
+
+
+@pytest.mark.parametrize("tool", ["AndIodine-MX", "dns-tunnel-iodine", "dnscat2-txt"])
+def test_tunnels_by_tool(tool: str, real_data: Path) -> None:
+    (log,) = (real_data / "more/dns-tunnels").glob(f"{tool}*dns.log.gz")
+    assert day_of([b.frame for b in LogReader(log, log="dns")]).tunnels()["score"].max() == 1.0
+
+
+def test_a_crawler_of_fifteen_thousand_names_is_no_tunnel(real_data: Path) -> None:
+    (log,) = (real_data / "more/dns-normal").glob("*dns.log.gz")
+    assert day_of([b.frame for b in LogReader(log, log="dns")]).tunnels().is_empty()
 
 
 def tunnel_names(n: int, zone: str, seed: int = 0) -> list[str]:
@@ -111,13 +132,34 @@ def test_names_whose_addresses_are_connected_to_are_no_tunnel() -> None:
     assert watch.tunnels([visits.head(6)])["score"].item() == pytest.approx(0.75)  # of 20 answers 6 were visited
 
 
+def test_data_in_many_short_labels() -> None:
+    """No label is long, the name is; a list of single characters is an address."""
+    cut = [".".join(n[i : i + 8] for i in range(0, 40, 8)) + n[40:] for n in tunnel_names(100, "example.com")]
+    assert day_of([queries(cut)]).tunnels()["score"].item() == pytest.approx(0.75)
+    assert day_of([queries(cut[:20])]).tunnels().is_empty()
+    nibbles = [".".join(n[:32]) + ".zen.example.com" for n in tunnel_names(100, "x")]
+    assert day_of([queries(nibbles)]).tunnels().is_empty()
+
+
+def test_slow_tunnels_over_address_types_and_names_of_escaped_bytes() -> None:
+    slow = queries(tunnel_names(24, "example.com")).with_columns(qtype_name=pl.lit("AAAA"))
+    assert day_of([slow]).tunnels()["score"].to_list() == [1.0]
+    data = np.random.default_rng(5).integers(128, 256, (24, 220))
+    escaped = ["".join(f"\\x{byte:02x}" for byte in row) + ".t.example.com" for row in data]  # 880 characters before the zone
+    assert day_of([queries(escaped)]).tunnels()["zone"].to_list() == ["example.com"]
+
+
+def test_reputation_services_carry_data_by_design() -> None:
+    assert day_of([queries(tunnel_names(200, "avts.mcafee.com"))]).tunnels().is_empty()
+
+
 def test_a_flood_of_zones_is_bounded_and_hides_no_tunnel() -> None:
     watch = DnsEvidence(2_000)
     for start in range(0, 20_000, 1_000):
-        watch.add(queries([tunnel_names(1, f"zone{i}.com", i)[0] for i in range(start, start + 1_000)], "10.0.0.6"))
-        watch.add(queries(tunnel_names(5, "evil.example.org", start)))
-    assert watch._names is not None and watch._names.height <= 2_000
-    assert watch._queried is not None and watch._queried.height <= 2_000
+        watch.add("dns", queries([tunnel_names(1, f"zone{i}.com", i)[0] for i in range(start, start + 1_000)], "10.0.0.6"))
+        watch.add("dns", queries(tunnel_names(5, "evil.example.org", start)))
+    assert watch.tables["names"].height <= 2_000
+    assert watch.tables["queried"].height <= 2_000
     found = watch.tunnels()
     assert found["zone"].to_list() == ["example.org"] and found["names"].item() == 100 and found["score"].item() >= CLEAR
 
@@ -125,9 +167,9 @@ def test_a_flood_of_zones_is_bounded_and_hides_no_tunnel() -> None:
 def test_odd_names_and_missing_columns_do_not_stop_it() -> None:
     odd = [None, "", ".", "..", "a", "x" * 10_000, "é" * 40 + ".exämple.com", "\\x00\\xff.b.c", "*.example.com", "-", "1.2.3.4"]
     watch = watched([queries(odd), pl.DataFrame({"query": ["a.b.c"]}), pl.DataFrame({"ts": [None], "id.orig_h": ["10.0.0.1"]})])
-    watch.add(queries(tunnel_names(3, "a.com")).with_columns(answers=pl.lit("192.0.2.1")))
-    watch.add(queries(tunnel_names(3, "a.com")).with_columns(answers=pl.lit(7)))
-    watch.add(pl.DataFrame({"ts": ["soon"], "id.orig_h": ["10.0.0.1"], "query": [["a.b.c"]], "id.resp_p": [-1]}))
+    watch.add("dns", queries(tunnel_names(3, "a.com")).with_columns(answers=pl.lit("192.0.2.1")))
+    watch.add("dns", queries(tunnel_names(3, "a.com")).with_columns(answers=pl.lit(7)))
+    watch.add("dns", pl.DataFrame({"ts": ["soon"], "id.orig_h": ["10.0.0.1"], "query": [["a.b.c"]], "id.resp_p": [-1]}))
     assert watch.tunnels().is_empty()
     assert DnsEvidence().tunnels().is_empty()
     assert entropy(pl.Series(["", "aaaa", "abcd", None])).tolist() == [0.0, 0.0, 2.0, 0.0]
@@ -153,7 +195,7 @@ def test_rejected_rows_of_dns_log_are_counted_and_named(real_data: Path, tmp_pat
 
 def test_150_tunnels_are_100_alerts_and_a_storm_alert() -> None:
     names = [name for zone in range(150) for name in tunnel_names(21, f"zone{zone}.com", zone)]
-    alerts = evidence_alerts(day_of([queries(names)]).evidence([]), "hq", "2026-11-04")
+    alerts = evidence_alerts(day_of([queries(names)]).evidence(SiteView()), "hq", "2026-11-04")
     assert len({a.id for a in alerts}) == 101 and sum(a.count for a in alerts) == 150 * 21
     assert "many more of them" in alerts[-1].title and not any("many more" in a.title for a in alerts[:-1])
 
@@ -163,9 +205,9 @@ def test_a_lake_day_counts_as_one_day_across_midnight_utc() -> None:
     names = tunnel_names(24, "example.com")
     before, after = datetime(2026, 11, 3, 23, 50, tzinfo=UTC), datetime(2026, 11, 4, 0, 10, tzinfo=UTC)
     halves = [queries(names[:12], at=before), queries(names[12:], at=after)]
-    (alert,) = evidence_alerts(day_of(halves).evidence([]), "tokyo", "2026-11-04")
+    (alert,) = evidence_alerts(day_of(halves).evidence(SiteView()), "tokyo", "2026-11-04")
     assert alert.count == 24 and (alert.ts, alert.last_ts) == (before, after)
-    assert evidence_alerts(day_of(halves[:1]).evidence([]), "tokyo", "2026-11-04") == []
+    assert evidence_alerts(day_of(halves[:1]).evidence(SiteView()), "tokyo", "2026-11-04") == []
     assert watched(halves).tunnels()["names"].to_list() == [12, 12], "mlids score, which knows of no zone, counts UTC's days"
 
 

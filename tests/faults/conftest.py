@@ -11,10 +11,19 @@ from pathlib import Path
 import pytest
 
 from tests.faults.field import Field, Outcome, hold, make_field
+from tests.faults.log_field import LogOutcome
 
 # `make test-faults` makes each fault last longer than `make test` does.
 LONG = os.environ.get("MLIDS_FAULTS") == "long"
-_MARK = "<!-- faults -->"
+_MARK, _LOG_MARK = "<!-- faults -->", "<!-- log faults -->"
+_HEADER = [
+    "| fault | rows written | scored live | scored late | rejected | alerts lost | documents twice |",
+    "|---|---:|---:|---:|---:|---:|---:|",
+]
+_LOG_HEADER = [
+    "| fault | logs | rows written | read once | evidence of one pass | found live |",
+    "|---|---:|---:|---:|---:|---:|",
+]
 
 
 @pytest.fixture
@@ -32,7 +41,19 @@ def outcomes() -> Iterator[list[Outcome]]:
     yield gathered
     target = os.environ.get("MLIDS_FAULT_TABLE")
     if target and gathered:
-        _write(Path(target), gathered)
+        lines = [f"| {o.fault} | {o.written:,} | {o.live:,} | {o.late:,} | {o.rejected:,} | {o.lost} | {o.doubled} |" for o in gathered]
+        _write(Path(target), _MARK, _HEADER, lines)
+
+
+@pytest.fixture(scope="session")
+def log_outcomes() -> Iterator[list[LogOutcome]]:
+    """All rows of the table of the logs beside conn.log; written into the document at the end of the run."""
+    gathered: list[LogOutcome] = []
+    yield gathered
+    target = os.environ.get("MLIDS_FAULT_TABLE")
+    if target and gathered:
+        lines = [f"| {o.fault} | {o.logs} | {o.written:,} | {o.read:,} | {o.expected} | {o.found} |" for o in gathered]
+        _write(Path(target), _LOG_MARK, _LOG_HEADER, lines)
 
 
 @pytest.fixture
@@ -51,17 +72,11 @@ def _name(line: str) -> str:
     return re.sub(r"\(.*|[\d,]+", "", line.split("|")[1]).strip()
 
 
-def _write(document: Path, outcomes: list[Outcome]) -> None:
-    """Put the outcomes into the document's table; rows of faults that did not run this time stay."""
-    before, _, rest = document.read_text(encoding="utf-8").partition(_MARK)
-    table, _, after = rest.partition(_MARK)
+def _write(document: Path, mark: str, header: list[str], lines: list[str]) -> None:
+    """Put rows into a table of the document; rows of faults that did not run this time stay."""
+    before, _, rest = document.read_text(encoding="utf-8").partition(mark)
+    table, _, after = rest.partition(mark)
     rows = {_name(line): line for line in table.splitlines() if line.startswith("| ") and not line.startswith("| fault ")}
-    for o in outcomes:
-        line = f"| {o.fault} | {o.written:,} | {o.live:,} | {o.late:,} | {o.rejected:,} | {o.lost} | {o.doubled} |"
-        rows[_name(line)] = line
-    lines = [
-        "| fault | rows written | scored live | scored late | rejected | alerts lost | documents twice |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    lines += [*rows.values(), f"\n{len(rows)} faults, {'long' if LONG else 'short'} form, Python {platform.python_version()}."]
-    document.write_text(f"{before}{_MARK}\n" + "\n".join(lines) + f"\n{_MARK}{after}", encoding="utf-8")
+    rows |= {_name(line): line for line in lines}
+    end = f"\n{len(rows)} faults, {'long' if LONG else 'short'} form, Python {platform.python_version()}."
+    document.write_text(f"{before}{mark}\n" + "\n".join([*header, *rows.values(), end]) + f"\n{mark}{after}", encoding="utf-8")

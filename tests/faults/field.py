@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -23,6 +22,7 @@ import pytest
 from mlids import pipeline
 from mlids.alerts.aggregation import AlertAggregator
 from mlids.demo.simulated_sensor import SimulatedSensor
+from mlids.detectors.bundle import Model
 from mlids.detectors.verdict import judge
 from mlids.features.extract import Extractor
 from mlids.ingest.follow import FollowOptions
@@ -38,7 +38,7 @@ from mlids.synth.draft import CONN_NAMES, written_order
 from mlids.synth.growing import GrowingLog
 from mlids.synth.site import Site
 from mlids.zeek.types import conn_columns
-from tests.conftest import audit_production
+from tests.conftest import audit_production, copy_home
 
 SENSOR = "hq"
 FLOWS = 1_500
@@ -202,17 +202,18 @@ class Field:
             out.append(pipeline.reconcile(SENSOR, day))
         return out
 
-    def expected(self) -> dict[str, int]:
-        """Return the alerts (id and count) of one undisturbed pass over the rows."""
+    def expected(self, first: Model | None = None, rows: int = 0) -> dict[str, int]:
+        """Return the alerts (id and count) of one undisturbed pass over the rows; `first` judges so many rows before production's model does."""
         registry = pipeline.open_registry(self.settings)
         model = registry.load("production")
         conns = conn_columns(self.rows).with_columns(sensor=pl.lit(SENSOR))
         extractor, aggregator = Extractor(self.settings.networks), AlertAggregator()
         found: dict[str, int] = {}
-        for start in range(0, conns.height, 500):
-            part = conns.slice(start, 500)
+        parts = [(first, conns[:rows])] if first is not None else []
+        parts += [(model, conns[start : start + 500]) for start in range(rows, conns.height, 500)]
+        for used, part in parts:
             x = extractor.features(part)
-            found |= {a.id: a.count for a in aggregator.add(model, part, x, judge(model, x))}
+            found |= {a.id: a.count for a in aggregator.add(used, part, x, judge(used, x))}
         assert len(found) >= 3, "without alerts a fault cannot lose any"
         return found
 
@@ -229,9 +230,9 @@ class Field:
         )
         return sum(n - 1 for n in ids.values())
 
-    def settle(self, fault: str, *, rejected: int | None = None) -> Outcome:
-        """Run the nightly tasks and count: the table row of a fault."""
-        expected = self.expected()
+    def settle(self, fault: str, *, rejected: int | None = None, expected: dict[str, int] | None = None) -> Outcome:
+        """Run the nightly tasks and count: the table row of a fault. `expected` is that of one undisturbed pass by default."""
+        expected = self.expected() if expected is None else expected
         days = self.night()
         total = {k: sum(d[k] for d in days) for k in ("live", "late", "missing", "rejected")}
         found = self.found()
@@ -251,8 +252,7 @@ def make_field(trained_home: Path, folder: Path, patch: pytest.MonkeyPatch, **lo
     """Return a field in its own home, with the trained model in production."""
     home, logs = folder / "home", folder / "logs"
     home.mkdir(parents=True)
-    shutil.copytree(trained_home / "mlruns", home / "mlruns")
-    shutil.copy(trained_home / "bundle.key", home)
+    copy_home(trained_home, home, "mlruns", "bundle.key")
     patch.setenv("MLIDS_HOME", str(home))
     audit_production()
     patch.setenv("MLIDS_POLL_INTERVAL_S", "0.1")

@@ -15,6 +15,7 @@ import pytest
 
 from mlids import pipeline
 from mlids.alerts.stores.audit import Move
+from mlids.detectors.reference import load_reference
 from mlids.errors import StoreError
 from mlids.pipeline.promotion import move_production
 from mlids.scoring import checkpoint
@@ -68,8 +69,11 @@ ScoredRecord.store = stored
 
 @pytest.mark.parametrize("fault", KILLS)
 def test_kill(place: Field, tell: Tell, fault: str) -> None:
-    child = place.child(KILLS[fault])
+    child = place.child(KILLS[fault], 150)
     try:
+        place.write(0.02)
+        # On a busy machine all rows could be there before the scorer reads the first one: it would read them in one piece.
+        assert place.until(lambda: child.poll() is not None or bool(place.checkpointed()), 120.0), "the scorer has not begun"
         for _ in range(600):
             if child.poll() is not None:
                 break
@@ -114,10 +118,10 @@ def _second_version(place: Field) -> str:
     registry = pipeline.open_registry(place.settings)
     first = registry.version("production")
     assert first is not None
-    client = registry._client
+    client, graph = registry._server.client, registry.download(first.version)
     source = client.get_model_version(registry.name, first.version).source
     second = str(client.create_model_version(registry.name, source, run_id=first.run_id).version)
-    registry.seal(second, registry.download_unsealed(second))
+    registry.seal(second, graph)
     return second
 
 
@@ -151,7 +155,7 @@ def test_bad_bundle_promoted(place: Field, tell: Tell, tmp_path: Path) -> None:
     bad.mkdir()
     (bad / "model.onnx").write_bytes(b"this is not a model")
     registry = pipeline.open_registry(place.settings)
-    version = str(registry._client.create_model_version(registry.name, bad.as_uri()).version)
+    version = str(registry._server.client.create_model_version(registry.name, bad.as_uri()).version)
     audit_production(version)
     registry.set_alias("production", version)
     place.write(0.3)
@@ -184,17 +188,24 @@ def test_mlflow_down_at_start(place: Field, tell: Tell, monkeypatch: pytest.Monk
 
 def test_no_model_yet(place: Field, tell: Tell) -> None:
     registry = pipeline.open_registry(place.settings)
-    registry._client.delete_registered_model_alias(registry.name, "production")
+    registry._server.client.delete_registered_model_alias(registry.name, "production")
     with pipeline.open_stores(place.settings).engine.writing("audit rows") as db:
         db.exec_driver_sql("DELETE FROM audit")
     scorer = place.start()
     place.write(0.5)
-    assert place.until(lambda: "no model in production yet" in str(scorer.status.last_error)) and scorer.status.rows == 0
+    reference = load_reference().version
+    assert place.caught_up(60.0) and scorer.status.rows > 0
+    assert scorer.status.model_version == reference
+    assert place.until(lambda: "no model in production yet" in str(scorer.status.model_note), 30.0)
     move_production(registry, pipeline.open_stores(place.settings).audit, Move("a test", "promote", None, "1", "the first"))
+    assert place.until(lambda: scorer.status.model_note is None, 30.0)
+    by_reference = place.taken()
     place.write_rest()
-    assert place.caught_up(30.0)
-    outcome = place.settle("no model in production at first")
+    assert place.caught_up(30.0) and scorer.status.model_version == "1"
+    outcome = place.settle("no model in production at first", expected=place.expected(load_reference(), by_reference))
     assert outcome.late == 0
+    used = {a["mlids"]["model_version"] for a in pipeline.open_stores(place.settings).alerts.latest()}
+    assert reference in used and used <= {reference, "1"}
     tell(outcome)
 
 

@@ -25,8 +25,9 @@ Tell = Callable[[Outcome], None]
 
 def test_nothing_wrong(place: Field, tell: Tell) -> None:
     place.start()
-    for _ in range(4):
+    for _ in range(3):
         place.write(0.25)
+    place.write_rest()
     assert place.caught_up()
     assert place.scorer is not None and place.scorer.status.lag_s >= 0.0
     place.stop()

@@ -14,9 +14,11 @@ from mlids.features import context as module
 from mlids.features import flow, kernel
 from mlids.features.context import FAILED_STATES, Context
 from mlids.features.extract import Extractor
+from mlids.features.ports import INFRA_PORTS
 from mlids.features.spec import FEATURES, NAMES, POSITION
 from mlids.zeek.reader import LogReader
 from mlids.zeek.types import conn_columns
+from tests.support.conns import calls
 
 
 def stored(context: Context) -> io.BytesIO:
@@ -40,12 +42,14 @@ def reference(conns: pl.DataFrame) -> list[dict[str, float]]:
     """What the windows mean, written down plainly: every row looks back over all rows before it."""
     out = []
     clock = -1.0
-    past: list[tuple[float, str, str, tuple[int, str], bool]] = []
+    past: list[tuple[float, str, str, tuple[int, str], bool, bool]] = []
     for row in conns.iter_rows(named=True):
         end = row["ts"].timestamp() + (row["duration"] or 0.0)
         clock = max(clock, end)
         service = (row["id.resp_p"], row["proto"])
-        past.append((clock, row["id.orig_h"], row["id.resp_h"], service, row["conn_state"] in FAILED_STATES))
+        failed = row["conn_state"] in FAILED_STATES and not row["resp_bytes"]
+        probe = failed and not (row["proto"] == "udp" and row["id.resp_p"] in INFRA_PORTS)
+        past.append((clock, row["id.orig_h"], row["id.resp_h"], service, failed, probe))
         short = [p for p in past if p[0] > clock - 300]
         long = [p for p in past if p[0] > clock - 3600]
         mine = [p for p in long if p[1] == row["id.orig_h"]]
@@ -61,6 +65,9 @@ def reference(conns: pl.DataFrame) -> list[dict[str, float]]:
                 "dst_sources_1h": len({p[1] for p in long if p[2] == row["id.resp_h"]}),
                 "pair_ports_1h": len({p[3] for p in mine if p[2] == row["id.resp_h"]}),
                 "port_hosts_1h": len({p[2] for p in mine if p[3] == service}),
+                "src_failed_hosts_1h": len({p[2] for p in mine if p[5]}),
+                "src_failed_ports_1h": len({p[3] for p in mine if p[5]}),
+                "port_failed_hosts_1h": len({p[2] for p in mine if p[5] and p[3] == service}),
                 "triple_conns_5m": sum(p[1:4] == (row["id.orig_h"], row["id.resp_h"], service) for p in short),
             }
         )
@@ -150,6 +157,68 @@ def test_a_flood_of_sources_keeps_memory_bounded() -> None:
     cut = Context(max_entities=1 << 14, max_events=1 << 13)
     parts = [cut.update(conns.slice(at, 777)) for at in range(0, n, 777)]
     assert np.array_equal(raw, np.concatenate(parts), equal_nan=True)
+
+
+def last_of(conns: pl.DataFrame, name: str) -> float:
+    return float(Context().update(conns)[-1, kernel.OUTPUTS.index(name)])
+
+
+def test_a_conn_that_zeek_wrote_late_does_not_disturb_the_pace() -> None:
+    """Zeek closes silent conns after five minutes: they come between conns that started long after them."""
+    starts = [60.0 * i for i in range(20)]
+    held = [*starts[:12], 60.0 * 6 + 30, *starts[12:]]
+    rows = calls(held, lasted=[300.0 if s % 60 else 0.1 for s in held])
+    assert last_of(rows, "triple_gap_median_s") == pytest.approx(60.0)
+    assert last_of(rows, "triple_gap_steady") == 1.0 and last_of(rows, "triple_gaps") == 19
+
+
+def test_conns_of_one_call_are_one_call() -> None:
+    starts = [60.0 * i + 0.2 * j for i in range(20) for j in range(4)]
+    assert last_of(calls(starts), "triple_gaps") == 19
+    assert last_of(calls(starts), "triple_gap_steady") == 1.0
+
+
+def test_the_median_gap_follows_a_change_of_sleep() -> None:
+    starts = [10.0 * i for i in range(40)]
+    starts += [starts[-1] + 60.0 * (i + 1) for i in range(60)]
+    assert last_of(calls(starts), "triple_gap_median_s") == pytest.approx(60.0, rel=0.1)
+    assert last_of(calls(starts), "triple_gap_steady") > 0.6
+
+
+def test_random_gaps_and_sizes_are_not_steady() -> None:
+    rng = np.random.default_rng(4)
+    starts = np.cumsum(rng.exponential(60.0, 400)).tolist()
+    rows = calls(starts, sizes=rng.lognormal(7, 1.5, 400).astype(int).tolist())
+    assert last_of(rows, "triple_gap_steady") < 0.5 and last_of(rows, "triple_size_steady") < 0.3
+
+
+def test_the_time_of_all_conns_to_a_service_adds_up() -> None:
+    assert last_of(calls([0.0, 4_000.0, 9_000.0], lasted=[3_600.0, 1_800.0, 60.0]), "triple_lasted_s") == pytest.approx(5_460.0)
+
+
+def test_failures_are_counted_by_host_and_upkeep_is_none() -> None:
+    """300 refused conns to one server make no scan, nor do dead time servers or conns whose answer the sensor saw."""
+    one = calls([float(i) for i in range(300)], conn_state="REJ")
+    assert last_of(one, "src_failed_hosts_1h") == 1 and last_of(one, "src_failed_1h") == 300
+    many = calls([float(i) for i in range(30)], conn_state="S0").with_columns(
+        pl.Series("id.resp_h", [f"198.51.100.{i}" for i in range(30)])
+    )
+    assert last_of(many, "port_failed_hosts_1h") == 30
+    time_servers = many.with_columns(pl.lit("udp").alias("proto"), pl.lit(123, pl.UInt32).alias("id.resp_p"))
+    assert last_of(time_servers, "port_failed_hosts_1h") == 0
+    answered = many.with_columns(pl.lit("SHR").alias("conn_state"), pl.lit(900, pl.UInt64).alias("resp_bytes"))
+    assert last_of(answered, "port_failed_hosts_1h") == last_of(answered, "src_failed_1h") == 0
+
+
+def test_hosts_on_odd_ports_fade_within_days() -> None:
+    n = 40
+    peers = calls([600.0 * i for i in range(n)]).with_columns(
+        pl.Series("id.resp_h", [f"198.51.{i}.7" for i in range(n)]), pl.Series("id.resp_p", [20_011 + i % 12 for i in range(n)], pl.UInt32),
+        pl.lit(40_000, pl.UInt32).alias("id.orig_p"),
+    )  # fmt: skip
+    assert 30 < last_of(peers, "src_odd_hosts_1d") <= n and 8 < last_of(peers, "src_odd_ports_1d") <= 12
+    later = pl.concat([peers, calls([600.0 * n + 3 * 86_400.0 + i for i in range(4)])])  # the clock believes three rows
+    assert last_of(later, "src_odd_hosts_1d") == 0.0
 
 
 def test_one_absurd_stamp_does_not_empty_the_windows(real_conns: pl.DataFrame) -> None:

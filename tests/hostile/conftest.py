@@ -18,7 +18,7 @@ from mlids.settings import load_settings
 from mlids.training.registry import Registry
 from mlids.training.snapshot import Snapshot, load_snapshot
 from mlids.training.train import Trained, train
-from tests.conftest import audit_production
+from tests.conftest import audit_production, copy_home
 from tests.hostile.attack_table import as_markdown, attack_rows, note_attack, write_table
 
 
@@ -60,7 +60,7 @@ class Field:
         """Register the model with another spec; return its version."""
         changed = replace(self.trained.spec, **spec)  # type: ignore[arg-type]
         graph = with_spec(self.trained.graph, changed.as_dict())
-        return self.registry.log_training(replace(self.trained, graph=graph, spec=changed), {}).version
+        return self.registry.log_training(replace(self.trained, graph=graph, spec=changed)).version
 
     def put_into_production(self, version: str) -> None:
         """Move the alias to a version with an audit row, as a promotion does, without the gate."""
@@ -78,7 +78,7 @@ def trained_again(trained_home: Path) -> tuple[Snapshot, Trained]:
 def field(trained_home: Path, trained_again: tuple[Snapshot, Trained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Field:
     """The trained home copied."""
     home = tmp_path / "home"
-    shutil.copytree(trained_home, home)
+    copy_home(trained_home, home)
     monkeypatch.setenv("MLIDS_HOME", str(home))
     settings = load_settings()
     return Field(home, *trained_again, pipeline.open_registry(settings))
@@ -99,16 +99,13 @@ def serving_home(trained_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.fixture
-def production_file(field: Field, trained_home: Path) -> Callable[[], Path]:
-    """Return a function that puts a new version into production and returns its file.
-
-    MLflow keeps artifacts where its database was made: those of the copied home lie in the original one.
-    """
+def production_file(field: Field) -> Callable[[], Path]:
+    """Return a function that puts a new version into production and returns its file."""
 
     def put() -> Path:
-        before = set(trained_home.rglob("*.onnx"))
+        before = set(field.home.rglob("*.onnx"))
         field.put_into_production(field.register())
-        (path,) = set(trained_home.rglob("*.onnx")) - before
+        (path,) = set(field.home.rglob("*.onnx")) - before
         return path
 
     return put

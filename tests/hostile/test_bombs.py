@@ -40,7 +40,7 @@ pytestmark = pytest.mark.attack(
     row=13,
     attack="a small file that grows when it is read: millions of blank lines, comments, headers, columns or compressed members",
     held="blank lines and comments are searched, not parsed; 1,024 columns in a header and 2,048 in a file, 10,000 tables, 100,000 header "
-    "lines, 250,000 compressed members, 2,000 times the compressed size (`mlids/zeek/reader.py`, `header.py`, `bytestream.py`)",
+    "lines, 250,000 compressed members, 2,000 times the compressed size (`mlids/zeek/reader.py`, `mlids/zeek/header.py`, `mlids/zeek/bytestream.py`)",
 )
 
 

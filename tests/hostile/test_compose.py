@@ -23,7 +23,7 @@ CLOSED = pytest.mark.attack(
 SECRETS = pytest.mark.attack(
     row=18,
     attack="who has the image, the repository, `docker inspect` or the process list looks for secrets",
-    held="secrets are files in `secrets/` (mode 0700), given to the services that need them; none is in an environment, an argument, the build context or the repository",
+    held="secrets are files in `secrets` (mode 0700), given to the services that need them; none is in an environment, an argument, the build context or the repository",
 )
 SERVICES: dict[str, dict[str, Any]] = compose()["services"]
 SECRET_NAME = re.compile(r"PASSW|SECRET|TOKEN|_KEY|CONN|BROKER|BACKEND|API_KEY", re.IGNORECASE)
@@ -92,7 +92,7 @@ def test_image_and_repository_take_no_secret(happened: Callable[[str], None]) ->
     assert not [s for s in secrets if s.split("/")[0] in let_in]
     ignored = subprocess.run(["git", "check-ignore", *secrets], cwd=ROOT, check=False, capture_output=True, text=True).stdout.split()
     assert ignored == secrets
-    happened("`secrets/`, `.env`, `sensors.toml` and `known_hosts` get neither into the image nor into the repository")
+    happened("`secrets`, `.env`, `sensors.toml` and `known_hosts` get neither into the image nor into the repository")
 
 
 @CLOSED

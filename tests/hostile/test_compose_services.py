@@ -95,7 +95,7 @@ def test_nothing_answers_without_a_login(host: Host, happened: Callable[[str], N
     uri = (host.secrets / "mlids_mlflow_tracking_uri").read_text()
     assert status(host, "scorer", f"{uri}/api/2.0/mlflow/registered-models/search") == "200"
     assert {status(host, "scorer", API + path) for path in ("/api/v2/dags", "/mlids/", "/mlids/api/overview")} == {"401"}
-    assert status(host, "scorer", "http://127.0.0.1:9109/healthz") in {"200", "503"}, "it runs; without a model it is not well for long"
+    assert status(host, "scorer", "http://127.0.0.1:9109/healthz") in {"200", "503"}, "it runs"
     assert "NOAUTH" in host.run("scorer", "redis-cli -h redis keys '*'").stdout
     assert "no password" in host.run("scorer", "psql -w -h postgres -U mlids -d airflow -c 'select 1'").stderr
     happened("Airflow and its page, MLflow (also a PUT of `model.onnx`), Redis and PostgreSQL refuse")
@@ -128,7 +128,7 @@ def test_users_of_airflow_have_roles_and_the_worker_runs_tasks(host: Host, happe
     while (state := json.loads(call("ana", "GET", path)[1])["state"]) not in {"success", "failed"} and time.monotonic() < end:
         time.sleep(2)
     logs = "".join(p.read_text() for p in host.volume("airflow-logs", 0).rglob("dag_id=live_watch/**/*.log"))
-    assert state == "failed" and "no model in production" in logs, (
+    assert state == "success" or "live scoring is not well" in logs, (
         f"live_watch is {state}: {logs[-2_000:]} {host.log('airflow-worker').read_text()[-2_000:]}"
     )
     happened("a viewer can start nothing, an admin's run goes through Redis to the worker and its log to the page")
@@ -161,8 +161,7 @@ def test_elastic_users_hands_over_no_password_by_argument(host: Host) -> None:
     got = [line for line in host.log("airflow-init").read_text().splitlines() if line.startswith("GOT")]
     assert [line.split()[1] for line in got] == [
         "/_security/user/kibana_system/_password",
-        "/_security/role/mlids",
         "/_security/user/mlids",
     ]
     assert all("Basic " in line for line in got) and (host.secrets / "kibana_password").read_text() in got[0]
-    json.loads(got[1][got[1].index("{") :])
+    assert json.loads(got[1][got[1].index("{") :])["roles"] == ["mlids-writer"]

@@ -14,8 +14,9 @@ from mlids import pipeline
 from mlids.alerts.stores.audit import Move
 from mlids.detectors.bundle import Bundle
 from mlids.detectors.onnx_graph import with_spec
+from mlids.detectors.reference import load_reference
 from mlids.settings import load_settings
-from mlids.training.train import THRESHOLD_HIGH, THRESHOLD_LOW, budget_threshold
+from mlids.training.train import THRESHOLD_HIGH, THRESHOLD_LOW, budget_thresholds
 from mlids.zeek.types import conn_columns
 from tests.hostile.conftest import Field
 
@@ -101,9 +102,14 @@ def test_production_of_older_features_cannot_defend_its_place(
     assert held is not None
     field.registry.seal(held.version, path.read_bytes())  # sealed by the older mlids, which wrote no digest into the audit
     pipeline.open_stores(load_settings()).audit.record(Move("ana", "promote", "1", held.version, "by an older mlids"))
-    decision = pipeline.evaluate_and_promote(field.register(), field.frozen.info.id)
+    (model,) = [f for f in pipeline.doctor() if f.part == "model"]
+    assert not model.well and f"version {held.version} is refused" in model.text and "train a new one with `mlids train`" in model.text
+    assert model.text.endswith(f"the reference model, {load_reference().version}, scores meanwhile")
+    decision = pipeline.evaluate_and_promote(field.register(), field.frozen.info.id, force=True)  # two small days may give less
     assert decision["promoted"] and "cannot defend its place: the model was made for features version 2" in decision["why"]
-    happened("a whole model of another features version is replaced, as no scorer here can load it")
+    assert decision["production"]["pr_auc_at_1pct"] > 0.0, "it was compared with the reference model"
+    assert f"the reference model ({load_reference().version}; version {held.version}" in decision["why"]
+    happened("a whole model of another features version is not compared with, as no scorer here can load it: the reference model is")
 
 
 @NOISE
@@ -134,9 +140,9 @@ def probes(sources: int, ports: int) -> pl.DataFrame:
 def test_forged_probes_do_not_raise_the_threshold(field: Field, happened: Callable[[str], None]) -> None:
     model = field.registry.load("production")
     noise = probes(120, 40)
-    quiet, none = budget_threshold(model, [], 1.0, 20.0)
-    noisy, a_day = budget_threshold(model, [noise], 1.0, 20.0)
-    assert (quiet, none, noisy) == (THRESHOLD_LOW, 0.0, THRESHOLD_LOW) and a_day > 100.0, "the alerts a day contain the probes"
+    quiet, noisy = (budget_thresholds(model, some, 1.0, 20.0) for some in ([], [noise]))
+    assert (quiet.lowest, quiet.alerts_per_day) == (THRESHOLD_LOW, 0.0)
+    assert set(noisy.by_way.values()) == {THRESHOLD_LOW} and noisy.alerts_per_day > 100.0, "the alerts a day contain the probes"
     own = noise.with_columns(pl.concat_str(pl.lit("10.9."), pl.col("id.orig_h").str.extract(r"(\d+\.\d+)$")).alias("id.orig_h"))
-    assert budget_threshold(model, [own], 1.0, 20.0)[0] > THRESHOLD_LOW, "scans from inside count"
-    happened(f"{noise.height:,} forged probes a day: the threshold stays at {noisy:.0f}")
+    assert budget_thresholds(model, [own], 1.0, 20.0).by_way["inside"] > THRESHOLD_LOW, "scans from inside count"
+    happened(f"{noise.height:,} forged probes a day: the thresholds stay at {noisy.lowest:.0f}")

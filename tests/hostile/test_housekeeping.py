@@ -231,6 +231,7 @@ from mlids import locks, pipeline
 from mlids.alerts.stores.retention import RetentionStore
 from mlids.pipeline import retention
 from mlids.training.registry import Registry
+from mlids.training.runs import Runs
 
 left = int(sys.argv[1])
 retention.clock_now = lambda: retention.Clock(datetime.now(UTC) + timedelta(days=500))
@@ -257,7 +258,7 @@ Path.unlink = dying(Path.unlink)
 RetentionStore.remove_alerts = dying(RetentionStore.remove_alerts)
 RetentionStore.remove_day = dying(RetentionStore.remove_day)
 Registry.remove_version = dying(Registry.remove_version)
-Registry._remove_artifacts = dying(Registry._remove_artifacts)
+Runs._remove_artifacts = dying(Runs._remove_artifacts)
 pipeline.housekeeping()
 """
 
@@ -383,12 +384,11 @@ def test_one_housekeeping_at_a_time(kept_home: Path) -> None:
 
 
 @pytest.mark.long
-def test_runs_of_real_trainings_go_with_their_artifacts(field: Field, trained_home: Path, later: None) -> None:
-    """MLflow keeps artifacts where its database was made: those of the copied home lie in the original one."""
-    before = {p for p in trained_home.rglob("*") if p.is_file()}
+def test_runs_of_real_trainings_go_with_their_artifacts(field: Field, later: None) -> None:
+    before = {p for p in field.home.rglob("*") if p.is_file()}
     for _ in range(4):
         field.register()
-    made = {p for p in (trained_home / "mlruns").rglob("*") if p.is_file()} - before
+    made = {p for p in (field.home / "mlruns").rglob("*") if p.is_file()} - before
     assert pipeline.housekeeping()["failed"] == []
     left = {p for p in made if p.exists()}
     assert 0 < len(left) < len(made) and {v.version for v in field.registry.versions()} == {"1", "3", "4", "5"}

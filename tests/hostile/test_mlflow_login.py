@@ -51,9 +51,11 @@ def answer(url: str, method: str, body: bytes = b"{}") -> int:
 )
 def test_mlflow_takes_nothing_without_the_login(server: Stack, field: Field, happened: Callable[[str], None]) -> None:
     registry = Registry(server.tracking_uri, "mlids-conn", key_from_file(server.home / "bundle.key", make=True))
-    version = registry.log_training(field.trained, {}).version
+    version = registry.log_training(field.trained).version
     registry.set_alias("production", version)
     assert registry.load("production").version == version, "with the login it works, artifacts included"
+    home_alone = Registry(load_settings(home=server.home).tracking_uri, "mlids-conn", key_from_file(server.home / "bundle.key", make=False))
+    assert home_alone.load("production").version == version, "MLIDS_HOME is enough to reach its MLflow, without the server"
     api = f"{server.mlflow_url}/api/2.0"
     put = f"{api}/mlflow-artifacts/artifacts/1/models/m/artifacts/model.onnx"
     alias = json.dumps({"name": "mlids-conn", "alias": "production", "version": "1"}).encode()

@@ -21,9 +21,10 @@ from mlids.alerts.stores.audit import Move
 from mlids.cli.__main__ import app
 from mlids.detectors.bundle import Bundle
 from mlids.detectors.onnx_graph import with_spec
+from mlids.detectors.reference import load_reference
 from mlids.errors import InputError, ModelError
 from mlids.pipeline.registry_watch import watch_command
-from mlids.scoring.live_model import NONE_YET, ProductionModel
+from mlids.scoring.live_model import ProductionModel
 from mlids.settings import load_settings
 from tests.hostile.conftest import Field
 
@@ -41,7 +42,8 @@ def scorers_model(field: Field) -> Iterator[ProductionModel]:
     settings = load_settings()
     with ProductionModel(watch_command(settings.tracking_uri, settings.model_name), settings.state / "model", poll_s=0.2) as model:
         until(
-            lambda: model.current() is not None or model.error not in (None, NONE_YET), 90.0
+            lambda: isinstance(model.current(), Bundle) or (model.error is not None and "registry has not answered" not in model.error),
+            90.0,
         )  # importing MLflow takes long on a busy machine
         yield model
 
@@ -84,7 +86,8 @@ def test_exchanged_graph_is_refused_everywhere(field: Field, production_file: Ca
         assert f"the graph of version {held.version} was exchanged" in said
     shutil.rmtree(load_settings().state / "model")  # a scorer of another machine, which has no last good model
     with scorers_model(field) as model:
-        assert until(lambda: "was exchanged after it was sealed" in str(model.error)) and model.current() is None
+        assert until(lambda: "was exchanged after it was sealed" in str(model.error)) and model.current() is load_reference()
+        assert str(model.error).endswith("scores meanwhile")
     with pytest.raises(ModelError, match="was exchanged"):
         field.registry.load("production")
     with pytest.raises(ModelError, match="was exchanged"):
@@ -98,7 +101,7 @@ def test_exchanged_graph_is_refused_everywhere(field: Field, production_file: Ca
 @pytest.mark.parametrize("trick", ["own digest", "tags of another version", "no tags"])
 def test_tags_do_not_help_the_attacker(field: Field, production_file: Callable[[], Path], trick: str, happened: Say) -> None:
     path = production_file()
-    client = field.registry._client
+    client = field.registry._server.client
     if trick == "own digest":
         path.write_bytes(with_threshold(path.read_bytes(), 96.9))
         version = field.registry.version("production").version  # type: ignore[union-attr]
@@ -114,7 +117,7 @@ def test_tags_do_not_help_the_attacker(field: Field, production_file: Callable[[
 
 @attack("the audit says what is in production, the alias does not; doctor, live_watch, page name the alias and the command")
 def test_alias_that_moved_without_an_audit_row_is_not_followed(field: Field, happened: Say) -> None:
-    weaker = field.register(threshold=97.0)  # sealed, and refused by the gate
+    weaker = field.register(threshold=95.0)  # sealed, and refused by the gate
     with scorers_model(field) as model:
         assert model.current() is not None and model.error is None
         field.registry.set_alias("production", weaker)
@@ -136,20 +139,20 @@ def test_alias_that_moved_without_an_audit_row_is_not_followed(field: Field, hap
 
 
 def test_alias_that_is_gone_is_an_fault_and_the_model_stays(field: Field) -> None:
-    field.registry._client.delete_registered_model_alias("mlids-conn", "production")
+    field.registry._server.client.delete_registered_model_alias("mlids-conn", "production")
     with scorers_model(field) as model:
         assert model.current() is not None and until(lambda: "the alias production is gone" in str(model.error))
     assert "mlids rollback --to 1" in doctors_finding()
 
 
 def test_previous_that_was_never_in_production_is_not_gone_back_to(field: Field) -> None:
-    field.registry.set_alias("previous", field.register(threshold=97.0))
+    field.registry.set_alias("previous", field.register(threshold=95.0))
     with pytest.raises(ModelError, match="was never in production"):
         pipeline.rollback(why="worse")
 
 
 WRONG: dict[str, object] = {
-    "threshold": 1000.0, "threshold of text": "97", "threshold that is no number": float("nan"), "medians": [0.0], "surprise": [[0.5, 0.6], [0.0, 0.0]],
+    "threshold": 1000.0, "threshold of text": "95", "threshold that is no number": float("nan"), "medians": [0.0], "surprise": [[0.5, 0.6], [0.0, 0.0]],
     "classes": ["scan"], "forest_columns": [0, 9999], "conns_a_day": -1.0, "rows": -5, "example_scores": [float("inf")], "example": [1.0], "format": 1,
     "budget_per_day": float("inf"),
 }  # fmt: skip
@@ -183,7 +186,7 @@ def blinded(field: Field) -> bytes:
                 for at in range(len(attribute.floats)):
                     attribute.floats[at] = 100.0
     graph = model.SerializeToString()
-    spec = field.trained.spec.as_dict() | {"threshold": 97.0}
+    spec = field.trained.spec.as_dict() | {"threshold": 95.0}
     scores = Bundle(with_spec(graph, spec | {"example": [], "example_scores": []})).score(np.array([spec["example"]], np.float32))
     assert scores.attack_probability is not None
     return with_spec(graph, spec | {"example_scores": [float(scores.anomaly_score[0]), float(scores.attack_probability[0])]})
@@ -193,14 +196,14 @@ def put_by_hand(field: Field, graph: bytes, folder: Path) -> str:
     """Register a graph as somebody would who has MLflow's client; return its version."""
     folder.mkdir()
     (folder / "model.onnx").write_bytes(graph)
-    return str(field.registry._client.create_model_version("mlids-conn", folder.as_uri()).version)
+    return str(field.registry._server.client.create_model_version("mlids-conn", folder.as_uri()).version)
 
 
 @attack("11 reference attacks of mlids, of which a third must alert at the model's threshold, before a model is used")
 def test_blind_model_is_refused_even_when_a_person_accepts_it(field: Field, tmp_path: Path, happened: Say) -> None:
     graph = blinded(field)
     version = put_by_hand(field, graph, tmp_path / "blind")
-    with pytest.raises(ModelError, match=r"the model is blind: with its threshold of 97 it finds 0 of 11 reference attacks"):
+    with pytest.raises(ModelError, match=r"the model is blind: with its threshold of 95 it finds \d of 15 reference attacks"):
         pipeline.accept(version, sha256=hashlib.sha256(graph).hexdigest(), why="it looks fine")
     field.registry.seal(version, graph)  # as if the key were lost too
     with pytest.raises(ModelError, match="blind"):
@@ -225,7 +228,7 @@ def test_a_person_accepts_a_model_from_elsewhere_by_its_digest(field: Field, tmp
 
 
 def test_audited_digest_binds_also_a_version_that_was_sealed_again(field: Field) -> None:
-    version = field.register(threshold=84.0)
+    version = field.register(threshold=57.0)
     audit = pipeline.open_stores(load_settings()).audit
     audit.record(Move("ana", "promote", "1", version, "a test", sha256="f" * 64))
     field.registry.set_alias("production", version)
@@ -243,7 +246,7 @@ def test_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
 
 def test_key_of_the_environment_or_a_file_and_its_absence(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLIDS_BUNDLE_KEY_FILE", str(tmp_path / "absent"))
-    with pytest.raises(Exception, match=r"absent: the key of the models' seals cannot be read"):
+    with pytest.raises(Exception, match=r"the key of the models' seals cannot be read: .*absent: "):
         pipeline.open_registry(load_settings())
     (tmp_path / "absent").write_text("short\n")
     with pytest.raises(Exception, match="at least 32 characters"):

@@ -10,7 +10,7 @@ import pytest
 
 from mlids import pipeline
 from mlids.detectors.bundle import Bundle
-from mlids.training.train import attack_rows_found, attacks_found
+from mlids.training.held_out import judge_rows
 from tests.hostile.conftest import Field
 from tests.hostile.poison import POISONS, Poison, attacks_that_alert, befriending, drifting, ingest
 
@@ -40,9 +40,9 @@ def train_on(field: Field, poison: Poison, number: int = 0) -> Week:
     version = pipeline.train(snapshot)["version"]
     decision = pipeline.evaluate_and_promote(version, snapshot)
     model = field.registry.load(version)
-    return Week(
-        decision["promoted"], decision["why"], model, len(attacks_found(model, field.frozen)), attack_rows_found(model, field.frozen)
-    )
+    untouched = judge_rows(model, field.frozen)
+    found, recall = untouched.attacks_found(model.spec), untouched.attack_rows_found(model.spec)
+    return Week(decision["promoted"], decision["why"], model, len(found), recall)
 
 
 # What the gate must refuse and why. Others may pass or, as honest weeks of so small a site do now and then, fall below the
@@ -61,8 +61,9 @@ def hold(field: Field, name: str, week: Week) -> None:
     if name in MUST_REFUSE:
         assert not week.promoted and MUST_REFUSE[name] in week.why, (name, week.why)
     if week.promoted:
-        assert week.found >= len(attacks_found(before, field.frozen)) - 1, (name, week.found)
-        assert week.recall >= attack_rows_found(before, field.frozen) - 0.15, (name, week.recall)
+        untouched = judge_rows(before, field.frozen)
+        assert week.found >= len(untouched.attacks_found(before.spec)) - 1, (name, week.found)
+        assert week.recall >= untouched.attack_rows_found(before.spec) - 0.15, (name, week.recall)
 
 
 HELD = "a promoted model finds the attacks of an untouched week as before (`LOST_SHARE`, `LEAST_SHARE`, `MINIMUM_PR_AUC`)"
@@ -86,16 +87,18 @@ def test_poisoned_week(field: Field, name: str, happened: Callable[[str], None])
 
 @pytest.mark.long
 @pytest.mark.attack(
-    row=19, attack="weeks that drift slowly", held="not held: each week is compared with the one before; the threshold rises at most to 97"
+    row=19, attack="weeks that drift slowly", held="not held: each week is compared with the one before; the threshold rises at most to 95"
 )
 def test_slow_drift(field: Field, happened: Callable[[str], None]) -> None:
     """One quiet attack of each kind a day in the first week, one more each week: what the gate lets pass, and what is left after it."""
     weeks = [train_on(field, drifting(n), n) for n in range(1, 7)]
-    production = field.registry.load("production")
-    left = attack_rows_found(production, field.frozen)
-    assert left >= 0.5 and len(attacks_found(production, field.frozen)) >= 7, (left, [str(w) for w in weeks])
+    first, last = field.registry.load("1"), field.registry.load("production")
+    before, after = judge_rows(first, field.frozen), judge_rows(last, field.frozen)
+    left = after.attack_rows_found(last.spec)
+    assert left >= 0.5 and len(after.attacks_found(last.spec)) >= 7, (left, [str(w) for w in weeks])
     happened(
-        f"{sum(w.promoted for w in weeks)} of 6 weeks promoted; untouched attack rows found: {attack_rows_found(field.registry.load('1'), field.frozen):.0%} before, {left:.0%} after"
+        f"{sum(w.promoted for w in weeks)} of 6 weeks promoted; untouched attack rows found: "
+        f"{before.attack_rows_found(first.spec):.0%} before, {left:.0%} after"
     )
 
 

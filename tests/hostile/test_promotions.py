@@ -69,11 +69,11 @@ def assert_consistent(field: Field) -> list[tuple[str | None, str | None]]:
 @attack("a promotion is killed (kill -9) between the aliases, or before or after any step")
 @pytest.mark.parametrize("step", STEPS)
 def test_promotion_killed_at_any_step(field: Field, step: str, happened: Say) -> None:
-    second, third = field.register(threshold=83.0), field.register(threshold=84.0)
+    second, third = field.register(threshold=56.0), field.register(threshold=57.0)
     pipeline.rollback(to=second, why="so that there is a previous one")
     done = subprocess.run([sys.executable, "-c", KILLED, step, third], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    fourth = field.register(threshold=85.0)
+    fourth = field.register(threshold=58.0)
     assert pipeline.rollback(to=fourth, why="the next one")["to"] == fourth
     moves = assert_consistent(field)
     assert moves[0][1] == "1" and moves[-1][1] == fourth
@@ -81,7 +81,7 @@ def test_promotion_killed_at_any_step(field: Field, step: str, happened: Say) ->
 
 
 def test_what_a_killed_promotion_left_is_no_fault_for_scorers(field: Field) -> None:
-    second = field.register(threshold=83.0)
+    second = field.register(threshold=56.0)
     done = subprocess.run([sys.executable, "-c", KILLED, "after production", second], capture_output=True, timeout=120, check=False)
     assert done.returncode == -signal.SIGKILL
     (found,) = (f for f in pipeline.doctor() if f.part == "model")
@@ -90,7 +90,7 @@ def test_what_a_killed_promotion_left_is_no_fault_for_scorers(field: Field) -> N
 
 @attack("two promotions at once")
 def test_two_promotions_at_once_are_each_compared_with_what_is_in_production(field: Field, happened: Say) -> None:
-    versions = [field.register(threshold=83.0), field.register(threshold=84.0)]
+    versions = [field.register(threshold=56.0), field.register(threshold=57.0)]
     lines = [[*MLIDS, "promote", v, "--snapshot", field.frozen.info.id, "--json"] for v in versions]
     children = [subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for line in lines]
     said = [child.communicate(timeout=300) for child in children]
@@ -105,10 +105,10 @@ def test_two_promotions_at_once_are_each_compared_with_what_is_in_production(fie
 @attack("two promotions at once")
 def test_second_promotion_is_not_compared_with_an_older_production(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other promotion ends while this one is being evaluated: the rows of the audit hold with which model it was compared."""
-    from mlids.pipeline import models
+    from mlids.pipeline import gating
 
-    better, mine = field.register(threshold=83.0), field.register(threshold=97.0)  # `mine` loses attacks that `better` finds
-    decide, seen = models._decide, []
+    better, mine = field.register(threshold=56.0), field.register(threshold=95.0)  # `mine` loses attacks that `better` finds
+    decide, seen = gating.decide, []
 
     def slow(registry: object, compared: object, *rest: object) -> object:
         decision = decide(registry, compared, *rest)  # type: ignore[arg-type]
@@ -118,7 +118,7 @@ def test_second_promotion_is_not_compared_with_an_older_production(field: Field,
             subprocess.run(other, check=True, timeout=120, capture_output=True)
         return decision
 
-    monkeypatch.setattr(models, "_decide", slow)
+    monkeypatch.setattr(gating, "decide", slow)
     decision = pipeline.evaluate_and_promote(mine, field.frozen.info.id)
     assert seen == ["1", better] and not decision["promoted"], "decided again, on what is in production now"
     row = pipeline.open_stores(load_settings()).audit.rows()[0]
@@ -147,7 +147,7 @@ class Locked:
 @attack("the database, or MLflow's, is locked by another process")
 @pytest.mark.parametrize("name", ["mlids.db", "mlruns/mlflow.db"])
 def test_database_locked_for_a_while(field: Field, name: str, happened: Say) -> None:
-    second = field.register(threshold=83.0)
+    second = field.register(threshold=56.0)
     lock = Locked(field.home / name, 3.0)
     try:
         assert pipeline.rollback(to=second, why="while it is locked")["to"] == second
@@ -161,7 +161,7 @@ def test_database_locked_for_a_while(field: Field, name: str, happened: Say) -> 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["mlids.db", "mlruns/mlflow.db"])
 def test_database_locked_for_longer_than_a_promotion_waits(field: Field, name: str) -> None:
-    second = field.register(threshold=83.0)
+    second = field.register(threshold=56.0)
     lock = Locked(field.home / name, 600.0)
     try:
         with pytest.raises(StoreError, match=r"lock|does not answer|could not be"):

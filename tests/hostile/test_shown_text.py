@@ -60,7 +60,7 @@ def test_no_cell_of_a_csv_is_a_formula(tmp_path: Path, way: str, happened: Calla
     rows = "".join(conn_line(name, orig_bytes=str(100 + n), proto="tcp") for n, name in enumerate(names))
     (tmp_path / "conn.log").write_text(CONN_HEADER + rows + "".join(conn_line(f"C{n}") for n in range(30)))
     out = tmp_path / "out.csv"
-    options = ["--format", "csv", "--top", "100"] if way == "--format" else ["--out", str(out)]
+    options = ["--fit", "--format", "csv", "--top", "100"] if way == "--format" else ["--out", str(out)]
     done = forked.run(["score", str(tmp_path / "conn.log"), *options], None)
     assert done.returncode == 0, done.stderr
     text = done.stdout.decode() if way == "--format" else out.read_text()
@@ -115,6 +115,6 @@ def test_serve_logs_in_this_form(home: Path) -> None:
     """The warning of a real run names a sensor's host that holds a newline; it stays in one line."""
     home.mkdir()
     (home / "sensors.toml").write_text('[[sensor]]\nname = "hq"\nkind = "folder"\nlogs = "/nowhere\\n2026 ERROR forged"\n')
-    done = forked.run(["serve", "--seconds", "2"], None)
+    done = forked.run(["serve", "--seconds", "10"], None)
     lines = done.stderr.decode().splitlines()
     assert lines and not [line for line in lines if line.startswith("2026 ERROR forged")], sys.stderr.write(done.stderr.decode())

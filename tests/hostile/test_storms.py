@@ -105,7 +105,7 @@ def test_restart_in_a_storm_continues_as_if_there_was_none(tmp_path: Path, cut: 
     for batch in batches[:cut]:
         before.add(ConstantModel(), *batch)
     checkpoint = Checkpoint(tmp_path)
-    checkpoint.save(Position("conn.log", 1), Context(), before, 0, 0)
+    checkpoint.save(Position("conn.log", 1), Context(), before, 0, 0, {})
     stored = checkpoint.load()
     assert stored is not None
     after.open = stored.alerts

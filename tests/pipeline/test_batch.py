@@ -29,3 +29,14 @@ def test_arguments_that_are_not_valid(tmp_path: Path) -> None:
         pipeline.evaluate([Path("a.log")], [], [])
     with pytest.raises(InputError, match="is not a network"):
         pipeline.score_logs([tmp_path], networks=["10.0.0.0/99"])
+
+
+def test_only_the_chosen_logs_are_written_and_conn_log_always(tmp_path: Path) -> None:
+    kind = {"first": "2026-11-02", "days": 1, "flows": 500, "attacks_per_day": 0.0}
+    assert list(pipeline.write_synthetic_logs(tmp_path / "few", logs="dns, ssl", **kind))  # type: ignore[arg-type]
+    assert {p.name.split(".")[0] for p in (tmp_path / "few").glob("*/*")} == {"conn", "dns", "ssl"}
+    (day,) = pipeline.write_synthetic_logs(tmp_path / "conn", logs="conn", intrusions_per_day=5, **kind)  # type: ignore[arg-type]
+    assert len(day["attacks"]) == 5
+    assert {p.name.split(".")[0] for p in (tmp_path / "conn").glob("*/*")} == {"conn"}
+    with pytest.raises(InputError, match=r"--logs ftp: a synthetic site has conn, dns, http"):
+        next(pipeline.write_synthetic_logs(tmp_path, logs="dns,ftp", **kind))  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mlids import pipeline
-from mlids.detectors.bundle import Bundle
+from mlids.detectors.bundle import Model
 from mlids.errors import SourceError, StackError
 from mlids.pipeline import live
 from mlids.pipeline.health import MetricsServer, is_well, notify
@@ -140,6 +140,32 @@ def test_health_is_bad_when_a_scorer_hangs_or_was_refused() -> None:
             MetricsServer(lambda: [status], "127.0.0.1", server.port)
 
 
+def test_healthz_says_that_the_reference_model_scores() -> None:
+    note = "there is no model in production yet: the reference model, reference-12345678, scores until a model of this site is promoted"
+    status = Status(
+        "hq", ScorerState.FOLLOWING, model_version="reference-12345678", model_note=note, updated_at=datetime.now(UTC).isoformat()
+    )
+    with MetricsServer(lambda: [status], "127.0.0.1", 0) as server:
+        code, body = _get(server.port, "/healthz")
+        assert code == 200 and (json.loads(body)[0]["model_version"], json.loads(body)[0]["model_note"]) == ("reference-12345678", note)
+        assert 'model_version="reference-12345678"' in _get(server.port, "/metrics")[1]
+
+
+def test_logs_beside_conn_are_in_the_metrics_and_doctor_names_their_error(home: Path) -> None:
+    logs = {"dns": {"rows": 7, "rejected": 0, "error": None}, "ssl": {"rows": 0, "rejected": 0, "error": "no permission"}}
+    now = datetime.now(UTC).isoformat()
+    status = Status("hq", ScorerState.FOLLOWING, updated_at=now, other_logs={"logs": logs, "error": "ssl: no permission"})
+    with MetricsServer(lambda: [status, Status("branch")], "127.0.0.1", 0) as server:
+        body = _get(server.port, "/metrics")[1]
+        assert 'mlids_log_rows_total{log="dns",sensor="hq"} 7.0' in body
+        assert 'mlids_log_error{sensor="hq"} 1.0' in body and 'mlids_log_error{sensor="branch"} 0.0' in body
+    (home / "state" / "hq").mkdir(parents=True)
+    (home / "sensors.toml").write_text(f'[[sensor]]\nname = "hq"\nkind = "folder"\nlogs = "{home}"\n')
+    (home / "state" / "hq" / "status.json").write_text(json.dumps(status.as_dict()))
+    (found,) = [f for f in pipeline.doctor() if f.part == "other logs"]
+    assert not found.well and "hq: ssl: no permission" in found.text
+
+
 def test_systemd_is_notified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as held:
         held.bind(str(tmp_path / "notify"))
@@ -179,9 +205,9 @@ class FailsOnce:
     def __init__(self, model: ProductionModel) -> None:
         self._model, self._asked = model, 0
 
-    error = None
+    error = note = None
 
-    def current(self) -> Bundle | None:
+    def current(self) -> Model | None:
         self._asked += 1
         if self._asked == 6:
             raise ZeroDivisionError("once")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from mlids.errors import NoRowsError
 from mlids.features.spec import NAMES
 from mlids.settings import load_settings
 from mlids.zeek.types import MAX_DURATION_S
-from tests.conftest import CONN_HEADER, conn_line
+from tests.conftest import CONN_HEADER, conn_line, copy_home
 
 DAY, AFTER = "2026-11-09", "2026-11-10"
 NOON = 1_794_225_600.0  # of that day
@@ -46,7 +45,7 @@ WEEKS = {
 @pytest.fixture
 def good_home(trained_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "home"
-    shutil.copytree(trained_home, home)
+    copy_home(trained_home, home)
     monkeypatch.setenv("MLIDS_HOME", str(home))
     return home
 

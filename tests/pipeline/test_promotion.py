@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from threading import Thread
 
@@ -16,7 +15,7 @@ from mlids.errors import ModelError, StoreError
 from mlids.pipeline.promotion import heal_promotions, move_production, promotion_lock
 from mlids.settings import load_settings
 from mlids.training.registry import Registry, Version
-from tests.conftest import CONN_HEADER, conn_line
+from tests.conftest import CONN_HEADER, conn_line, copy_home
 
 DAY, AFTER = "2026-11-09", "2026-11-10"
 NOON = 1_794_225_600.0  # of that day
@@ -50,7 +49,7 @@ class KilledRegistry:
 def two_versions(trained_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The trained home with a second version, which learned from a day with one host only; the first is in production."""
     home = tmp_path_factory.mktemp("two") / "home"
-    shutil.copytree(trained_home, home)
+    copy_home(trained_home, home)
     log = home.parent / "conn.log"
     log.write_text(CONN_HEADER + "".join(conn_line(f"C{i:017d}", f"{NOON + 7 * i:.6f}") for i in range(300)))
     with pytest.MonkeyPatch.context() as patch:
@@ -63,7 +62,7 @@ def two_versions(trained_home: Path, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture
 def place(two_versions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Registry, Stores]:
     home = tmp_path / "home"
-    shutil.copytree(two_versions, home)
+    copy_home(two_versions, home)
     monkeypatch.setenv("MLIDS_HOME", str(home))
     settings = load_settings()
     registry = pipeline.open_registry(settings)

@@ -39,9 +39,12 @@ def test_stored_rows_are_read_back(tmp_path: Path) -> None:
     row_store = RowStore(tmp_path)
     at = 0
     for some in batches(1_300):
-        row_store.add(pl.DataFrame({"uid": [f"C{i}" for i in range(at, at + len(some))]}), np.asfortranarray(some))
+        numbers = range(at, at + len(some))
+        identity = pl.DataFrame({"uid": [f"C{i}" for i in numbers], "id.orig_h": "10.0.0.5", "id.resp_h": "10.0.0.6"})
+        row_store.add(identity, np.asfortranarray(some), np.array(numbers, np.uint64))
         at += len(some)
     np.testing.assert_array_equal(np.concatenate(list(row_store.features())), ROWS)
     chosen = np.array([4_999, 3, 1_300, 1_299])
     np.testing.assert_array_equal(row_store.matrix(chosen), ROWS[chosen])
+    assert row_store.keys.tolist() == list(range(at))
     assert row_store.identity(chosen)["uid"].to_list() == ["C4999", "C3", "C1300", "C1299"]

@@ -22,7 +22,7 @@ def judged(risk: list[float], anomaly: list[float], behaviour: list[int]) -> Jud
     for part in (slice(0, 2), slice(2, None)):
         scores = Scores(np.array(anomaly[part], np.float32), None, None)
         values = np.array(risk[part], np.float32)
-        out.add(Verdicts(scores, values, values >= 80, np.array(behaviour[part]), level[part]))
+        out.add(Verdicts(scores, values, values >= 80, np.array(behaviour[part]), level[part]), np.full(len(values), 80.0, np.float32))
     return out
 
 
@@ -40,7 +40,12 @@ def test_rows_of_one_behaviour() -> None:
 def test_evidence_is_combined_with_the_risk_of_its_conns(tmp_path: Path) -> None:
     store = RowStore(tmp_path)
     for part in (["C0", "C1"], ["C2", "C3"]):
-        store.add(pl.DataFrame({"uid": part}), np.zeros((2, len(NAMES)), np.float32))
+        hosts = pl.lit(None, pl.String)
+        store.add(
+            pl.DataFrame({"uid": part}).with_columns(**{"id.orig_h": hosts, "id.resp_h": hosts}),
+            np.zeros((2, len(NAMES)), np.float32),
+            np.zeros(2, np.uint64),
+        )
     rows = judged([50.0, 20.0, 0.0, 10.0], [0.1] * 4, [-1, 0, 1, 0])
     known = Evidence("dns_tunnel", 1.0, "many names", ("C0",), "10.0.0.5", "example.com")
     other = Evidence("web_attack_tool", 0.5, "sqlmap", ("C3",), "10.0.0.5", "sqlmap")

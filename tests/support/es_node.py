@@ -1,6 +1,8 @@
 """A real Elasticsearch node for tests, without Docker: the published integration test distribution of the server.
 
-Maven downloads it once into `.cache/`, where its SHA-256 is checked. The node listens on loopback only.
+Maven downloads it once into `.cache/`, where its SHA-256 is checked. The node listens on loopback only. The plugin in
+`es_plugin/` adds what that distribution leaves out: the names of analyzers that the server's own index of roles and API keys
+needs, and lifecycle policies, which the server's own parser checks, but which are never executed.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import tempfile
 import time
@@ -20,33 +23,70 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from tests.conftest import ROOT, free_port, missing, need_program
 
 VERSION = "8.19.21"  # runs on JDK 17, which Debian and Ubuntu have
 SHA256 = "215d5f3dbf0609a149f6218a9e47b6ae2df34ebbff3c5754e35f15a5e5393c8a"
 CACHE = ROOT / ".cache"
+PLUGIN = Path(__file__).with_name("es_plugin")
 _NOBODY = 65534
 
 
 def java_home() -> str:
-    """Return a JDK or JRE of 17 or newer, preferring 17."""
+    """Return a JDK of 17 or newer, preferring 17."""
     for pattern in ("*17*", "*21*"):
         for found in sorted(Path("/usr/lib/jvm").glob(pattern)):
-            if (found / "bin" / "java").exists():
+            if (found / "bin" / "javac").exists():
                 return str(found)
-    missing("Java 17", "sudo apt-get install -y openjdk-17-jre-headless")
+    missing("a JDK 17", "sudo apt-get install -y openjdk-17-jdk-headless")
     raise AssertionError
 
 
 def fetch() -> Path:
+    """Return the folder of the server with the plugin; download and compile what is not there."""
+    CACHE.mkdir(exist_ok=True)
+    with FileLock(CACHE / "elasticsearch.lock"):
+        home = _server()
+        _install_plugin(home)
+    return home
+
+
+def _install_plugin(home: Path) -> None:
+    """Compile the plugin into the server, unless it is there as its sources are."""
+    sources = sorted(PLUGIN.glob("*.java"))
+    digest = hashlib.sha256(b"".join(f.read_bytes() for f in sources)).hexdigest()
+    stamp, place = home / "plugin.sha256", home / "plugins" / "mlids-testnode"
+    if place.is_dir() and stamp.is_file() and stamp.read_text() == digest:
+        return
+    classes = f"{home}/lib/*:{home}/modules/x-pack-core/*"
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        out, made = Path(folder, "classes"), Path(folder, "plugin")
+        made.mkdir()
+        compiler = [f"{java_home()}/bin/javac", "--release", "17", "-nowarn", "-d", str(out), "-cp", classes]
+        subprocess.run([*compiler, *map(str, sources)], check=True, timeout=300, capture_output=True)
+        with zipfile.ZipFile(made / "mlids-testnode.jar", "w") as jar:
+            for file in sorted(out.rglob("*.class")):
+                jar.write(file, file.relative_to(out))
+        (made / "plugin-descriptor.properties").write_text(
+            "name=mlids-testnode\ndescription=for tests only\nversion=1\nclassname=mlids.testnode.TestNodePlugin\n"
+            f"java.version=17\nelasticsearch.version={VERSION}\nextended.plugins=x-pack-core\n"
+        )
+        made.chmod(0o755)
+        shutil.rmtree(place, ignore_errors=True)
+        made.rename(place)
+    stamp.write_text(digest)
+
+
+def _server() -> Path:
     """Return the folder of the unpacked server; download it when it is not there."""
     home = CACHE / f"elasticsearch-{VERSION}"
     if (home / "bin" / "elasticsearch").exists():
         return home
-    CACHE.mkdir(exist_ok=True)
     goal = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
     artifact = f"org.elasticsearch.distribution.integ-test-zip:elasticsearch:{VERSION}:zip"
-    # `java_home` may be a JRE; Maven runs on the default Java.
+    # Maven runs on the default Java.
     subprocess.run(
         [need_program("mvn", "maven"), "-B", "-q", goal, f"-Dartifact={artifact}", f"-DoutputDirectory={CACHE}", "-Dmdep.useBaseVersion=true"],
         check=True, timeout=600, cwd=CACHE,
@@ -70,18 +110,21 @@ class ElasticsearchNode:
     """One node on a free loopback port.
 
     With `users`, security is on: a user for each name, with these cluster privileges and privileges on `mlids-*`
-    (a name's two lists), whose password is its name; and the superuser `admin`.
+    (a name's two lists), whose password is its name; and the superuser `admin`. With `tls` it speaks HTTPS; its certificate
+    signs itself and lies in `ca_file`.
     """
 
-    def __init__(self, users: Mapping[str, tuple[list[str], list[str]]] | None = None) -> None:
+    def __init__(self, users: Mapping[str, tuple[list[str], list[str]]] | None = None, *, tls: bool = False) -> None:
         self.port = free_port()
-        self._users = users
-        self.url = self.url_of("admin") if users is not None else f"http://127.0.0.1:{self.port}"
+        self._users, self._tls = users, tls
+        self._scheme = "https" if tls else "http"
+        self.url = self.url_of("admin") if users is not None else f"{self._scheme}://127.0.0.1:{self.port}"
         self.work = Path(tempfile.mkdtemp(prefix="mlids-es-", dir="/tmp"))
+        self.ca_file = self.work / "config" / "http.crt"
 
     def url_of(self, user: str) -> str:
         """Return the URL that signs in as a user."""
-        return f"http://{user}:{user}@127.0.0.1:{self.port}"
+        return f"{self._scheme}://{user}:{user}@127.0.0.1:{self.port}"
 
     def start(self) -> ElasticsearchNode:
         """Start the server and wait until it answers."""
@@ -97,6 +140,8 @@ class ElasticsearchNode:
             f"xpack.security.enabled: {str(self._users is not None).lower()}\ncluster.routing.allocation.disk.threshold_enabled: false\n"
         )
         self._write_users(config)
+        if self._tls:
+            self._write_certificate(config)
         (config / "jvm.options.d").mkdir(exist_ok=True)
         (config / "jvm.options.d" / "test.options").write_text("-Xms384m\n-Xmx384m\n-XX:TieredStopAtLevel=1\n")
         kept = [ln for ln in (config / "jvm.options").read_text().splitlines() if not ln.lstrip("0123456789-:").startswith("-Xlog")]
@@ -138,12 +183,30 @@ class ElasticsearchNode:
         if self._users is not None:
             headers["Authorization"] = "Basic " + base64.b64encode(b"admin:admin").decode()
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        request = urllib.request.Request(f"{self._scheme}://127.0.0.1:{self.port}{path}", data, headers, method=method)
+        context = ssl.create_default_context(cafile=self.ca_file) if self._tls else None
+        with urllib.request.urlopen(request, timeout=20, context=context) as answer:
             return json.load(answer)
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the certificate."""
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(self.ca_file.read_text())).hexdigest()
+
+    def _write_certificate(self, config: Path) -> None:
+        """Make a certificate for loopback that signs itself."""
+        subject = ["-subj", "/CN=mlids test node", "-addext", "subjectAltName=IP:127.0.0.1"]
+        kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+        files = ["-keyout", str(config / "http.key"), "-out", str(config / "http.crt")]
+        subprocess.run([need_program("openssl", "openssl"), "req", "-x509", *kind, *subject, *files], check=True, capture_output=True)
+        with (config / "elasticsearch.yml").open("a") as out:
+            out.write(
+                "xpack.security.http.ssl.enabled: true\nxpack.security.http.ssl.key: http.key\n"
+                "xpack.security.http.ssl.certificate: http.crt\nxpack.security.transport.ssl.enabled: false\n"
+            )
+
     def _write_users(self, config: Path) -> None:
-        """Write the files of the server's file realm: its own index of users needs a module that this distribution lacks."""
+        """Write the files of the server's file realm, which are there when it starts."""
         if self._users is None:
             return
         names = ["admin", *self._users]

@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from mlids.synth.archive import attack_hosts, day_with_attacks
-from mlids.synth.attacks import SCENARIOS, AttackHosts
+from mlids.synth.attacks import SCENARIOS
+from mlids.synth.hosts import AttackHosts
 from mlids.synth.site import Site
 
 DAY = date(2026, 11, 4)

@@ -16,6 +16,21 @@ def test_gate(mine: float, theirs: float | None, passed: bool) -> None:
     assert decision.passed is passed and decision.why
 
 
+def test_the_first_training_is_compared_with_the_reference_model() -> None:
+    good, bad = {"pr_auc_at_1pct": 0.9}, {"pr_auc_at_1pct": 0.8}
+    why = "reference-12345678; no model is in production"
+    passed = gate(good, bad, reference=why)
+    assert passed.passed and f"the reference model ({why}) has 0.800 on the same held-out rows" in passed.why
+    refused = gate(bad, good, reference=why)
+    assert (
+        not refused.passed
+        and "would fall from 0.900 to 0.800" in refused.why
+        and f"compared with the reference model ({why})" in refused.why
+    )
+    lost = gate(good, good, rows=(0.5, 0.9), reference=why)
+    assert not lost.passed and "the reference model's 90%" in lost.why and "production's" not in lost.why
+
+
 def test_gate_refuses_a_threshold_that_loses_attack_rows() -> None:
     metrics = {"pr_auc_at_1pct": 0.9}
     refused = gate(metrics, metrics, rows=(0.52, 0.75))

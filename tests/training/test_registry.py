@@ -20,7 +20,7 @@ def registry(trained_home: Path) -> Registry:
 def test_aliases_lead_to_a_version_with_its_metrics(registry: Registry) -> None:
     found = registry.version("production")
     assert found is not None and found.version == "1" and {"production", "challenger"} <= set(found.aliases)
-    assert found.metrics is not None and 0.5 < found.metrics["hybrid_pr_auc_at_1pct"] <= 1.0
+    assert found.metrics is not None and 0.5 < found.metrics["pr_auc_at_1pct"] <= 1.0
     assert registry.version("previous") is None
     assert [v.version for v in registry.versions()] == ["1"]
 

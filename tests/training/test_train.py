@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import numpy as np
+import polars as pl
 import pytest
 
 from mlids.detectors.forest import BENIGN
+from mlids.detectors.model_spec import WAYS
+from mlids.detectors.reference import load_reference
+from mlids.detectors.verdict import thresholds_of
 from mlids.errors import NoRowsError
-from mlids.features.spec import NAMES, SHAPE_COLUMNS
-from mlids.training.train import THRESHOLD_HIGH, THRESHOLD_LOW, fit_pair, threshold_for_budget
+from mlids.features.spec import NAMES, POSITION, SHAPE_COLUMNS
+from mlids.training.train import THRESHOLD_HIGH, THRESHOLD_LOW, budget_thresholds, fit_pair, threshold_for_budget
+from mlids.zeek.types import conn_columns
 
 
 def test_the_threshold_lets_as_many_groups_alert_as_the_budget_allows() -> None:
@@ -46,3 +54,31 @@ def test_surprise_rises_with_the_rank_among_benign_rows() -> None:
 def test_one_class_is_refused(labels: list[str]) -> None:
     with pytest.raises(NoRowsError, match="benign rows and at least one attack"):
         fit_pair(*rows(labels), true_attacks=True)
+
+
+def test_what_is_noisy_one_way_does_not_raise_the_threshold_of_another() -> None:
+    """Password guessing by two hundred outside hosts uses up its own budget only."""
+    model = load_reference()
+    noise = conn_columns(guessing(200)).with_columns(sensor=pl.lit("hq"))
+    found = budget_thresholds(model, [noise], 1.0, 3.0)
+    assert found.by_way["outward"] == found.by_way["inside"] == found.lowest == THRESHOLD_LOW
+    assert found.by_way["inward"] > THRESHOLD_LOW
+    spec = replace(model.spec, thresholds=found.by_way)
+    x = np.zeros((3, len(NAMES)), np.float32)
+    x[0, POSITION["orig_local"]] = x[1, POSITION["orig_local"]] = x[1, POSITION["resp_local"]] = x[2, POSITION["resp_local"]] = 1.0
+    assert thresholds_of(spec, x).tolist() == pytest.approx([found.by_way[w] for w in WAYS])
+    assert thresholds_of(spec, x, 70.0).tolist() == [70.0] * 3
+    assert thresholds_of(model.spec, x).tolist() == [model.spec.threshold] * 3
+
+
+def guessing(sources: int) -> pl.DataFrame:
+    """Return connections of outside hosts, each forty to an SSH server of the site, all answered."""
+    rows = [(f"203.0.{113 + s // 250}.{s % 250 + 1}", s * 300.0 + n * 2.0) for s in range(sources) for n in range(40)]
+    base = datetime(2026, 11, 4, tzinfo=UTC)
+    return pl.DataFrame(
+        {"ts": [base + timedelta(seconds=t) for _, t in rows], "uid": [f"C{i}" for i in range(len(rows))], "id.orig_h": [r[0] for r in rows]}
+    ).with_columns(
+        **{"id.resp_h": pl.lit("10.0.0.9"), "id.orig_p": pl.lit(40_000), "id.resp_p": pl.lit(22)}, proto=pl.lit("tcp"), service=pl.lit("ssh"),
+        conn_state=pl.lit("SF"), history=pl.lit("ShADadFf"), duration=pl.lit(1.9), orig_bytes=pl.lit(1_400), resp_bytes=pl.lit(1_900),
+        orig_pkts=pl.lit(14), resp_pkts=pl.lit(13), orig_ip_bytes=pl.lit(2_000), resp_ip_bytes=pl.lit(2_500),
+    )  # fmt: skip

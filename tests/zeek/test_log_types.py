@@ -34,5 +34,8 @@ def test_conns_are_recognized_by_their_columns() -> None:
     assert log_type_of_columns(["ts", "history"]) == "conn" and log_type_of_columns(["ts", "query"]) is None
 
 
-def test_every_log_type_that_is_written_begins_with_ts_and_uid() -> None:
-    assert all([c.name for c in columns[:2]] == ["ts", "uid"] for columns in LOG_COLUMNS.values())
+def test_every_log_type_that_is_written_begins_with_ts_and_has_the_uid_of_a_conn() -> None:
+    for log, columns in LOG_COLUMNS.items():
+        names = [c.name for c in columns]
+        assert names[:2] == ["ts", {"files": "fuid", "x509": "id"}.get(log, "uid")] and len(set(names)) == len(names)
+        assert "uid" in names or log == "x509", "ssl.log names its certificates"

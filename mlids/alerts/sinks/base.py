@@ -46,5 +46,13 @@ class Checked(Protocol):
         """Return one line for `mlids doctor`. Raises DeniedError or StoreError when alerts would not be taken."""
 
 
+@runtime_checkable
+class Templated(Protocol):
+    """A sink whose server must first have templates, which an admin installs."""
+
+    def templates(self) -> tuple[bool, str]:
+        """Return whether they are there, as far as the sink can see, and one line for `mlids doctor`. Raises StoreError without an answer."""
+
+
 # Builds a sink: `open_sink` in the sink's module. Raises SettingsError when a setting is missing, and connects to nothing yet.
 SinkFactory = Callable[[Settings], Sink]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
+from mlids.alerts.elastic.client import Tls, connect, lacking, tls_of, unanswered, unusable
+from mlids.alerts.elastic.install import template_state
 from mlids.alerts.sinks.base import Document, Refused
 from mlids.errors import DeniedError, SettingsError, StoreError
 from mlids.settings import Settings
@@ -26,67 +27,44 @@ _OF_THE_DOCUMENT = {
 }
 _ARGUMENT = "illegal_argument_exception"  # an ingest pipeline's complaint about a document; these two are states:
 _STATES = ("no write index", "does not exist")
-_GRANTED_BY = re.compile(r"action \[(\S+?)\].*?granted by the (index|cluster) privileges \[([^]]+)\]", re.DOTALL)
-MAPPINGS: dict[str, Any] = {
-    "dynamic": False,
-    "properties": {
-        "ts": {"type": "date"},
-        "@timestamp": {"type": "date"},
-        "score": {"type": "float"},
-        "src": {"type": "ip", "ignore_malformed": True},
-        "dst": {"type": "ip", "ignore_malformed": True},
-        "message": {"type": "text"},
-        "event": {"properties": {n: {"type": "keyword"} for n in ("kind", "module", "dataset", "id")} | {"risk_score": {"type": "float"}, "start": {"type": "date"}, "end": {"type": "date"}}},
-        "rule": {"properties": {"name": {"type": "keyword"}, "description": {"type": "keyword"}}},
-        "source": {"properties": {"ip": {"type": "ip", "ignore_malformed": True}, "address": {"type": "keyword"}, "port": {"type": "long"}}},
-        "destination": {"properties": {"ip": {"type": "ip", "ignore_malformed": True}, "address": {"type": "keyword"}, "port": {"type": "long"}}},
-        "network": {"properties": {"transport": {"type": "keyword"}, "protocol": {"type": "keyword"}}},
-        "observer": {"properties": {n: {"type": "keyword"} for n in ("name", "product", "type")}},
-        "threat": {"properties": {"framework": {"type": "keyword"}, "technique": {"properties": {"id": {"type": "keyword"}}}}},
-        "mlids": {
-            "properties": {
-                "kind": {"type": "keyword"}, "count": {"type": "long"}, "uids": {"type": "keyword"}, "reasons": {"type": "text"},
-                "anomaly_score": {"type": "float"}, "attack_probability": {"type": "float"}, "attack_class": {"type": "keyword"},
-                "model_version": {"type": "keyword"},
-            }
-        },
-    },
-}  # fmt: skip
+_MEND = "`mlids elastic install --new-key` makes one that may write alerts"
 
 
 def open_sink(settings: Settings) -> ElasticSink:
     """Return the sink that the settings describe. Raises SettingsError without a URL, or with one or a CA file that cannot be used."""
     if not settings.elastic_url:
-        raise SettingsError("sinks name elasticsearch, so MLIDS_ELASTIC_URL must be set")
+        raise SettingsError("alerts go to Elasticsearch, so MLIDS_ELASTIC_URL must be set")
     key = settings.elastic_api_key
     try:
         return ElasticSink(
-            settings.elastic_url, api_key=key.get_secret_value() if key else None,
-            ca_file=settings.elastic_ca_file, prefix=settings.elastic_prefix,
-        )  # fmt: skip
+            settings.elastic_url, api_key=key.get_secret_value() if key else None, tls=tls_of(settings), prefix=settings.elastic_prefix
+        )
     except (ValueError, OSError) as error:
-        raise SettingsError(f"MLIDS_ELASTIC_URL or MLIDS_ELASTIC_CA_FILE cannot be used: {short(error, 300)}") from error
+        raise unusable(error) from error
+
+
+@dataclass(frozen=True)
+class Added:
+    """How many documents were created, how many were there already, and those that were refused for good."""
+
+    created: int
+    there: int
+    refused: list[Refused]
 
 
 class ElasticSink:
     """One index per day, `PREFIX-YYYY.MM.DD`. The alert's id is the document's `_id`, so that a replay overwrites.
 
     With a key that may create documents but not replace them (`create_doc`), an alert stays as it was first written.
+    Templates are not its business: `mlids elastic install` puts them there, with an admin's credential.
     """
 
     name = "elasticsearch"
 
-    def __init__(self, url: str, *, api_key: str | None = None, ca_file: Path | None = None, prefix: str = "mlids") -> None:
-        from elasticsearch import Elasticsearch
-
-        options: dict[str, Any] = {"request_timeout": TIMEOUT_S, "max_retries": 0}  # delivery tries again, and can be stopped
-        if api_key:
-            options["api_key"] = api_key
-        if ca_file:
-            options["ca_certs"] = str(ca_file)
-        self._client = Elasticsearch(url, **options)
+    def __init__(self, url: str, *, api_key: str | None = None, tls: Tls | None = None, prefix: str = "mlids") -> None:
+        login = {"api_key": api_key} if api_key else {}
+        self._client = connect(url, tls or Tls(), TIMEOUT_S, **login)  # it does not try again: delivery does, and can be stopped
         self._url, self._prefix = url, prefix
-        self._template_tried = False
         self._operation = "index"
 
     def write(self, documents: Sequence[Document]) -> list[Refused]:
@@ -95,14 +73,27 @@ class ElasticSink:
         Raises DeniedError when the key is not accepted or lacks a privilege, and StoreError in every state that may pass: the
         server is down or busy, an index is blocked, closed or cannot be created.
         """
-        if not self._template_tried:
-            self._install_template()
         by_id = {d["event"]["id"]: d for d in documents}
-        errors = self._bulk(by_id)
+        errors = self._bulk(by_id, self._operation)
         if self._operation == "index" and any("op_type/index" in _reason(e) for e in errors):
             log.warning("Elasticsearch %s: the key may not replace documents: counts of stored alerts do not grow there", self._url)
             self._operation = "create"
-            errors = self._bulk(by_id)
+            errors = self._bulk(by_id, self._operation)
+        return self._refused(by_id, [e for e in errors if not self._is_there(e, self._operation)])
+
+    def add(self, documents: Sequence[Document]) -> Added:
+        """Create the documents that are not there, and leave those that are as they are. Raises what `write` does."""
+        by_id = {d["event"]["id"]: d for d in documents}
+        errors = self._bulk(by_id, "create")
+        left = [e for e in errors if not self._is_there(e, "create")]
+        return Added(len(by_id) - len(errors), len(errors) - len(left), self._refused(by_id, left))
+
+    @staticmethod
+    def _is_there(error: Mapping[str, Any], operation: str) -> bool:
+        return operation == "create" and error.get("status") == 409
+
+    def _refused(self, by_id: Mapping[str, Document], errors: Sequence[Mapping[str, Any]]) -> list[Refused]:
+        """Return the documents of errors that are of the document itself. Raises DeniedError or StoreError for any other."""
         denied = [e for e in errors if _type(e) == "security_exception"]
         if denied:
             raise self._denied(_reason(denied[0]))
@@ -120,18 +111,18 @@ class ElasticSink:
         pattern = f"{self._prefix}-*"
         wanted = [{"names": [pattern], "privileges": ["create_doc", "index", "auto_configure", "create_index"]}]
         try:
-            found = self._client.security.has_privileges(cluster=["manage_index_templates"], index=wanted)
+            found = self._client.security.has_privileges(index=wanted)
         except ApiError as error:
             if error.meta.status in (401, 403):
                 raise self._refusal(error) from error
             return "answers, without security"
         except TransportError as error:
-            raise StoreError(f"Elasticsearch {self._url} does not answer: {short(error, 300)}") from error
+            raise unanswered(self._url, error) from error
         may = found["index"][pattern]
         missing = [] if may["create_doc"] or may["index"] else ["index"]
         missing += [] if may["auto_configure"] or may["create_index"] else ["auto_configure"]
         if missing:
-            raise DeniedError(f"Elasticsearch {self._url}: the key lacks {' and '.join(missing)} on {pattern}; add it to the key's role")
+            raise DeniedError(f"Elasticsearch {self._url}: the key lacks {' and '.join(missing)} on {pattern}; {_MEND}")
         notes = "" if may["index"] else "; counts of stored alerts do not grow (create_doc without index)"
         return f"may write to {pattern}{notes}"
 
@@ -139,32 +130,16 @@ class ElasticSink:
         """Close the client's connections."""
         self._client.close()
 
-    def _install_template(self) -> None:
-        """Store the index template if the key may. It is not needed for writing; without it the server guesses the mapping.
+    def templates(self) -> tuple[bool, str]:
+        """Return whether the templates are there in this version, and a sentence, for `mlids doctor`. Raises StoreError without an answer."""
+        return template_state(self._client, self._url, self._prefix)
 
-        Raises StoreError in states that pass: a new index without the template keeps its guessed mapping.
-        """
-        from elasticsearch import ApiError, TransportError
-
-        try:
-            self._client.indices.put_index_template(
-                name=self._prefix, index_patterns=[f"{self._prefix}-*"], priority=200,
-                template={"settings": {"number_of_shards": 1}, "mappings": MAPPINGS},
-            )  # fmt: skip
-        except ApiError as error:
-            if error.meta.status == 429 or error.meta.status >= 500 or "cluster_block_exception" in str(error):
-                raise StoreError(f"Elasticsearch {self._url} does not take the index template now: {short(error, 300)}") from error
-            log.warning("Elasticsearch %s: alerts are written without mlids' index template: %s", self._url, short(error, 300))
-        except TransportError as error:
-            raise StoreError(f"Elasticsearch {self._url} does not take alerts: {short(error, 300)}") from error
-        self._template_tried = True
-
-    def _bulk(self, by_id: Mapping[str, Document]) -> list[dict[str, Any]]:
-        """Write the documents; return the errors of those that were not taken. A document that is there already is none."""
+    def _bulk(self, by_id: Mapping[str, Document], operation: str) -> list[dict[str, Any]]:
+        """Write the documents by `index` or `create`; return the errors of those that were not taken."""
         from elasticsearch import ApiError, TransportError, helpers
 
         actions = [
-            {"_op_type": self._operation, "_index": f"{self._prefix}-{d['ts'][:10].replace('-', '.')}", "_id": i, "_source": d}
+            {"_op_type": operation, "_index": f"{self._prefix}-{d['ts'][:10].replace('-', '.')}", "_id": i, "_source": d}
             for i, d in by_id.items()
         ]
         try:
@@ -172,9 +147,8 @@ class ElasticSink:
         except ApiError as error:
             raise self._refusal(error) from error
         except TransportError as error:
-            raise StoreError(f"Elasticsearch {self._url} does not take alerts: {short(error, 300)}") from error
-        found = [next(iter(e.values())) for e in errors]  # type: ignore[union-attr]
-        return [e for e in found if not (self._operation == "create" and e.get("status") == 409)]
+            raise unanswered(self._url, error, "does not take alerts") from error
+        return [next(iter(e.values())) for e in errors]  # type: ignore[union-attr]
 
     def _refusal(self, error: Any) -> StoreError:
         """Return the error for a request that was refused whole."""
@@ -183,14 +157,12 @@ class ElasticSink:
         return StoreError(f"Elasticsearch {self._url} does not take alerts: {short(error, 300)}")
 
     def _denied(self, reason: str) -> DeniedError:
-        found = _GRANTED_BY.search(reason)
-        if found is None:
-            return DeniedError(f"Elasticsearch {self._url} does not accept the key: {short(reason, 300)}; check MLIDS_ELASTIC_API_KEY")
-        action, level, privileges = found.groups()
-        whose = f" on {self._prefix}-*" if level == "index" else ""
-        return DeniedError(
-            f"Elasticsearch {self._url}: the key lacks one of the privileges {privileges}{whose} (for {action}); add it to the key's role"
-        )
+        lack = lacking(reason, f"{self._prefix}-*")
+        if not lack:
+            return DeniedError(
+                f"Elasticsearch {self._url} does not accept the key: {short(reason, 300)}; check MLIDS_ELASTIC_API_KEY, or {_MEND}"
+            )
+        return DeniedError(f"Elasticsearch {self._url}: the key lacks {lack}; {_MEND}")
 
 
 def _type(error: Mapping[str, Any]) -> str:

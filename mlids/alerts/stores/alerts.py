@@ -11,14 +11,45 @@ from typing import Any
 import sqlalchemy as sa
 
 from mlids.alerts.document import Alert, merged
-from mlids.alerts.stores.covering import covered, covering_rules, group_columns, standing_rules
+from mlids.alerts.stores.covering import covered, covering_rules, from_network, group_columns, standing_rules
 from mlids.alerts.stores.engine import Engine, now
 from mlids.alerts.stores.tables import ALERTS, VERDICTS
-from mlids.alerts.suppression import key_of
+from mlids.alerts.suppression import Rule, key_of
 from mlids.window import stamp
 
 _ROWS_AT_ONCE = 500
 _TOP_ALERTS, _TOP_HOSTS = 25, 15
+
+
+@dataclass(frozen=True)
+class AlertFilter:
+    """Which alerts are listed; the default is all of them."""
+
+    src: str | None = None  # an address, or a network in full
+    kind: str | None = None
+    least_risk: float = 0.0  # risk_score, 0 to 100
+    unjudged: bool = False  # only those without a verdict
+
+    def terms(self) -> list[sa.ColumnElement[bool]]:
+        """Return it as conditions in SQL."""
+        found = [from_network(self.src)] if self.src is not None else []
+        found += [ALERTS.c.kind == self.kind] if self.kind is not None else []
+        found += [ALERTS.c.score >= self.least_risk] if self.least_risk else []
+        return found + ([~sa.exists().where(VERDICTS.c.alert_id == ALERTS.c.id)] if self.unjudged else [])
+
+
+# What alerts can be sorted by, the highest first; the newest first where it is the same.
+_ORDERS = {"time": [], "risk": [ALERTS.c.score.desc()], "count": [ALERTS.c["count"].desc()]}
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much a rule covers: of the alerts since a time their number, those covered, and those covered and marked true; `ever_true` of all times."""
+
+    alerts: int
+    covered: int
+    true: int
+    ever_true: int
 
 
 @dataclass(frozen=True)
@@ -56,12 +87,13 @@ class AlertStore:
 
     def latest(
         self, *, since: datetime | None = None, until: datetime | None = None, limit: int = 1_000,
-        suppressed: bool = False, starting_with: str = "",
+        suppressed: bool = False, starting_with: str = "", chosen_by: AlertFilter = AlertFilter(), sort: str = "time",
     ) -> list[dict[str, Any]]:  # fmt: skip
-        """Return alert documents of the window, newest first, each with `id`, `origin`, `updated_at`, `verdict` and `suppressed_by`.
+        """Return alert documents of the window, sorted by `time`, `risk` or `count` (the highest first), each with `id`, `origin`, `updated_at`, `verdict` and `suppressed_by`.
 
         Suppressed alerts are left out, except with `suppressed`, or when `starting_with` (the beginning of an id) is given.
         """
+        order = (*_ORDERS[sort], ALERTS.c.ts.desc(), ALERTS.c.id)
         with self._engine.reading("alerts") as db:
             rules = standing_rules(db)
             chosen = sa.select(ALERTS.c.id)
@@ -69,8 +101,8 @@ class AlertStore:
                 chosen = chosen.where(_begins(starting_with))
             elif not suppressed:
                 chosen = chosen.where(~covered(rules))
-            chosen = chosen.where(*_within(since, until)).order_by(ALERTS.c.ts.desc(), ALERTS.c.id).limit(limit)
-            found = _documents(db, chosen)
+            chosen = chosen.where(*_within(since, until), *chosen_by.terms()).order_by(*order).limit(limit)
+            found = _documents(db, chosen, order)
         hidden = covering_rules(rules, found) if suppressed or starting_with else [None] * len(found)
         return [d | {"suppressed_by": rule} for d, rule in zip(found, hidden, strict=True)]
 
@@ -79,6 +111,17 @@ class AlertStore:
         with self._engine.reading("alerts") as db:
             query = sa.select(sa.func.count()).select_from(ALERTS).where(~covered(standing_rules(db)), *_within(since, until))
             return int(db.execute(query).scalar_one())
+
+    def coverage(self, rule: Rule, since: datetime) -> Coverage:
+        """Return how many alerts a rule would hide that is not stored yet; other rules are not looked at."""
+        hidden, recent = covered([rule]), ALERTS.c.ts >= stamp(since)
+        marked = sa.exists().where(VERDICTS.c.alert_id == ALERTS.c.id, VERDICTS.c.verdict == "true positive")
+        with self._engine.reading("alerts") as db:
+            counted = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(sa.case((hidden, 1), else_=0)), 0)).select_from(ALERTS)
+            total, some = db.execute(counted.where(recent)).one()
+            true = [sa.func.coalesce(sa.func.sum(sa.case((c, 1), else_=0)), 0) for c in (recent, sa.true())]
+            now_true, ever = db.execute(sa.select(*true).select_from(ALERTS).where(marked, hidden)).one()
+        return Coverage(int(total), int(some), int(now_true), int(ever))
 
     def summary(self, since: datetime, until: datetime) -> Summary:
         """Return the counts of a window's alerts, without those that rules suppress, by kind and by source."""

@@ -76,6 +76,12 @@ def covering_rules(rules: Sequence[Rule], documents: Sequence[Mapping[str, Any]]
     return out
 
 
+def from_network(network: str) -> sa.ColumnElement[bool]:
+    """Return the condition that the source of a stored alert is in a network, or is this address; by the source that is shown where it has many."""
+    first, last = _span(network)
+    return sa.or_(ALERTS.c.source_key.between(first, last), ALERTS.c.src == network.partition("/")[0])
+
+
 def _in(names: Sequence[str], values: Sequence[tuple[Any, ...]]) -> sa.ColumnElement[bool]:
     """Return the condition that these columns have one of the values.
 

@@ -1,4 +1,7 @@
-"""The ledger: for each sensor day, and each hour of it, how many conns were archived, scored live, scored late or rejected."""
+"""The ledger: for each sensor day, and each hour of it, how many conns were archived, scored live, scored late or rejected.
+
+Of the logs beside conn.log it has the rows that a day has in the archive, and how many were read live.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mlids.alerts.stores.engine import Engine, now
-from mlids.alerts.stores.tables import HOURS, LEDGER
+from mlids.alerts.stores.tables import HOURS, LEDGER, LOG_DAYS
 
 _PROBLEMS_KEPT = 50
 _DAYS_RETURNED = 1_000
@@ -80,3 +83,23 @@ class LedgerStore:
         with self._engine.reading("ledger hours") as db:
             found = db.execute(query.order_by(HOURS.c.sensor, HOURS.c.day, HOURS.c.hour)).mappings().all()
         return [dict(r) | {"missing": r["archived"] - r["live"] - r["late"]} for r in found]
+
+    def put_logs(self, sensor: str, day: str, logs: Mapping[str, tuple[int, int | None]]) -> None:
+        """Replace the other logs of a sensor day: by log the rows archived and those read live (None: it is not followed)."""
+        rows = [{"sensor": sensor, "day": day, "log": log, "archived": n, "live": live} for log, (n, live) in logs.items()]
+        with self._engine.writing("ledger logs") as db:
+            db.execute(sa.delete(LOG_DAYS).where(LOG_DAYS.c.sensor == sensor, LOG_DAYS.c.day == day))
+            if rows:
+                db.execute(self._engine.upsert(LOG_DAYS), rows)
+
+    def logs(self, start: date, end: date, sensor: str | None = None) -> list[dict[str, Any]]:
+        """Return the logs beside conn.log of days from `start` up to, not including, `end`, by sensor, day and log.
+
+        `missing` are the rows that were not read live, at least; null for a log that is not followed.
+        """
+        query = sa.select(LOG_DAYS).where(LOG_DAYS.c.day >= start.isoformat(), LOG_DAYS.c.day < end.isoformat())
+        if sensor is not None:
+            query = query.where(LOG_DAYS.c.sensor == sensor)
+        with self._engine.reading("ledger logs") as db:
+            found = db.execute(query.order_by(LOG_DAYS.c.sensor, LOG_DAYS.c.day, LOG_DAYS.c.log)).mappings().all()
+        return [dict(r) | {"missing": None if r["live"] is None else max(r["archived"] - r["live"], 0)} for r in found]

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mlids.alerts.stores.engine import Engine
-from mlids.alerts.stores.tables import ALERTS, HOURS, LEDGER, VERDICTS
+from mlids.alerts.stores.tables import ALERTS, HOURS, LEDGER, LOG_DAYS, VERDICTS
 from mlids.window import stamp
 
 # risk_score from which an alert without a verdict is an open case.
@@ -95,9 +95,9 @@ class RetentionStore:
             return [(r[0], r[1]) for r in db.execute(query.order_by(LEDGER.c.day, LEDGER.c.sensor)) if (r[0], r[1]) not in held]
 
     def remove_day(self, sensor: str, day: str) -> None:
-        """Remove a day and its hours from the ledger."""
+        """Remove a day, its hours and its other logs from the ledger."""
         with self._engine.writing("old ledger days") as db:
-            for table in (HOURS, LEDGER):
+            for table in (HOURS, LOG_DAYS, LEDGER):
                 db.execute(sa.delete(table).where(table.c.sensor == sensor, table.c.day == day))
 
 

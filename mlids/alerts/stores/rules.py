@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,10 +10,12 @@ import sqlalchemy as sa
 
 from mlids.alerts.stores.covering import as_rule, rule_rows
 from mlids.alerts.stores.engine import Engine, now
-from mlids.alerts.stores.tables import ALERTS, SUPPRESSIONS, VERDICTS
+from mlids.alerts.stores.tables import ALERTS, SUPPRESSION_HISTORY, SUPPRESSIONS, VERDICTS
 from mlids.alerts.suppression import Rule
 from mlids.errors import StoreError
 from mlids.window import stamp
+
+CONDITIONS = ("kind", "sensor", "src", "dst", "port", "expires_at")
 
 
 class RuleStore:
@@ -21,22 +24,35 @@ class RuleStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def add(self, rule: Rule, why: str, who: str) -> int:
-        """Store a rule, which hides the stored alerts that it covers, and return its id. `rule.id` is ignored."""
-        row = {
-            "kind": rule.kind, "sensor": rule.sensor, "src": rule.src, "dst": rule.dst, "port": rule.port, "why": why, "who": who,
-            "at": now(), "expires_at": stamp(rule.expires_at) if rule.expires_at else None,
+    def add(self, rule: Rule, why: str, who: str, *, alerts: int | None = None, forced: bool = False) -> int:
+        """Store a rule, which hides the stored alerts that it covers, and return its id. `rule.id` is ignored.
+
+        `alerts` is how many it covers and `forced` that it was added although it covers too much: both for the history.
+        """
+        conditions = {
+            "kind": rule.kind, "sensor": rule.sensor, "src": rule.src, "dst": rule.dst, "port": rule.port,
+            "expires_at": stamp(rule.expires_at) if rule.expires_at else None,
         }  # fmt: skip
         with self._engine.writing("suppression rules") as db:
-            key = db.execute(sa.insert(SUPPRESSIONS).values(row)).inserted_primary_key
-        return int(key[0]) if key else 0
+            key = db.execute(sa.insert(SUPPRESSIONS).values(conditions | {"why": why, "who": who, "at": now()})).inserted_primary_key
+            number = int(key[0]) if key else 0
+            _note(db, who, "force" if forced else "add", number, conditions, why, alerts)
+        return number
 
-    def end(self, rule_id: int) -> None:
+    def end(self, rule_id: int, who: str = "", why: str = "") -> None:
         """End a rule; alerts that only it hid are shown again. Raises StoreError when no rule of that id is in force."""
         chosen = (SUPPRESSIONS.c.id == rule_id) & SUPPRESSIONS.c.ended_at.is_(None)
         with self._engine.writing("suppression rules") as db:
             if not db.execute(sa.update(SUPPRESSIONS).where(chosen).values(ended_at=now())).rowcount:
                 raise StoreError(f"no rule {rule_id} is in force; `mlids alerts rules` lists them")
+            row = db.execute(sa.select(SUPPRESSIONS).where(SUPPRESSIONS.c.id == rule_id)).mappings().one()
+            _note(db, who, "end", rule_id, {name: row[name] for name in CONDITIONS}, why, None)
+
+    def history(self, limit: int = 1_000) -> list[dict[str, Any]]:
+        """Return who added, forced and ended rules, when and why, with their `conditions`, newest first."""
+        query = sa.select(SUPPRESSION_HISTORY).order_by(SUPPRESSION_HISTORY.c.id.desc()).limit(limit)
+        with self._engine.reading("the history of suppression rules") as db:
+            return [dict(r) | {"conditions": json.loads(r["conditions"])} for r in db.execute(query).mappings()]
 
     def in_force(self) -> list[Rule]:
         """Return the rules that are neither ended nor expired, newest first."""
@@ -65,3 +81,17 @@ class RuleStore:
             if db.execute(sa.select(ALERTS.c.id).where(ALERTS.c.id == alert_id)).first() is None:
                 raise StoreError(f"there is no alert {alert_id}; `mlids alerts` lists them")
             db.execute(self._engine.upsert(VERDICTS), [row])
+
+
+def _note(db: sa.Connection, who: str, action: str, rule: int, conditions: Mapping[str, Any], why: str, alerts: int | None) -> None:
+    """Add a row to the history, in the transaction of the change."""
+    row = {
+        "at": now(),
+        "who": who,
+        "action": action,
+        "rule": rule,
+        "conditions": json.dumps(dict(conditions)),
+        "why": why,
+        "alerts": alerts,
+    }
+    db.execute(sa.insert(SUPPRESSION_HISTORY).values(row))

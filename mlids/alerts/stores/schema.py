@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from mlids.errors import StoreError
 
 # The revisions in `migrations/versions`, oldest first; the last one is the schema of `tables.py`.
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 # A name of its own: MLflow and Airflow keep an `alembic_version` each, and may share the database.
 VERSION_TABLE = "mlids_schema_version"
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"

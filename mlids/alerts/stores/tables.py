@@ -66,6 +66,18 @@ SUPPRESSIONS = sa.Table(
     sa.Column("last_at", sa.String(32)),
     sqlite_autoincrement=True,
 )  # fmt: skip
+# Rows are only added; triggers refuse every change.
+SUPPRESSION_HISTORY = sa.Table(
+    "suppression_history", META,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("at", sa.String(32), nullable=False),
+    sa.Column("who", sa.String(128), nullable=False),  # empty: not known, of a rule ended by an older version
+    sa.Column("action", sa.String(16), nullable=False),  # add, force (added although it covers too much) or end
+    sa.Column("rule", sa.Integer, nullable=False),
+    sa.Column("conditions", sa.Text, nullable=False),  # JSON
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("alerts", sa.Integer),  # of the days before that the rule covered when it was added; null: not counted
+)  # fmt: skip
 LEDGER = sa.Table(
     "ledger", META,
     sa.Column("sensor", sa.String(64), primary_key=True),
@@ -87,4 +99,36 @@ HOURS = sa.Table(
     sa.Column("live", sa.Integer, nullable=False),
     sa.Column("late", sa.Integer, nullable=False),
     sa.Column("rejected", sa.Integer, nullable=False),
+)  # fmt: skip
+LOG_DAYS = sa.Table(
+    "log_days", META,
+    sa.Column("sensor", sa.String(64), primary_key=True),
+    sa.Column("day", sa.String(10), primary_key=True),  # of the archive, in the sensor's zone
+    sa.Column("log", sa.String(64), primary_key=True),  # one beside conn.log
+    sa.Column("archived", sa.Integer, nullable=False),
+    sa.Column("live", sa.Integer),  # null: live scoring does not follow this log
+)  # fmt: skip
+CASES = sa.Table(
+    "cases", META,
+    sa.Column("id", sa.String(16), primary_key=True),
+    sa.Column("sensor", sa.String(64), nullable=False),
+    sa.Column("host", sa.String(64), nullable=False),
+    sa.Column("service", sa.String(32), nullable=False),  # of an attacked service; empty: the case is about what the host does
+    sa.Column("source", sa.String(64), nullable=False),  # the one outside host that it is about; empty: any
+    sa.Column("score", sa.Float, nullable=False),
+    sa.Column("severity", sa.Integer, nullable=False),  # 0 low to 3 critical
+    sa.Column("first", sa.String(32), nullable=False),
+    sa.Column("last", sa.String(32), nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),  # open, acknowledged or closed
+    sa.Column("verdict", sa.String(16)),  # of a closed case
+    sa.Column("who", sa.String(128)),
+    sa.Column("note", sa.Text),
+    sa.Column("state_at", sa.String(32)),
+    sa.Column("document", sa.Text, nullable=False),
+    sa.Column("parts", sa.Text, nullable=False),  # JSON: the evidence of each gathering (`day 2026-11-04`), by its name
+    sa.Column("updated_at", sa.String(32), nullable=False),
+    sa.Index("ix_cases_subject", "sensor", "host", "service", "source", "last"),
+    # Listings are answered from this index: documents can have 50 pieces of evidence each.
+    sa.Index("ix_cases_listing", "state", "severity", "score", "last", "id", "host", "source", "first"),
 )  # fmt: skip

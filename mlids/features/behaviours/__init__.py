@@ -26,6 +26,12 @@ def _declared() -> tuple[Behaviour, ...]:
 
 BEHAVIOURS: tuple[Behaviour, ...] = _declared()
 _TITLES = {b.name: b.title for b in BEHAVIOURS}
+_BY_KIND = {kind: b for b in BEHAVIOURS for kind in (b.name, b.attack_class) if kind}
+
+
+def behaviour_of(kind: str) -> Behaviour | None:
+    """Return the behaviour of a kind of alert, which is its name or what the RandomForest calls it; None for any other kind."""
+    return _BY_KIND.get(kind)
 
 
 def kind_title(kind: str) -> str:

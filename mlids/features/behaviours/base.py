@@ -8,7 +8,7 @@ from enum import Enum
 
 import numpy as np
 
-from mlids.features.catalogue import BY_NAME, POSITION
+from mlids.features.catalogue import BY_NAME, POSITION, stored_number
 
 
 class Grouping(Enum):
@@ -47,7 +47,7 @@ class Rows:
     def count(self, name: str) -> np.ndarray:
         """Return a feature of the kind `log` as the number that was counted; computed once."""
         if name not in self._counts:
-            self._counts[name] = np.expm1(self.value(name))
+            self._counts[name] = stored_number(self.value(name))
         return self._counts[name]
 
 
@@ -68,6 +68,9 @@ class Behaviour:
     measure: Callable[[Rows], np.ndarray]
     grouping: Grouping
     attack_class: str = ""  # what the RandomForest calls it; default: `name`
+    # Completes "10.0.0.5 …" in the title of a case: names of features stand for their values, `{target}` and `{service}` for the responder.
+    sentence: str = ""
+    next_step: str = ""  # what to look at next; `{target}` as in `sentence`
     label_pattern: str = ""  # regular expression over lower-case names that public labels give to it
 
     def describe(self, row: np.ndarray) -> str:

@@ -22,8 +22,10 @@ BEHAVIOUR = Behaviour(
     name="calling",
     title="unanswered calls",
     phrase="like calls that nobody answers",
+    sentence="calls {target} on {service} every {triple_gap_median} and gets no answer",
+    next_step="find the program that calls {target}: a bot whose server is gone calls like this, and a service that was switched off",
     technique="T1071",
-    shown=("triple_total", "triple_failed", "triple_gap_mean"),
+    shown=("triple_total", "triple_failed", "triple_gap_median"),
     measure=_measure,
     grouping=Grouping.SOURCE_TARGET_SERVICE,
 )

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import polars as pl
 
 from mlids.alerts.grouping import WINDOW_S, group_keys
-from mlids.detectors.bundle import Fitted, Model
+from mlids.cases.gathering import Gathered
+from mlids.detectors.bundle import Model, Scores
+from mlids.detectors.day_view import raised
 from mlids.detectors.forest import BENIGN, fit_forest
+from mlids.detectors.model_spec import Spec
 from mlids.detectors.verdict import Verdicts, judge
 from mlids.features.spec import NAMES
+from mlids.training.cross_capture.alerting import Alerts, alerts_of
 from mlids.training.cross_capture.captures import Capture
-from mlids.training.dataset import reference, true_attack, weights
+from mlids.training.cross_capture.case_evidence import SiteEvidence, conn_evidence, gather_capture
+from mlids.training.dataset import reference, thinned, true_attack
 from mlids.training.labels import family
 from mlids.training.metrics import DETECTORS, pr_auc
-from mlids.training.train import Pair, fit_pair, threshold_for_budget
+from mlids.training.train import Pair, background, fit_pair, threshold_for_budget
+
+_NO_CASES = Gathered([])
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,7 @@ class SiteThreshold:
 
     start: int  # first of the later rows
     found: np.ndarray  # bool[n]
+    threshold: float
     alerts: int  # among the later rows, after grouping
     days: float  # of the later rows
 
@@ -39,58 +48,104 @@ class TestedCapture:
     carried: dict[str, float]  # detector → threshold at 1 % of benign rows of the calibration captures; nan without any
     site: dict[str, SiteThreshold]  # by detector
     seen: np.ndarray  # digests of the training rows
+    alerts: Alerts  # of the hybrid, over all rows
+    days: float
+    gathered: Gathered = _NO_CASES  # cases of the hybrid and of the capture's other logs
 
     def later(self, detector: str) -> np.ndarray:
         """Return bool[n]: the rows that the site's threshold was not set on."""
         return np.arange(len(self.capture.x)) >= self.site[detector].start
 
 
+@lru_cache(maxsize=1)
+def _reference() -> pl.DataFrame:
+    return thinned(reference(), 0)
+
+
 def fit_captures(captures: Sequence[Capture], seed: int, *, true_attacks: bool = True) -> Pair:
     """Return both forests fitted on captures and the reference networks; `true_attacks=False` leaves out all observed attacks."""
-    frame = pl.concat([*(c.examples for c in captures), reference()])
+    frame = pl.concat([*(c.examples for c in captures), _reference()])
     if not true_attacks:
         frame = frame.filter(~true_attack())
     x = np.ascontiguousarray(frame.select(NAMES).to_numpy(), np.float32)
     names = np.array([BENIGN if v == BENIGN else family(v) for v in frame["label"].to_list()])
     return fit_pair(
-        x, names, frame["network"].to_numpy().astype(str), weights(frame),
+        x, names, frame["network"].to_numpy().astype(str), frame["weight"].to_numpy(),
         true_attacks=not frame.filter(true_attack()).is_empty(), seed=seed,
     )  # fmt: skip
 
 
-def run_capture(pair: Pair, capture: Capture, calibrate: Sequence[Capture], trained_on: Sequence[Capture], budget: float) -> TestedCapture:
-    """Return a capture under a model that was trained on `trained_on`; `budget` is in alerts a day."""
-    model, unsupervised = pair.model(), Fitted(pair.isolation, pair.spec)
-    verdicts, risks = _risks(model, unsupervised, capture.x)
+class _WithoutForest:
+    """A model whose scores are known already, without those of its RandomForest: a second scoring would take as long as the first."""
+
+    def __init__(self, spec: Spec, scores: Scores) -> None:
+        self.spec = spec
+        self.version: str | None = None
+        self.attack_classes: list[str] = []
+        self._scores = Scores(scores.anomaly_score, None, None)
+
+    def score(self, x: np.ndarray) -> Scores:
+        """Return the known scores; `x` are the rows that they were given for."""
+        return self._scores
+
+
+def run_capture(
+    pair: Pair, capture: Capture, calibrate: Sequence[Capture], trained_on: Sequence[Capture], budget: float, logs: SiteEvidence
+) -> TestedCapture:
+    """Return a capture under a model that was trained on `trained_on`; `budget` is in alerts a day, `logs` what its other logs say."""
+    model = pair.model()
+    verdicts, risks = _risks(model, capture.x)
+    raised(capture.day_keys, risks["day"])
     benign: dict[str, list[np.ndarray]] = {d: [] for d in DETECTORS}
     for other in calibrate:
-        for name, values in _risks(model, unsupervised, other.x[other.benign])[1].items():
+        for name, values in _risks(model, other.x[other.benign])[1].items():
             benign[name].append(values)
     carried = {n: float(np.quantile(np.concatenate(v), 0.99, method="higher")) if v else float("nan") for n, v in benign.items()}
-    site = {name: _site_threshold(model, capture, verdicts, risks[name], budget) for name in DETECTORS}
+    site = _site_thresholds(model, capture, verdicts, risks, budget)
     seen = np.concatenate([c.digests[c.known] for c in trained_on]) if trained_on else np.zeros(0, np.uint64)
-    return TestedCapture(capture, risks, carried, site, np.unique(seen))
+    threshold = site["hybrid"].threshold
+    gathered = gather_capture(conn_evidence(model, capture, verdicts, threshold), logs)
+    alerts = alerts_of(model, capture, verdicts, threshold)
+    return TestedCapture(capture, risks, carried, site, np.unique(seen), alerts, days_of(capture), gathered)
 
 
-def _risks(model: Model, unsupervised: Model, x: np.ndarray) -> tuple[Verdicts, dict[str, np.ndarray]]:
-    """Return the verdicts, and the risk by detector, 0 to 100, that rows are ranked by. `unsupervised` is the model without its forest."""
+def days_of(capture: Capture) -> float:
+    """Return the days that the rows of a capture span, counted in windows of alert grouping."""
+    return _days(_stamps(capture))
+
+
+def _risks(model: Model, x: np.ndarray) -> tuple[Verdicts, dict[str, np.ndarray]]:
+    """Return the verdicts, and the risk by detector, 0 to 100, that rows are ranked by."""
     verdicts = judge(model, x)
     probability = verdicts.scores.attack_probability
     return verdicts, {
         "forest": 100.0 * (probability if probability is not None else np.zeros(len(x))),
         "isolation": 100.0 * verdicts.scores.anomaly_score,
-        "unsupervised": judge(unsupervised, x).risk_score,
+        "behaviours": 100.0 * verdicts.behaviour_score,
+        "unsupervised": judge(_WithoutForest(model.spec, verdicts.scores), x).risk_score,
         "hybrid": verdicts.risk_score,
+        "day": verdicts.risk_score.copy(),
     }
 
 
-def _site_threshold(model: Model, capture: Capture, verdicts: Verdicts, risk: np.ndarray, budget: float) -> SiteThreshold:
-    third = len(risk) // 3
-    stamps = capture.conns["ts"].dt.epoch("s").fill_null(0).to_numpy()
-    keys = [k.id for k in group_keys(model, capture.conns, verdicts, np.arange(len(risk)))]
-    threshold = threshold_for_budget(keys[:third], risk[:third], _days(stamps[:third]), budget)[0]
-    found = (np.arange(len(risk)) >= third) & (risk >= threshold)
-    return SiteThreshold(third, found, len({keys[i] for i in np.flatnonzero(found)}), _days(stamps[third:]))
+def _site_thresholds(
+    model: Model, capture: Capture, verdicts: Verdicts, risks: dict[str, np.ndarray], budget: float
+) -> dict[str, SiteThreshold]:
+    """Return the threshold of each detector by the alert budget; probes from outside take no part in it, as in training."""
+    n, stamps = len(capture.x), _stamps(capture)
+    keys = np.array([k.id for k in group_keys(model, capture.conns, verdicts, np.arange(n))], object)
+    third = n // 3
+    first = (np.arange(n) < third) & ~background(capture.x)
+    out = {}
+    for name in DETECTORS:
+        threshold = threshold_for_budget(keys[first].tolist(), risks[name][first], _days(stamps[:third]), budget)[0]
+        found = (np.arange(n) >= third) & (risks[name] >= threshold)
+        out[name] = SiteThreshold(third, found, threshold, len(set(keys[found].tolist())), _days(stamps[third:]))
+    return out
+
+
+def _stamps(capture: Capture) -> np.ndarray:
+    return capture.conns["ts"].dt.epoch("s").fill_null(0).to_numpy()
 
 
 def _days(stamps: np.ndarray) -> float:

@@ -12,6 +12,8 @@ from mlids.training.labels import ASSUMED, IMPLANTED, LOG_LABEL, REFERENCE
 # Rows of `JUDGED_ALERTS` are no Zeek log: one row per alert with a verdict, with the columns of JUDGED_SCHEMA.
 JUDGED_ALERTS = "alerts"
 JUDGED_SCHEMA = pl.Schema({"verdict": pl.String(), "kind": pl.String(), "attack_class": pl.String(), "uids": pl.List(pl.String())})
+# Rows of `JUDGED_CASES` are the evidence of cases with a verdict (`label_sources.cases`).
+JUDGED_CASES = "cases"
 RESERVED = (LOG_LABEL, IMPLANTED, REFERENCE, ASSUMED)
 MAX_LABELS = 200_000  # kept by one source
 
@@ -20,9 +22,9 @@ class LabelSource(Protocol):
     """Labels of conns of one sensor, from the rows of one log. State is bounded, whatever the log holds.
 
     `name` is stored as the source of the label. `log` is Zeek's name of the log that is read, JUDGED_ALERTS for
-    alerts with a verdict, or None for a source that reads nothing of the lake; `fields` are the columns that are
+    alerts with a verdict, JUDGED_CASES for the evidence of closed cases, or None for a source that reads nothing of the lake; `fields` are the columns that are
     read. Where two sources label a conn, the label of the one with the higher `priority` is kept (verdicts have
-    200, notices 100).
+    200, cases 190, notices 100).
     """
 
     name: ClassVar[str]

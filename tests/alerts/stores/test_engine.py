@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from mlids.alerts.stores import Stores, open_stores
 from mlids.alerts.stores.audit import DONE, Move
+from mlids.alerts.stores.cases import CaseFilter, CaseState
 from mlids.alerts.stores.ledger import LedgerDay
 from mlids.alerts.stores.tables import META
 from mlids.alerts.suppression import Rule
@@ -29,6 +30,8 @@ CALLS: dict[str, Callable[[Stores], object]] = {
     "alerts.drop_part": lambda s: s.alerts.drop_part("hq", "live", set()),
     "rules.add": lambda s: s.rules.add(Rule(0, kind="beacon"), "why", "who"),
     "rules.end": lambda s: s.rules.end(1),
+    "rules.history": lambda s: s.rules.history(),
+    "alerts.coverage": lambda s: s.alerts.coverage(Rule(0, kind="beacon"), NOON),
     "rules.in_force": lambda s: s.rules.in_force(),
     "rules.rows": lambda s: s.rules.rows(),
     "rules.count_suppressed": lambda s: s.rules.count_suppressed({1: 1}),
@@ -37,6 +40,17 @@ CALLS: dict[str, Callable[[Stores], object]] = {
     "ledger.days": lambda s: s.ledger.days(),
     "ledger.put_hours": lambda s: s.ledger.put_hours("hq", "2026-11-20", []),
     "ledger.hours": lambda s: s.ledger.hours(date(2026, 11, 20), date(2026, 11, 21)),
+    "ledger.put_logs": lambda s: s.ledger.put_logs("hq", "2026-11-20", {"dns": (1, 1)}),
+    "ledger.logs": lambda s: s.ledger.logs(date(2026, 11, 20), date(2026, 11, 21)),
+    "cases.put": lambda s: s.cases.put("hq", "day 2026-11-20", []),
+    "cases.latest": lambda s: s.cases.latest(),
+    "cases.page": lambda s: s.cases.page(CaseFilter(), 10),
+    "cases.count": lambda s: s.cases.count(CaseFilter()),
+    "cases.hosts": lambda s: s.cases.hosts(CaseFilter()),
+    "cases.counts": lambda s: s.cases.counts(),
+    "cases.get": lambda s: s.cases.get("0"),
+    "cases.set_state": lambda s: s.cases.set_state("0", CaseState.OPEN, "who"),
+    "cases.judged": lambda s: s.cases.judged(),
     "audit.record": lambda s: s.audit.record(Move("who", "refuse", None, "1", "why")),
     "audit.begin": lambda s: s.audit.begin(Move("who", "promote", None, "1", "why")),
     "audit.settle": lambda s: s.audit.settle(1, DONE),
@@ -53,7 +67,7 @@ def test_every_method_of_the_stores_is_called_here() -> None:
     stores = open_stores("sqlite://")
     methods = {
         f"{name}.{method}"
-        for name in ("alerts", "rules", "ledger", "audit")
+        for name in ("alerts", "rules", "ledger", "audit", "cases")
         for method in vars(type(getattr(stores, name)))
         if method[0] != "_"
     }

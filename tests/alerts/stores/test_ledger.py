@@ -44,3 +44,12 @@ def test_hours_of_a_day_are_replaced(stores: Stores) -> None:
     assert len(stores.ledger.hours(date(2026, 11, 20), date(2026, 11, 21), "hq")) == 1
     stores.ledger.put_hours("hq", "2026-11-20", [])
     assert stores.ledger.hours(date(2026, 11, 20), date(2026, 11, 21), "hq") == []
+
+
+def test_other_logs_of_a_day_are_replaced_and_counted(stores: Stores) -> None:
+    stores.ledger.put_logs("hq", "2026-11-20", {"dns": (10, 7), "ssl": (5, None), "http": (3, 4)})
+    stores.ledger.put_logs("branch", "2026-11-20", {"dns": (1, 1)})
+    found = stores.ledger.logs(date(2026, 11, 20), date(2026, 11, 21), "hq")
+    assert {r["log"]: r["missing"] for r in found} == {"dns": 3, "ssl": None, "http": 0}
+    stores.ledger.put_logs("hq", "2026-11-20", {})
+    assert [r["sensor"] for r in stores.ledger.logs(date(2026, 11, 1), date(2026, 12, 1))] == ["branch"]

@@ -128,7 +128,7 @@ def test_database_of_a_newer_mlids_is_refused_and_left_alone(url: str) -> None:
     stores.alerts.put([alert(1)], "live")
     with stores.engine.writing("the version") as db:
         db.execute(sa.text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
-    with pytest.raises(StoreError, match="has schema version 9999, and this mlids knows versions up to 0004: install the newer mlids"):
+    with pytest.raises(StoreError, match="has schema version 9999, and this mlids knows versions up to 0007: install the newer mlids"):
         open_stores(url)
     with stores.engine.reading("the version") as db:
         assert db.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar() == "9999"
@@ -181,3 +181,20 @@ def test_opening_a_current_database_does_not_import_alembic(url: str) -> None:
     script = "import sys; from mlids.alerts.stores import open_stores; open_stores(sys.argv[1]); print('alembic' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script, url], check=True, capture_output=True, text=True)
     assert done.stdout == "False\n"
+
+
+def test_history_of_rules_begins_with_those_of_an_older_version(url: str) -> None:
+    _create(url, TODAY)
+    engine = _engine(url)
+    with engine.begin() as db:
+        for values in ("'ana', 'noise', '2026-11-01', NULL", "'ben', 'wide', '2026-11-02', '2026-11-03'"):
+            db.exec_driver_sql(f"INSERT INTO suppressions (kind, who, why, at, ended_at) VALUES ('beacon', {values})")
+    engine.dispose()
+    stores = open_stores(url)
+    found = [(h["rule"], h["action"], h["who"], h["why"], h["at"], h["conditions"]["kind"]) for h in stores.rules.history()]
+    assert found == [
+        (2, "end", "", "", "2026-11-03", "beacon"), (2, "add", "ben", "wide", "2026-11-02", "beacon"), (1, "add", "ana", "noise", "2026-11-01", "beacon"),
+    ]  # fmt: skip
+    with pytest.raises(StoreError, match="never changed"), stores.engine.writing("history") as db:
+        db.exec_driver_sql("DELETE FROM suppression_history")
+    stores.close()

@@ -17,7 +17,8 @@ from tests.support.captures import C2, MIRAI, MIXED, QUIET
 @pytest.fixture(scope="module")
 def metrics(real_data: Path) -> dict[str, Any]:
     captures = [real_data / p for p in (C2, MIXED, MIRAI)]
-    return pipeline.evaluate(captures, [real_data / QUIET], [], leave_one_out=True, seeds=1)
+    iot = ["iot=*/iot23/*"]
+    return pipeline.evaluate(captures, [real_data / QUIET], [], laboratories=iot, leave_one_out=True, seeds=1)
 
 
 def test_unseen_captures_are_found(metrics: dict[str, Any]) -> None:
@@ -47,6 +48,35 @@ def test_every_metric_is_there(metrics: dict[str, Any]) -> None:
     assert set(mirai) == {"all", "C&C", "DDoS", "PartOfAHorizontalPortScan"}
     assert mirai["all"]["n_attack"] == sum(e["n_attack"] for n, e in mirai.items() if n != "all")
     json.dumps(metrics, allow_nan=False)
+
+
+def test_the_network_is_the_unit_of_the_summary(metrics: dict[str, Any]) -> None:
+    for kind in ("implanted_only", "true_labels"):
+        networks, found = metrics["networks"][kind], metrics["summary"][kind]
+        assert len(networks) == found["networks"] == 4 and found["laboratories"] == 3
+        # The remote-access trojan has nine benign rows: too few for a recall.
+        assert found["networks_with_attacks"] == found["detectors"]["hybrid"]["recall_at_fpr_1pct"]["networks"] == 2
+        recalls = [networks[n]["detectors"]["hybrid"]["recall_at_fpr_1pct"] for n in ("conn.log.labeled", MIRAI.rpartition("/")[2])]
+        assert found["detectors"]["hybrid"]["recall_at_fpr_1pct"]["mean"] == pytest.approx(sum(recalls) / 2, abs=1e-4)
+        assert found["benign_days"]["networks"] == 1 and found["benign_days"]["worst"]["network"] == QUIET.rpartition("/")[2]
+        assert found["hosts"]["n"] == 3.0  # one host in each capture with attacks
+    assert metrics["networks"]["true_labels"]["labeled-conn.log"]["own"]["n_pairs"] == 5.0
+
+
+def test_cases_are_judged_under_every_model(metrics: dict[str, Any]) -> None:
+    entries = [metrics["networks"][kind] for kind in ("implanted_only", "true_labels")] + [metrics["reference"]["networks"]]
+    for networks in entries:
+        assert len(networks) == 4 and sum(e["cases"]["n_hosts"] for e in networks.values()) == 3.0
+        mirai = networks[MIRAI.rpartition("/")[2]]["cases"]
+        assert (mirai["hosts_found"], mirai["cases_exact"], mirai["first_right"]) == (1.0, 1.0, 1.0)
+    assert metrics["reference"]["summary"]["benign_days"]["networks"] == 1
+    assert list(metrics["reference"]["without"]) == ["nothing", "every log but conn.log"]
+
+
+def test_a_laboratory_is_left_out_as_a_whole(metrics: dict[str, Any]) -> None:
+    about = metrics["about"]
+    assert {n for n, lab in about["laboratories"].items() if lab == "iot"} == {QUIET.rpartition("/")[2], MIRAI.rpartition("/")[2]}
+    assert about["sorted"] == {}
 
 
 def test_what_was_done_is_described(metrics: dict[str, Any]) -> None:

@@ -36,7 +36,7 @@ def documented() -> Iterator[type[LabelSource]]:
 
 
 def test_sources_are_ordered_by_priority() -> None:
-    assert [s.name for s in label_source_types()] == ["verdict", "notice"]
+    assert [s.name for s in label_source_types()] == ["verdict", "case", "notice", "ssh_guessing", "intel"]
 
 
 def test_a_source_from_outside_labels_a_snapshot(documented: type[LabelSource], synthetic_site: Path, tmp_path: Path) -> None:
