@@ -65,6 +65,8 @@ def connect(url: str, tls: Tls, timeout_s: float, **login: object) -> Elasticsea
     except ModuleNotFoundError as error:
         raise SettingsError("the package elasticsearch is not installed; install mlids with the extra `elastic`") from error
 
+    # At DEBUG this logger writes each body, among them the key that the node has just made. Without a handler it does not even decode them.
+    logging.getLogger("elastic_transport.node").propagate = False
     options: dict[str, Any] = {"request_timeout": timeout_s, "max_retries": 0, **login, **tls.options()}
     return Elasticsearch(url, **options)
 
