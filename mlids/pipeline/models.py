@@ -124,7 +124,9 @@ def evaluate_and_promote(version: str, snapshot_id: str, *, who: str = "airflow"
     registry, audit = open_registry(settings), open_stores(settings).audit
     compared = _settled(registry, audit, settings)
     while True:
-        decision, candidates = decide(registry, compared, version, settings, snapshot_id)  # takes minutes: a rollback need not wait for it
+        decision, candidates = decide(
+            registry, audit, compared, version, settings, snapshot_id
+        )  # takes minutes: a rollback need not wait for it
         why = decision.why if decision.passed or not force else f"forced by {who}: {decision.why}"
         promoted = decision.passed or force
         outcome = "promoted" if decision.passed else "forced" if force else "refused"
@@ -139,7 +141,7 @@ def evaluate_and_promote(version: str, snapshot_id: str, *, who: str = "airflow"
                 move_production(registry, audit, move)
             else:
                 audit.record(move)
-        log_gate(registry, version, GateReport(outcome, why, snapshot_id, candidates))
+        log_gate(registry, version, GateReport(outcome, why, snapshot_id, candidates, decision.checks))
         return {"version": version, "promoted": promoted} | asdict(decision)
 
 

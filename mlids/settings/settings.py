@@ -21,6 +21,7 @@ from pydantic_settings import (
 )
 
 from mlids.errors import SettingsError
+from mlids.settings.gate import GateRules
 from mlids.settings.sensors import Name, Sensor, fault, line_of, read_sensors, read_toml, unknown
 from mlids.settings.variables import (
     PREFIX,
@@ -50,7 +51,7 @@ def checked_networks(networks: Sequence[str]) -> tuple[str, ...]:
     return tuple(networks)
 
 
-class Settings(BaseSettings):
+class Settings(GateRules, BaseSettings):
     """All settings. Defaults run the embedded stack below `home`."""
 
     model_config = SettingsConfigDict(env_prefix="MLIDS_", frozen=True, extra="forbid", populate_by_name=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mlids.text import markdown
+from mlids.training.gate import Check
 
 CHALLENGER, PRODUCTION, REFERENCE = "challenger", "production", "reference"  # roles
 HEADING = "## Gate"
@@ -22,17 +23,24 @@ class Candidate:
 
 @dataclass(frozen=True)
 class GateReport:
-    """The decision on a challenger (`promoted`, `refused` or `forced`) with its reasons, and what was compared on which snapshot."""
+    """The decision on a challenger (`promoted`, `refused` or `forced`) with its reasons and rules, and what was compared on which snapshot."""
 
     decision: str
     why: str
     snapshot_id: str
     candidates: tuple[Candidate, ...]
+    checks: tuple[Check, ...] = ()
 
     def table(self) -> str:
-        """Return the decision, its reasons and the metrics of all candidates as Markdown."""
-        lines = [HEADING, "", f"**{self.decision}**: {markdown(self.why)}", "", *self._rows(), ""]
+        """Return the decision, every rule with its numbers, and the metrics of all candidates as Markdown."""
+        lines = [HEADING, "", f"**{self.decision}**: {markdown(self.why)}", "", *self._rules(), *self._rows(), ""]
         return "\n".join([*lines, f"All on the held-out rows of snapshot `{self.snapshot_id}`.", ""])
+
+    def _rules(self) -> list[str]:
+        if not self.checks:
+            return []
+        rows = [f"| {markdown(c.rule)} | {'held' if c.held else '**not held**'} | {markdown(c.text)} |" for c in self.checks]
+        return ["| rule | | numbers |", "|---|---|---|", *rows, ""]
 
     def _rows(self) -> list[str]:
         names = list(dict.fromkeys(name for c in self.candidates for name in c.metrics))

@@ -56,7 +56,7 @@ def half(rows: pl.DataFrame, day: date) -> pl.DataFrame:
 
 
 def twentieth(rows: pl.DataFrame, day: date) -> pl.DataFrame:
-    """Only 70 minutes of each day."""
+    """Only 20 minutes of each day."""
     noon = datetime(day.year, day.month, day.day, 9, tzinfo=UTC)
     return rows.filter(pl.col("ts").is_between(noon, noon + timedelta(minutes=20)))
 

@@ -28,7 +28,7 @@ DAMAGED = pytest.mark.attack(
 NOISE = pytest.mark.attack(
     row=6,
     attack="a week of forged probes spends the alert budget, so that the threshold rises",
-    held="a challenger may lose one held-out attack, or a tenth of those that production finds (`LOST_SHARE`)",
+    held="a challenger may lose one held-out attack, or a tenth of those that production finds (`MLIDS_GATE_LOST_ATTACKS_PERCENT`)",
 )
 NIGHT = datetime(2026, 11, 5, 2, tzinfo=UTC)
 

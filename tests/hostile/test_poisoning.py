@@ -49,6 +49,7 @@ def train_on(field: Field, poison: Poison, number: int = 0) -> Week:
 # tolerance; what is promoted does no harm either way.
 MUST_REFUSE = {
     "20 minutes a day": "is a sensor down",
+    "half days": "is a sensor down",
     "noisy inside": "held-out attacks that production's threshold finds",
     "quiet attacks all day": "held-out attacks that production's threshold finds",
     "the same, labelled benign": "below the minimum",
@@ -66,7 +67,7 @@ def hold(field: Field, name: str, week: Week) -> None:
         assert week.recall >= untouched.attack_rows_found(before.spec) - 0.15, (name, week.recall)
 
 
-HELD = "a promoted model finds the attacks of an untouched week as before (`LOST_SHARE`, `LEAST_SHARE`, `MINIMUM_PR_AUC`)"
+HELD = "a promoted model finds the attacks of an untouched week as before (rules `MLIDS_GATE_…`)"
 
 
 @pytest.mark.attack(row=19, attack="a poisoned training week", held=HELD)
@@ -87,7 +88,9 @@ def test_poisoned_week(field: Field, name: str, happened: Callable[[str], None])
 
 @pytest.mark.long
 @pytest.mark.attack(
-    row=19, attack="weeks that drift slowly", held="not held: each week is compared with the one before; the threshold rises at most to 95"
+    row=19,
+    attack="weeks that drift slowly",
+    held="bounded: each week is compared with the best of the three versions before production as well (`MLIDS_GATE_LEAST_ROWS_PERCENT`)",
 )
 def test_slow_drift(field: Field, happened: Callable[[str], None]) -> None:
     """One quiet attack of each kind a day in the first week, one more each week: what the gate lets pass, and what is left after it."""

@@ -71,10 +71,14 @@ class AuditStore:
 
     def was_in_production(self, version: str) -> bool:
         """Return whether a move to a version is done."""
+        return version in self.in_production()
+
+    def in_production(self) -> list[str]:
+        """Return the versions that a move to them is done, the latest first, each once."""
         done = sa.or_(AUDIT.c.state == DONE, AUDIT.c.state.is_(None))
-        query = sa.select(AUDIT.c.id).where(AUDIT.c.action.in_(_MOVES), done, AUDIT.c.to_version == version).limit(1)
+        query = sa.select(AUDIT.c.to_version).where(AUDIT.c.action.in_(_MOVES), done).order_by(AUDIT.c.id.desc())
         with self._engine.reading("audit rows") as db:
-            return db.execute(query).first() is not None
+            return list(dict.fromkeys(str(v) for (v,) in db.execute(query)))
 
     def begin_housekeeping(self, who: str) -> int:
         """Write that housekeeping begins, and return the row's id to settle; runs that were interrupted are marked as FAILED."""
