@@ -51,8 +51,8 @@ def checked_networks(networks: Sequence[str]) -> tuple[str, ...]:
     return tuple(networks)
 
 
-class Settings(GateRules, BaseSettings):
-    """All settings. Defaults run the embedded stack below `home`."""
+class _SiteSettings(BaseSettings):
+    """Settings but for those of the gate."""
 
     model_config = SettingsConfigDict(env_prefix="MLIDS_", frozen=True, extra="forbid", populate_by_name=True)
 
@@ -296,6 +296,10 @@ class Settings(GateRules, BaseSettings):
                 return sensor
         known = ", ".join(s.name for s in self.sensors()) or "none"
         raise SettingsError(f"no sensor is called {name!r} (there are: {known}); add it to {self.sensors_path}")
+
+
+class Settings(GateRules, _SiteSettings):
+    """All settings. Defaults run the embedded stack below `home`."""
 
 
 def load_settings(**overrides: object) -> Settings:
