@@ -6,15 +6,14 @@ HOME_DIR ?= demo-home
 PYTEST_ARGS ?=
 # Test modules run side by side: each process starts its own servers. Four also on two cores, as most tests wait for servers and children.
 WORKERS ?= -n 4 --dist loadfile --no-loadscope-reorder
-# What `make cov` runs: the folders without Airflow, the demo and the fault tests, and without what fits forests for minutes.
-COV_TESTS ?= $(addprefix tests/,alerts cases cli detectors evidence features ingest pipeline reporting scoring synth training zeek) \
-  $(addprefix --ignore=tests/,training/cross_capture/test_evaluate.py cli/test_evaluate.py training/test_reference.py pipeline/test_models.py)
+# What `make cov` runs: the folders without Airflow, the demo and the fault tests.
+COV_TESTS ?= $(addprefix tests/,alerts cases cli detectors evidence features ingest pipeline reporting scoring synth training zeek)
 
 # What the image of the compose file holds: everything but the development tools.
 IMAGE_EXTRAS := pipeline report elastic postgres celery users
 COMPILE := UV_PYTHON_DOWNLOADS=never .tools/uv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11
 
-.PHONY: help setup demo test test-faults test-hostile fuzz cov check fmt docs reference-model bench lock wheel clean
+.PHONY: help setup demo test test-slow test-faults test-hostile fuzz cov check fmt docs reference-model bench lock wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -26,13 +25,17 @@ demo: ## run the whole pipeline on a synthetic site (ONCE=1: stop after the summ
 	@scripts/setup.sh report
 	@$(BIN)/mlids demo --home $(HOME_DIR) $(if $(ONCE),--once)
 
-test: ## the whole test suite
+test: ## the test suite, but for its slow tests
 	@scripts/setup.sh test
 	$(BIN)/python -m pytest --durations=25 $(WORKERS) $(PYTEST_ARGS)
 
+test-slow: ## the tests that `make test` leaves out: most faults, forests fitted over and over (CI runs both)
+	@scripts/setup.sh test
+	$(BIN)/python -m pytest --durations=25 $(WORKERS) -m "slow and not long" $(PYTEST_ARGS)
+
 test-faults: ## the full fault table of live scoring (22 minutes); writes docs/reliability.md
 	@scripts/setup.sh test
-	MLIDS_FAULTS=long MLIDS_FAULT_TABLE=docs/reliability.md $(BIN)/python -m pytest tests/faults -o faulthandler_timeout=1200 $(PYTEST_ARGS)
+	MLIDS_FAULTS=long MLIDS_FAULT_TABLE=docs/reliability.md $(BIN)/python -m pytest tests/faults -m "" -o faulthandler_timeout=1200 $(PYTEST_ARGS)
 
 test-hostile: ## every attack of docs/security.md, also the long ones; prints and writes the table there
 	@scripts/setup.sh test

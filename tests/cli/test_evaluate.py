@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from mlids.cli.evaluate import spread_out
 from tests.support import forked
 from tests.support.captures import C2, MIXED, QUIET
@@ -31,6 +33,7 @@ def test_a_capture_is_tested_and_the_random_split_is_marked_as_flattering(real_d
     assert metrics["pooled"]["n_attack"] == 4_195 and metrics["pooled"]["hybrid"]["recall_at_fpr_1pct"] > 0.5
 
 
+@pytest.mark.slow
 def test_listed_captures_are_sorted_and_left_out_by_laboratory(real_data: Path, tmp_path: Path) -> None:
     listing = tmp_path / "captures.toml"
     listing.write_text(

@@ -15,6 +15,12 @@ from tests.faults.log_field import LogOutcome
 
 # `make test-faults` makes each fault last longer than `make test` does.
 LONG = os.environ.get("MLIDS_FAULTS") == "long"
+# What `make test` keeps of the table: one fault of each kind. `make test-slow` runs the others.
+_QUICK = (
+    "test_nothing_wrong", "test_cut_in_mid_line", "test_rotation_while_disconnected[1]", "test_copy_truncate", "test_malformed_lines",
+    "test_changed_host_key", "test_growing_log", "test_kill[kill -9 before the sink's ack]", "test_damaged_state[context]",
+    "test_a_promise", "test_all_logs_rotate_together", "test_the_ledger_compares", "test_sink_down", "test_poisoned_alert", "test_every_mutated_line",
+)  # fmt: skip
 _MARK, _LOG_MARK = "<!-- faults -->", "<!-- log faults -->"
 _HEADER = [
     "| fault | rows written | scored live | scored late | rejected | alerts lost | documents twice |",
@@ -24,6 +30,13 @@ _LOG_HEADER = [
     "| fault | logs | rows written | read once | evidence of one pass | found live |",
     "|---|---:|---:|---:|---:|---:|",
 ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark all but the quick faults as slow, in the short form."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and not LONG and not item.name.startswith(_QUICK):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture

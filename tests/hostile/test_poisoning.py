@@ -70,6 +70,7 @@ def hold(field: Field, name: str, week: Week) -> None:
 HELD = "a promoted model finds the attacks of an untouched week as before (rules `MLIDS_GATE_…`)"
 
 
+@pytest.mark.slow
 @pytest.mark.attack(row=19, attack="a poisoned training week", held=HELD)
 def test_week_of_twenty_minutes_a_day_is_refused(field: Field, happened: Callable[[str], None]) -> None:
     week = train_on(field, POISONS["20 minutes a day"])

@@ -26,6 +26,7 @@ OTHER_MACHINE = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_reference_model_is_rebuilt_byte_for_byte(tmp_path: Path) -> None:
     code = f"from mlids.training.reference import build_reference; open({str(tmp_path / 'built')!r}, 'wb').write(build_reference())"
     environment = os.environ | OTHER_MACHINE | {"NUMBA_CACHE_DIR": str(tmp_path / "numba")}
@@ -44,6 +45,7 @@ def test_it_finds_attacks_on_networks_that_it_was_not_fitted_on() -> None:
     assert len(set(names[attack & verdicts.alert])) >= 0.7 * len(set(names[attack]))
 
 
+@pytest.mark.slow
 def test_its_threshold_keeps_the_budget_on_held_out_days() -> None:
     model = load_reference()
     assert held_out_threshold(model) == model.spec.threshold and model.spec.budget_per_day == BUDGET_PER_DAY

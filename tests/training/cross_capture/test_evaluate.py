@@ -13,6 +13,8 @@ from mlids.errors import NoRowsError
 from mlids.training.metrics import DETECTORS
 from tests.support.captures import C2, MIRAI, MIXED, QUIET
 
+pytestmark = pytest.mark.slow  # fits twenty forests
+
 
 @pytest.fixture(scope="module")
 def metrics(real_data: Path) -> dict[str, Any]:
