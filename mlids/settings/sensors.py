@@ -25,10 +25,13 @@ class Sensor(BaseModel):
 
     name: Name = Field(description="Name of the sensor; part of every path and alert.")
     kind: Literal["sftp", "folder"] = Field("sftp", description="Pull over SFTP, or read a local or mounted folder.")
-    host: str = Field("", description="Host name or address (sftp).")
+    host: str = Field("", description="Host name, address, or a Host of ~/.ssh/config (sftp).")
     port: int = Field(22, ge=1, le=65535, description="SSH port.")
     user: str = Field("zeek", description="Account on the sensor; read access to the logs is enough.")
     key_file: Path | None = Field(None, description="Private key; without one the SSH agent is tried, then the password.")
+    private_key: SecretStr | None = Field(
+        None, description="The private key itself instead of a file, unencrypted; as an Airflow connection holds it."
+    )
     password: SecretStr | None = Field(None, description="Password, used when no key is accepted.")
     logs: str = Field("/opt/zeek/logs", description="Folder with one sub-folder per day (zeekctl's archive).")
     current: str = Field("", description="Folder of the growing logs; default: `logs`/current.")

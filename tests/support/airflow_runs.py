@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,7 +54,7 @@ class AirflowProcess:
         self._process.stdin.flush()
         watchdog = threading.Timer(timeout, self._process.kill)
         watchdog.start()
-        printed = []
+        printed: list[str] = []
         try:
             for line in self._process.stdout:
                 if line.startswith(MARK):
@@ -230,7 +230,13 @@ def _serve() -> None:
 
     initdb()
     DagBundlesManager().sync_bundles_to_db()
-    known = {"describe": _describe, "form": _check_form, "run": _run, "follow": _follow, "sync": _sync}
+    known: dict[str, Callable[..., dict[str, Any]]] = {
+        "describe": _describe,
+        "form": _check_form,
+        "run": _run,
+        "follow": _follow,
+        "sync": _sync,
+    }
     for line in sys.stdin:
         request = json.loads(line)
         for name in [n for n in os.environ if n.startswith(("MLIDS_", "MLFLOW_", "AIRFLOW_CONN_"))]:
