@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,9 @@ class AirflowProcess:
             watchdog.cancel()
         raise AssertionError(f"Airflow ended, or took more than {timeout:.0f} s:\n" + "".join(printed)[-6_000:])
 
-    def run(self, dag: str, partition: str | None = None, **conf: Any) -> Run:
-        """Run a DAG without retries; `partition` is the key of a run that assets have triggered."""
-        answer, log = self.ask("run", dag=dag, conf=conf, partition=partition)
+    def run(self, dag: str, partition: str | None = None, at: str | None = None, **conf: Any) -> Run:
+        """Run a DAG without retries, as at a time (ISO 8601); `partition` is the key of a run that assets have triggered."""
+        answer, log = self.ask("run", dag=dag, conf=conf, partition=partition, at=at)
         return Run(**answer, log=log)
 
     def close(self) -> None:
@@ -117,7 +118,24 @@ def _describe() -> dict[str, Any]:
     before = set(sys.modules)
     bag = _bag()
     loaded = sorted({m.partition(".")[0] for m in set(sys.modules) - before} | {m for m in set(sys.modules) - before if "mlids" in m})
-    return {"loaded": loaded, "dags": {name: _facts(dag) for name, dag in bag.dags.items()}}
+    return {"loaded": loaded, "dags": {name: _facts(dag) for name, dag in bag.dags.items()}, "pool": _pool()}
+
+
+def _pool() -> list[Any]:
+    """Return name and slots of the pool that the plugin makes when a scheduler starts."""
+    from airflow.jobs.job import Job
+    from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
+    from airflow.listeners.listener import get_listener_manager
+    from airflow.models.pool import Pool
+    from airflow.utils.session import create_session
+
+    job = Job()
+    SchedulerJobRunner(job)
+    for _ in range(2):
+        get_listener_manager().hook.on_starting(component=job)
+    with create_session() as session:
+        found = session.query(Pool).filter(Pool.pool.like("mlids%")).one()
+        return [found.pool, found.slots]
 
 
 def _facts(dag: Any) -> dict[str, Any]:
@@ -130,7 +148,7 @@ def _facts(dag: Any) -> dict[str, Any]:
         }  # fmt: skip
     return {
         "doc": dag.doc_md, "tags": sorted(dag.tags), "catchup": dag.catchup, "max_active_runs": dag.max_active_runs,
-        "timetable": type(dag.timetable).__name__, "params": {n: p.schema | {"value": p.value} for n, p in dag.params.items()}, "tasks": tasks,
+        "timetable": type(dag.timetable).__name__, "params": {n: p.schema | {"value": p.value, "description": p.description} for n, p in dag.params.items()}, "tasks": tasks,
     }  # fmt: skip
 
 
@@ -146,7 +164,7 @@ def _check_form(dag: str, values: dict[str, Any]) -> dict[str, Any]:
     return {"error": None}
 
 
-def _run(dag: str, conf: dict[str, Any], partition: str | None) -> dict[str, Any]:
+def _run(dag: str, conf: dict[str, Any], partition: str | None, at: str | None) -> dict[str, Any]:
     from airflow.dag_processing.dagbag import sync_bag_to_db
     from airflow.models.asset import AssetEvent
     from airflow.models.renderedtifields import RenderedTaskInstanceFields
@@ -161,7 +179,8 @@ def _run(dag: str, conf: dict[str, Any], partition: str | None) -> dict[str, Any
         else:
             task.retries = 0
     sync_bag_to_db(bag, "dags-folder", None)
-    run = _with_partition(partition, lambda: bag.dags[dag].test(run_conf=conf))
+    when = {"logical_date": datetime.fromisoformat(at)} if at is not None else {}
+    run = _with_partition(partition, lambda: bag.dags[dag].test(run_conf=conf, **when))
     with create_session() as session:
         mine = {"dag_id": dag, "run_id": run.run_id}
         tasks = {
@@ -226,9 +245,11 @@ def _sync() -> dict[str, Any]:
 
 def _serve() -> None:
     from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.sdk.log import configure_logging
     from airflow.utils.db import initdb
 
     initdb()
+    configure_logging(json_output=True, output=sys.stdout.buffer)  # as a task's supervisor writes it: secrets are masked
     DagBundlesManager().sync_bundles_to_db()
     known: dict[str, Callable[..., dict[str, Any]]] = {
         "describe": _describe,
