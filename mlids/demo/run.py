@@ -58,6 +58,8 @@ class Demo:
             f"Airflow: {self.stack.airflow_url} (user {USER}, password {self.stack.password}), MLflow: {self.stack.mlflow_url} ({MLFLOW_LOGIN})"
         )
         self._unpause("zeek_ingest", "model_rollback")
+        # The run of last night, which Airflow starts by itself: a backfill beside it has made the scheduler end.
+        self._watch("zeek_ingest", lambda runs: runs, 1, limit_s=300)
         self._backfill()
         self._unpause("train_weekly", "drift_weekly", "report_weekly")  # not before: each week of the backfill would be trained on
         start, end = (self._today - timedelta(days=7)).isoformat(), self._today.isoformat()

@@ -1,8 +1,9 @@
-"""Makes the pool of the pulls when the scheduler starts, so that a fresh Airflow needs no set-up by hand.
+"""Makes the pool of the pulls when scheduler, DAG processor or triggerer start, so that a fresh Airflow needs no set-up by hand.
 
 A task whose pool is missing waits for ever. Who changes the number of slots in the UI keeps it.
 """
 
+from contextlib import suppress
 from typing import Any
 
 from airflow.listeners import hookimpl
@@ -14,8 +15,8 @@ _ABOUT = "Pulls from sensors at the same time; of each sensor there is one at mo
 
 @hookimpl
 def on_starting(component: Any) -> None:
-    """Make the pool, when it is the scheduler that starts."""
-    if getattr(component, "job_type", None) == "SchedulerJob":
+    """Make the pool when a component with Airflow's database starts; tasks, which call this as well, have none."""
+    if type(component).__name__ == "Job":
         make_pool()
 
 
@@ -24,7 +25,8 @@ def make_pool() -> None:
     from airflow.models.pool import Pool
     from airflow.utils.session import create_session
     from sqlalchemy import select
+    from sqlalchemy.exc import IntegrityError
 
-    with create_session() as session:
+    with suppress(IntegrityError), create_session() as session:  # another component was first
         if session.scalar(select(Pool).where(Pool.pool == POOL)) is None:
             session.add(Pool(pool=POOL, slots=_SLOTS, description=_ABOUT, include_deferred=False))

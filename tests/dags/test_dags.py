@@ -56,8 +56,15 @@ def test_every_task_is_explained_bounded_and_tried_again(described: dict[str, An
             assert facts["growing"] or not facts["retries"], f"{name}.{task} waits as long each time"
             if name != "score_live" and task != "every_sensor_succeeded":
                 assert facts["notifies"] == ["FailureNotifier"], f"{name}.{task} fails unseen"
-    assert described["dags"]["zeek_ingest"]["tasks"]["sensor_day.pull"]["pool"] == "mlids_pull"
-    assert described["dags"]["zeek_ingest"]["tasks"]["sensor_day.pull"]["retries"] == 4
+    pull = described["dags"]["zeek_ingest"]["tasks"]["sensor_day.pull"]
+    assert (pull["pool"], pull["retries"]) == ("mlids_pull", 4)
+    assert pull["tried_again"] == {
+        "SourceError": True,
+        "StoreError": True,
+        "AuthError": False,
+        "HostKeyError": False,
+        "SettingsError": False,
+    }
     assert described["pool"] == ["mlids_pull", 2], "the pool of a fresh Airflow is made when the scheduler starts"
 
 

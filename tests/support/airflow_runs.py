@@ -124,15 +124,11 @@ def _describe() -> dict[str, Any]:
 def _pool() -> list[Any]:
     """Return name and slots of the pool that the plugin makes when a scheduler starts."""
     from airflow.jobs.job import Job
-    from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
-    from airflow.listeners.listener import get_listener_manager
     from airflow.models.pool import Pool
     from airflow.utils.session import create_session
 
-    job = Job()
-    SchedulerJobRunner(job)
     for _ in range(2):
-        get_listener_manager().hook.on_starting(component=job)
+        Job()  # calls the listeners
     with create_session() as session:
         found = session.query(Pool).filter(Pool.pool.like("mlids%")).one()
         return [found.pool, found.slots]
@@ -144,12 +140,24 @@ def _facts(dag: Any) -> dict[str, Any]:
         tasks[task.task_id] = {
             "owner": task.owner, "doc": task.doc_md, "retries": task.retries, "pool": task.pool,
             "growing": bool(task.retry_exponential_backoff), "timeout": bool(task.execution_timeout),
-            "notifies": [type(c).__name__ for c in task.on_failure_callback or ()],
+            "tried_again": _tried_again(task), "notifies": [type(c).__name__ for c in task.on_failure_callback or ()],
         }  # fmt: skip
     return {
         "doc": dag.doc_md, "tags": sorted(dag.tags), "catchup": dag.catchup, "max_active_runs": dag.max_active_runs,
         "timetable": type(dag.timetable).__name__, "params": {n: p.schema | {"value": p.value, "description": p.description} for n, p in dag.params.items()}, "tasks": tasks,
     }  # fmt: skip
+
+
+def _tried_again(task: Any) -> dict[str, bool] | None:
+    """Return whether a task is tried again after an error of each kind; None where it always is."""
+    from airflow.sdk import RetryAction
+
+    from mlids import errors
+
+    if task.retry_policy is None:
+        return None
+    kinds = (errors.SourceError, errors.StoreError, errors.AuthError, errors.HostKeyError, errors.SettingsError)
+    return {kind.__name__: task.retry_policy.evaluate(kind("x"), 1, 4).action is not RetryAction.FAIL for kind in kinds}
 
 
 def _check_form(dag: str, values: dict[str, Any]) -> dict[str, Any]:
