@@ -11,6 +11,8 @@ The run fails when a store could not be cleaned, after the others are done. Run 
 import pendulum
 from airflow.sdk import Param, dag, task
 from airflow.timetables.interval import CronDataIntervalTimetable
+from mlids_airflow.connections import connected
+from mlids_airflow.defaults import task_defaults
 
 
 @dag(
@@ -18,16 +20,15 @@ from airflow.timetables.interval import CronDataIntervalTimetable
     start_date=pendulum.datetime(2025, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
-    default_args={"owner": "mlids", "retries": 1, "retry_delay": pendulum.duration(minutes=30)},
+    default_args=task_defaults(wait_s=1_800),
     params={"dry_run": Param(False, type="boolean", description="Remove nothing; count what would go.")},
     doc_md=__doc__,
     tags=["mlids", "housekeeping"],
 )
 def housekeeping():
-    @task
+    @task(doc_md="Removes what is older than its setting, store by store.")
     def remove_old(params) -> dict:
-        from mlids import pipeline
-
+        pipeline = connected()
         return pipeline.nightly_housekeeping(dry_run=params["dry_run"])
 
     remove_old()

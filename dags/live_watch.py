@@ -8,6 +8,9 @@ each sensor with its problem.
 import pendulum
 from airflow.sdk import Param, dag, task
 from airflow.timetables.interval import CronDataIntervalTimetable
+from mlids_airflow.connections import connected
+from mlids_airflow.defaults import live_defaults
+from mlids_airflow.failures import FailureNotifier
 
 
 @dag(
@@ -15,7 +18,7 @@ from airflow.timetables.interval import CronDataIntervalTimetable
     start_date=pendulum.datetime(2025, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
-    default_args={"owner": "mlids", "retries": 0},
+    default_args=live_defaults(retries=0, hours=0.2),
     params={
         "max_lag_s": Param(
             None, type=["null", "number"], exclusiveMinimum=0, description="Limit instead of MLIDS_LAG_BOUND_S, in seconds."
@@ -25,10 +28,9 @@ from airflow.timetables.interval import CronDataIntervalTimetable
     tags=["mlids", "live"],
 )
 def live_watch():
-    @task
+    @task(on_failure_callback=[FailureNotifier(first_only=True)], doc_md="Fails with the sensors that are not well.")
     def watch(params) -> list[dict]:
-        from mlids import pipeline
-
+        pipeline = connected()
         return pipeline.watch_live(params["max_lag_s"])
 
     watch()

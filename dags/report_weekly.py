@@ -1,39 +1,37 @@
 """### The weekly report
 
-Every Monday, after training and drift: alerts by behaviour and host, drift, the model with its metrics,
-and the days that are missing. Stored as HTML and PDF in `reports/`, linked on the mlids page.
+Once training and drift of a week are done with: alerts by behaviour and host, drift, the model with its metrics,
+and the days that are missing. Stored as HTML and PDF in `reports/`, linked on the mlids page. Run it by hand for other days.
 """
 
 import pendulum
-from airflow.sdk import Param, dag, task
-from airflow.timetables.interval import CronDataIntervalTimetable
+from airflow.sdk import dag, task
+from mlids_airflow.assets import after_model_and_drift
+from mlids_airflow.connections import connected
+from mlids_airflow.defaults import task_defaults
+from mlids_airflow.forms import dates
 
 
 @dag(
-    schedule=CronDataIntervalTimetable("0 6 * * 1", timezone="UTC"),
+    schedule=after_model_and_drift(),
     start_date=pendulum.datetime(2025, 1, 6, tz="UTC"),
     catchup=False,
     max_active_runs=1,
-    default_args={"owner": "mlids", "retries": 1, "retry_delay": pendulum.duration(minutes=5)},
-    params={
-        "start": Param(None, type=["null", "string"], format="date", description="First day of the report."),
-        "end": Param(None, type=["null", "string"], format="date", description="The day after its last one."),
-    },
+    default_args=task_defaults(),
+    params=dates("First day of the report.", "The day after its last one."),
     doc_md=__doc__,
     tags=["mlids", "report"],
 )
 def report_weekly():
-    @task.short_circuit
-    def days_are_there(params, data_interval_end=None) -> bool:
-        from mlids import pipeline
+    @task.short_circuit(doc_md="Ends the run while the lake has no conns of these days.")
+    def days_are_there(params, dag_run=None) -> bool:
+        pipeline = connected()
+        return pipeline.days_are_there(*pipeline.span(params["start"], params["end"], dag_run.partition_key))
 
-        return pipeline.days_are_there(*pipeline.span(params["start"], params["end"], data_interval_end))
-
-    @task
-    def write(params, data_interval_end=None) -> dict:
-        from mlids import pipeline
-
-        return pipeline.report(*pipeline.span(params["start"], params["end"], data_interval_end))
+    @task(doc_md="Writes the report as HTML and PDF.")
+    def write(params, dag_run=None) -> dict:
+        pipeline = connected()
+        return pipeline.report(*pipeline.span(params["start"], params["end"], dag_run.partition_key))
 
     days_are_there() >> write()
 

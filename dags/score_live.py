@@ -7,6 +7,8 @@ one task, which runs for `seconds`; the next run continues at the checkpoint, so
 
 import pendulum
 from airflow.sdk import Param, dag, task
+from mlids_airflow.connections import connected
+from mlids_airflow.defaults import live_defaults
 
 
 @dag(
@@ -14,7 +16,7 @@ from airflow.sdk import Param, dag, task
     start_date=pendulum.datetime(2025, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
-    default_args={"owner": "mlids", "retries": 3, "retry_delay": pendulum.duration(seconds=10)},
+    default_args=live_defaults(retries=3, hours=25),
     params={
         "seconds": Param(1800, type="integer", minimum=5, maximum=86400, description="How long one run follows the log."),
     },
@@ -22,19 +24,17 @@ from airflow.sdk import Param, dag, task
     tags=["mlids", "live"],
 )
 def score_live():
-    @task
-    def sensors() -> list[str]:
-        from mlids import pipeline
-
+    @task(doc_md="The sensors that are configured.")
+    def find_sensors() -> list[str]:
+        pipeline = connected()
         return pipeline.sensor_names()
 
-    @task(map_index_template="{{ task.op_kwargs['sensor'] }}")
+    @task(map_index_template="{{ task.op_kwargs['sensor'] }}", doc_md="Follows one sensor; the next run continues at its checkpoint.")
     def score(sensor: str, params) -> dict:
-        from mlids import pipeline
-
+        pipeline = connected()
         return pipeline.score_live(sensor, params["seconds"])
 
-    score.expand(sensor=sensors())
+    score.expand(sensor=find_sensors())
 
 
 score_live()

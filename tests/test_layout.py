@@ -48,7 +48,9 @@ def test_dags_and_pages_call_the_pipeline_alone() -> None:
     assert len(files) >= 9
     for path in files:
         ours = {name for name in _imported(path) if name.split(".")[0] == "mlids"}
-        assert ours <= {"mlids.pipeline"}, f"{path.name}: {sorted(ours)}"
+        # The choice of sensors in a form is read when a DAG is parsed, and the pipeline would load polars there.
+        allowed = {"mlids.settings.load_settings", "mlids.errors.MlidsError"} if path.name == "forms.py" else {"mlids.pipeline"}
+        assert ours <= allowed, f"{path.name}: {sorted(ours)}"
 
 
 def test_no_test_module_is_imported_from_another() -> None:

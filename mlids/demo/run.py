@@ -57,9 +57,11 @@ class Demo:
         self.say(
             f"Airflow: {self.stack.airflow_url} (user {USER}, password {self.stack.password}), MLflow: {self.stack.mlflow_url} ({MLFLOW_LOGIN})"
         )
-        self._unpause("zeek_ingest", "train_weekly", "drift_weekly", "report_weekly", "model_rollback")
-        self._wait_for_scheduled_runs("train_weekly", "drift_weekly", "report_weekly")
+        self._unpause("zeek_ingest", "model_rollback")
+        # The run of last night, which Airflow starts by itself: a backfill beside it has made the scheduler end.
+        self._watch("zeek_ingest", lambda runs: runs, 1, limit_s=300)
         self._backfill()
+        self._unpause("train_weekly", "drift_weekly", "report_weekly")  # not before: each week of the backfill would be trained on
         start, end = (self._today - timedelta(days=7)).isoformat(), self._today.isoformat()
         self._trigger("train_weekly", {"start": start, "end": end})
         self._unpause("score_live")
@@ -95,11 +97,6 @@ class Demo:
                     if "404" not in str(error) or time.monotonic() > end:
                         raise
                     time.sleep(1.0)
-
-    def _wait_for_scheduled_runs(self, *dags: str) -> None:
-        """Wait for the runs of last week that Airflow starts by itself; the lake is empty, so they do nothing."""
-        for dag in dags:
-            self._watch(dag, lambda runs: runs, 1, limit_s=120)
 
     def _backfill(self) -> None:
         assert self.stack is not None

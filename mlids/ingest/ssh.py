@@ -1,13 +1,16 @@
-"""A verified SSH connection to a sensor: known host keys only, authentication by key, agent or password, tuned for throughput."""
+"""A verified SSH connection to a sensor, also through bastions: known host keys only, authentication by key, agent or password, tuned for throughput."""
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import paramiko
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -15,6 +18,7 @@ from paramiko.hostkeys import HostKeyEntry, InvalidHostKey
 
 from mlids.errors import AuthError, HostKeyError, SourceError, os_fault
 from mlids.ingest.sftp_client import SftpClient
+from mlids.ingest.ssh_config import Endpoint, endpoint
 from mlids.settings import Sensor
 
 # With TCP_NODELAY and AES-GCM paramiko is as fast as OpenSSH's client; without TCP_NODELAY it has a fiftieth of that speed.
@@ -41,16 +45,12 @@ def largest_read(server_version: str) -> int:
     return 255 << 10 if (int(found[1]), int(found[2])) >= (8, 6) else 64 << 10
 
 
-def _host_entry(sensor: Sensor) -> str:
-    return sensor.host if sensor.port == 22 else f"[{sensor.host}]:{sensor.port}"
-
-
-def _known(sensor: Sensor, known_hosts: Path) -> dict[str, paramiko.PKey]:
+def _known(end: Endpoint, known_hosts: Path) -> dict[str, paramiko.PKey]:
     keys = paramiko.HostKeys()
     for path in (known_hosts, Path("~/.ssh/known_hosts").expanduser()):
         if path.is_file():
             _load_known(keys, path)
-    found = keys.lookup(_host_entry(sensor))
+    found = next((f for entry in end.entries if (f := keys.lookup(entry))), None)
     return dict(found) if found else {}
 
 
@@ -76,18 +76,48 @@ def _load_known(keys: paramiko.HostKeys, path: Path) -> None:
                 keys.add(host, entry.key.get_name(), entry.key)
 
 
-def _transport(sensor: Sensor, prefer: list[str]) -> paramiko.Transport:
+class _Through:
+    """A channel through a bastion, as the socket of a transport; the connection to the bastion ends with it."""
+
+    def __init__(self, channel: paramiko.Channel, bastion: paramiko.Transport) -> None:
+        self._channel, self._bastion = channel, bastion
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._channel, name)
+
+    def close(self) -> None:
+        """Close the channel and the connection that it runs through."""
+        with suppress(Exception):
+            self._channel.close()
+        self._bastion.close()
+
+
+def _socket(end: Endpoint) -> socket.socket:
     try:
-        raw = socket.create_connection((sensor.host, sensor.port), timeout=sensor.timeout_s)
+        raw = socket.create_connection((end.host, end.port), timeout=end.timeout_s)
     except socket.gaierror as error:
-        raise SourceError(f"sensor {sensor.name}: the host name {sensor.host!r} is not known: {error.strerror}; check `host`") from error
+        raise SourceError(f"{end.label}: the host name {end.host!r} is not known: {error.strerror}; check `host`") from error
     except TimeoutError as error:
-        raise SourceError(
-            f"sensor {sensor.name}: no answer from {sensor.host}:{sensor.port} in {sensor.timeout_s:g} s; is a firewall between?"
-        ) from error
+        raise SourceError(f"{end.label}: no answer from {end.host}:{end.port} in {end.timeout_s:g} s; is a firewall between?") from error
     except OSError as error:
-        raise SourceError(f"sensor {sensor.name}: {sensor.host}:{sensor.port}: {error.strerror}; is sshd running there?") from error
+        raise SourceError(f"{end.label}: {end.host}:{end.port}: {error.strerror}; is sshd running there?") from error
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return raw
+
+
+def _channel(end: Endpoint, bastion: paramiko.Transport) -> _Through:
+    try:
+        channel = bastion.open_channel("direct-tcpip", (end.host, end.port), ("127.0.0.1", 0), timeout=end.timeout_s)
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        bastion.close()
+        raise SourceError(
+            f"{end.label}: the bastion does not reach {end.host}:{end.port}: {error}; is sshd running there, and AllowTcpForwarding on at the bastion?"
+        ) from error
+    return _Through(channel, bastion)
+
+
+def _transport(end: Endpoint, prefer: list[str], bastion: paramiko.Transport | None) -> paramiko.Transport:
+    raw = _socket(end) if bastion is None else _channel(end, bastion)
     transport = paramiko.Transport(raw, default_window_size=WINDOW_BYTES, default_max_packet_size=PACKET_BYTES)
     options = transport.get_security_options()
     options.ciphers = [c for c in _CIPHERS if c in options.ciphers]
@@ -96,13 +126,13 @@ def _transport(sensor: Sensor, prefer: list[str]) -> paramiko.Transport:
     options.key_types = [k for k in options.key_types if not _WEAK.search(k)]
     if prefer:  # request the type of key that is known
         options.key_types = [*(k for k in prefer if k in options.key_types), *(k for k in options.key_types if k not in prefer)]
-    transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = sensor.timeout_s  # type: ignore[attr-defined]
+    transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = end.timeout_s  # type: ignore[attr-defined]
     try:
-        transport.start_client(timeout=sensor.timeout_s)
+        transport.start_client(timeout=end.timeout_s)
         transport.get_remote_server_key()  # start_client returns without an error at its time limit
     except (paramiko.SSHException, EOFError, OSError) as error:
         transport.close()
-        where = f"sensor {sensor.name}: the SSH handshake with {sensor.host}:{sensor.port} failed: {error}"
+        where = f"{end.label}: the SSH handshake with {end.host}:{end.port} failed: {error}"
         if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
             where += "; it offers only algorithms that are out of date (SHA-1, MD5, CBC): update its OpenSSH, or remove Ciphers, MACs and KexAlgorithms there"
         raise SourceError(where) from error
@@ -110,16 +140,24 @@ def _transport(sensor: Sensor, prefer: list[str]) -> paramiko.Transport:
 
 
 def connect(sensor: Sensor, known_hosts: Path) -> paramiko.Transport:
-    """Return an authenticated transport.
+    """Return an authenticated transport, through the bastions that `~/.ssh/config` names; they are verified as the sensor is.
 
     Raises HostKeyError for an unknown or changed host key, AuthError when every credential was rejected,
-    SourceError when the sensor cannot be reached.
+    SourceError when the sensor or a bastion cannot be reached, SettingsError when `~/.ssh/config` cannot be used.
     """
-    known = _known(sensor, known_hosts)
-    transport = _transport(sensor, _algorithms(known))
+    transport = None
+    for end in endpoint(sensor).way():
+        transport = _connect(sensor, end, known_hosts, transport)
+    assert transport is not None
+    return transport
+
+
+def _connect(sensor: Sensor, end: Endpoint, known_hosts: Path, bastion: paramiko.Transport | None) -> paramiko.Transport:
+    known = _known(end, known_hosts)
+    transport = _transport(end, _algorithms(known), bastion)
     try:
-        _verify(sensor, transport.get_remote_server_key(), known, known_hosts)
-        _authenticate(sensor, transport)
+        _verify(sensor, end, transport.get_remote_server_key(), known, known_hosts)
+        _authenticate(end, transport)
     except Exception:
         transport.close()
         raise
@@ -152,20 +190,20 @@ def _algorithms(known: dict[str, paramiko.PKey]) -> list[str]:
     return names
 
 
-def _verify(sensor: Sensor, key: paramiko.PKey, known: dict[str, paramiko.PKey], known_hosts: Path) -> None:
+def _verify(sensor: Sensor, end: Endpoint, key: paramiko.PKey, known: dict[str, paramiko.PKey], known_hosts: Path) -> None:
     shown = key.fingerprint
     if not known:
         raise HostKeyError(
-            f"sensor {sensor.name}: the host key of {sensor.host}:{sensor.port} is not known: {key.get_name()} {shown}. "
+            f"{end.label}: the host key of {end.host}:{end.port} is not known: {key.get_name()} {shown}. "
             f"Compare it with the output of `ssh-keygen -lf /etc/ssh/ssh_host_{_kind(key)}_key.pub` "
-            f"on the sensor, then run: mlids trust {sensor.name} --fingerprint {shown}"
+            f"on {'the sensor' if end.label == f'sensor {sensor.name}' else 'that host'}, then run: mlids trust {sensor.name} --fingerprint {shown}"
         )
     expected = known.get(key.get_name())
     if expected is None or expected.asbytes() != key.asbytes():
         stored = ", ".join(k.fingerprint for k in known.values())
         raise HostKeyError(
-            f"sensor {sensor.name}: the host key of {sensor.host}:{sensor.port} HAS CHANGED: it shows {shown}, known is {stored}. "
-            f"This may be an attack (man in the middle). If the sensor was reinstalled, remove its line from {known_hosts} and compare the new key"
+            f"{end.label}: the host key of {end.host}:{end.port} HAS CHANGED: it shows {shown}, known is {stored}. "
+            f"This may be an attack (man in the middle). If that host was reinstalled, remove its line from {known_hosts} and compare the new key"
         )
 
 
@@ -177,55 +215,70 @@ def _kind(key: paramiko.PKey) -> str:
 def trust(sensor: Sensor, known_hosts: Path, expected: str) -> str:
     """Add the sensor's host key to `known_hosts` when its fingerprint is the expected one; return it.
 
-    Raises HostKeyError when the sensor shows another key.
+    The key of a bastion comes first, while it is not known. Raises HostKeyError when the host shows another key, and what `connect` does.
     """
-    transport = _transport(sensor, [])
+    *bastions, last = endpoint(sensor).way()
+    transport = None
+    for end in bastions:
+        if not _known(end, known_hosts):
+            last = end
+            break
+        transport = _connect(sensor, end, known_hosts, transport)
+    transport = _transport(last, [], transport)
     try:
         key = transport.get_remote_server_key()
     finally:
         transport.close()
     if key.fingerprint != expected.strip():
-        raise HostKeyError(f"sensor {sensor.name} shows {key.fingerprint}, not {expected}; nothing was added")
+        raise HostKeyError(f"{last.label} shows {key.fingerprint}, not {expected}; nothing was added")
     known_hosts.parent.mkdir(parents=True, exist_ok=True)
     with known_hosts.open("a", encoding="utf-8") as out:
-        out.write(f"{_host_entry(sensor)} {key.get_name()} {key.get_base64()}\n")
+        out.write(f"{last.entries[0]} {key.get_name()} {key.get_base64()}\n")
     return key.fingerprint
 
 
-def _authenticate(sensor: Sensor, transport: paramiko.Transport) -> None:
+def _authenticate(end: Endpoint, transport: paramiko.Transport) -> None:
     tried = []
-    for name, attempt in _attempts(sensor, transport):
+    for name, attempt in _attempts(end, transport):
         tried.append(name)
         try:
             attempt()
         except paramiko.AuthenticationException:
             continue
         except paramiko.SSHException as error:
-            raise AuthError(f"sensor {sensor.name}: {error}") from error
+            raise AuthError(f"{end.label}: {error}") from error
         if transport.is_authenticated():
             return
     offered = ", ".join(tried) or "nothing: set key_file, start an agent or set password"
     raise AuthError(
-        f"sensor {sensor.name}: {sensor.user}@{sensor.host} was refused (offered: {offered}); "
-        "is the public key in ~/.ssh/authorized_keys there?"
+        f"{end.label}: {end.user}@{end.host} was refused (offered: {offered}); is the public key in ~/.ssh/authorized_keys there?"
     )
 
 
-def _attempts(sensor: Sensor, transport: paramiko.Transport) -> Iterator[tuple[str, Callable[[], object]]]:
-    for name, key in _keys(sensor):
-        yield name, partial(transport.auth_publickey, sensor.user, key)
-    if sensor.password is not None:
-        yield "the password", partial(transport.auth_password, sensor.user, sensor.password.get_secret_value())
+def _attempts(end: Endpoint, transport: paramiko.Transport) -> Iterator[tuple[str, Callable[[], object]]]:
+    for name, key in _keys(end):
+        yield name, partial(transport.auth_publickey, end.user, key)
+    if end.password is not None:
+        yield "the password", partial(transport.auth_password, end.user, end.password.get_secret_value())
 
 
-def _keys(sensor: Sensor) -> Iterator[tuple[str, paramiko.PKey]]:
-    if sensor.key_file is not None:
-        path = sensor.key_file.expanduser()
+def _keys(end: Endpoint) -> Iterator[tuple[str, paramiko.PKey]]:
+    if end.private_key is not None:
+        yield "the private key of its connection", _key_of_text(end)
+    for path in [end.key_file.expanduser()] if end.key_file is not None else [p for p in end.key_files if p.exists()]:
         try:
             yield f"the key {path}", paramiko.PKey.from_path(path)
         except FileNotFoundError as error:
-            raise AuthError(f"sensor {sensor.name}: key_file {path} does not exist") from error
+            raise AuthError(f"{end.label}: key_file {path} does not exist") from error
         except (OSError, ValueError, paramiko.SSHException) as error:
-            raise AuthError(f"sensor {sensor.name}: key_file {path} cannot be used: {error} (is it encrypted? use an agent)") from error
-    for key in paramiko.Agent().get_keys():
+            raise AuthError(f"{end.label}: key_file {path} cannot be used: {error} (is it encrypted? use an agent)") from error
+    for key in paramiko.Agent().get_keys() if end.has_agent else ():
         yield "a key of the agent", key
+
+
+def _key_of_text(end: Endpoint) -> paramiko.PKey:
+    assert end.private_key is not None
+    for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
+        with suppress(paramiko.SSHException, ValueError, UnsupportedAlgorithm, IndexError):
+            return kind.from_private_key(io.StringIO(end.private_key.get_secret_value()))
+    raise AuthError(f"{end.label}: its private_key is not an unencrypted private key (Ed25519, ECDSA or RSA)")

@@ -11,27 +11,25 @@ from mlids.pipeline.batch import evaluate, evaluation_tables, score_logs, write_
 from mlids.pipeline.case_views import SEVERITIES, STATES, case_facts, case_list
 from mlids.pipeline.cases import find_case, gather_day, judge_case, list_cases
 from mlids.pipeline.configuration import check_configuration, configuration, write_configuration
+from mlids.pipeline.connections import secrets_in_use, use_connections
 from mlids.pipeline.days import (
     build_lake,
     build_lake_days,
-    days_are_there,
-    days_to_pull,
     ingest_paths,
     pull,
     pull_with_late,
     reconcile,
     reconcile_days,
     reconcile_unscored,
-    span,
-    training_span,
     trust,
     warm_up,
 )
 from mlids.pipeline.doctor import doctor
 from mlids.pipeline.elastic import elastic_backfill, elastic_install, elastic_requests
+from mlids.pipeline.failures import failure_message
 from mlids.pipeline.housekeeping import housekeeping, nightly_housekeeping
 from mlids.pipeline.live import score_live, serve
-from mlids.pipeline.models import accept, evaluate_and_promote, production_facts, rollback, snapshot, train
+from mlids.pipeline.models import accept, evaluate_and_promote, production_facts, rollback, snapshot, train, trained_before
 from mlids.pipeline.rules import export_rules, import_rules, suppress, suppression_history, suppression_rules, unsuppress
 from mlids.pipeline.stores import (
     check_networks,
@@ -46,6 +44,7 @@ from mlids.pipeline.stores import (
 )
 from mlids.pipeline.views import drift, overview, report, report_file, statuses
 from mlids.pipeline.watch import watch_live
+from mlids.pipeline.weeks import days_are_there, days_to_pull, finished_days, span, training_plan, training_span
 from mlids.text import address_parts, safe
 
 if TYPE_CHECKING:
@@ -79,8 +78,10 @@ __all__ = [
     "evaluate_and_promote",
     "evaluation_tables",
     "export_rules",
+    "failure_message",
     "find_alert",
     "find_case",
+    "finished_days",
     "gather_day",
     "give_verdict",
     "housekeeping",
@@ -111,6 +112,7 @@ __all__ = [
     "safe",
     "score_live",
     "score_logs",
+    "secrets_in_use",
     "sensor_names",
     "serve",
     "snapshot",
@@ -120,9 +122,12 @@ __all__ = [
     "suppression_history",
     "suppression_rules",
     "train",
+    "trained_before",
+    "training_plan",
     "training_span",
     "trust",
     "unsuppress",
+    "use_connections",
     "warm_up",
     "watch_live",
     "write_configuration",

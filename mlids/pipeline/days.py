@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlids.errors import InputError, NoRowsError, SourceError
-from mlids.locks import pinned
+from mlids.errors import NoRowsError, SourceError, StoreError, os_fault
+from mlids.locks import locked_file, pinned
 from mlids.pipeline.cases import gather, read_evidence
 from mlids.pipeline.production import usable_production
-from mlids.pipeline.stores import open_archive, open_delivery, open_lake, open_record, open_registry, open_stores, sensor_names
+from mlids.pipeline.stores import open_archive, open_delivery, open_lake, open_record, open_registry, open_stores
 from mlids.settings import Settings, load_settings
-from mlids.window import Window, day_window, days_between, parse_day, zone
+from mlids.window import Window, day_window, parse_day
 
 if TYPE_CHECKING:
     from mlids.alerts.aggregation import AlertAggregator
@@ -38,17 +38,36 @@ _CLOCK_BOUND = timedelta(hours=1)
 
 
 def pull(sensor_name: str, day: str, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-    """Pull one day of a sensor into landing; return files, bytes and problems."""
+    """Pull one day of a sensor into landing; return files, bytes and problems. Another pull from that sensor is waited for."""
     from mlids.ingest.pull import PullOptions, pull_day
 
     settings = load_settings()
     sensor = settings.sensor(sensor_name)
-    with closing(open_archive(settings, sensor)) as archive:
+    with _one_pull(settings, sensor_name, progress), closing(open_archive(settings, sensor)) as archive:
         pulled = pull_day(archive, parse_day(day), settings.landing, sensor.types, PullOptions(sensor.max_file_gib << 30, progress))
     return {
         "sensor": sensor_name, "day": day, "files": len(pulled.files), "new": len(pulled.new), "bytes": pulled.bytes,
         "problems": pulled.problems,
     }  # fmt: skip
+
+
+@contextmanager
+def _one_pull(settings: Settings, sensor_name: str, progress: Callable[[str], None]) -> Iterator[None]:
+    """Let one process at a time pull from a sensor: two would halve each other's speed, and burden a machine that captures packets."""
+    path = settings.landing / sensor_name / "pull.lock"
+    try:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked_file(path, wait=False))
+            except BlockingIOError:
+                log.info("another pull from this sensor is running; waiting for it", extra={"sensor": sensor_name})
+                progress(f"waiting for another pull from {sensor_name}")
+                stack.enter_context(locked_file(path))
+            yield
+    except OSError as error:
+        if error.filename != str(path):
+            raise
+        raise StoreError(os_fault(error, path)) from error
 
 
 def trust(sensor_name: str, fingerprint: str) -> dict[str, str]:
@@ -104,34 +123,6 @@ def ingest_paths(sensor_name: str, day: str, paths: Sequence[Path], *, accept_sh
     return asdict(done)
 
 
-def days_to_pull(sensors: Sequence[str] | None, day: str | None, interval_end: datetime | None) -> list[dict[str, str]]:
-    """Return sensor and day of each pull: `day`, or the last one that has ended in the sensor's zone and those missing before it.
-
-    Missing are the days since the sensor's first one in the ledger that the ledger lacks, of the last `look_back_days`; they come
-    first, the oldest first. Raises SettingsError for an unknown sensor, InputError without a day and an interval.
-    """
-    settings = load_settings()
-    out = []
-    for name in sensors or sensor_names(settings):
-        if day is not None:
-            out.append({"sensor": name, "day": parse_day(day).isoformat()})
-            continue
-        if interval_end is None:
-            raise InputError("this run has no data interval: give `day`")
-        last = interval_end.astimezone(zone(settings.sensor(name).zone)).date() - timedelta(days=1)
-        out += [{"sensor": name, "day": d.isoformat()} for d in [*_missing_days(settings, name, last), last]]
-    return out
-
-
-def _missing_days(settings: Settings, sensor: str, last: date) -> list[date]:
-    """Return the days before `last` that the ledger of a sensor lacks, the oldest first."""
-    first = last - timedelta(days=settings.look_back_days)
-    held = {parse_day(r["day"]) for r in open_stores(settings).ledger.days(end=last) if r["sensor"] == sensor}
-    if not held:
-        return []
-    return [d for d in days_between(max(first, min(held)), last) if d not in held]
-
-
 def pull_with_late(sensor_name: str, day: str) -> dict[str, Any]:
     """Pull a day, and the late hours of the day before when that is in the lake; `late` is the pull of these, or None."""
     pulled = pull(sensor_name, day)
@@ -152,38 +143,6 @@ def build_lake_days(pulled: dict[str, Any]) -> dict[str, Any]:
     days = [pulled, *([pulled["late"]] if pulled.get("late") else [])]
     built = [build_lake(p["sensor"], p["day"], p["problems"]) for p in days]
     return {"sensor": pulled["sensor"], "days": [b["day"] for b in built], "built": built}
-
-
-def days_are_there(start: str, end: str) -> bool:
-    """Return whether the lake has any conns of these days; a new site has none at first, which is not an error."""
-    lake = open_lake(load_settings())
-    days = days_between(parse_day(start), parse_day(end))
-    found = any(lake.manifest("conn", sensor, day) for sensor in lake.sensors() for day in days)
-    if not found:
-        log.warning("the lake has no conns of these days yet: nothing to do", extra={"start": start, "end": end})
-    return found
-
-
-def span(start: str | None, end: str | None, interval_end: datetime | None, days: int = 7) -> tuple[str, str]:
-    """Return `start` and `end` as given, or the `days` days that end before the interval's last midnight.
-
-    Raises InputError when only one of them was given, or neither and there is no interval.
-    """
-    if start and end:
-        if parse_day(start) >= parse_day(end):
-            raise InputError(f"start {start} must lie before end {end}")
-        return start, end
-    if start or end:
-        raise InputError("give both `start` and `end`, or neither")
-    if interval_end is None:
-        raise InputError("this run has no data interval: give `start` and `end`")
-    last = interval_end.date()
-    return (last - timedelta(days=days)).isoformat(), last.isoformat()
-
-
-def training_span(start: str | None, end: str | None, interval_end: datetime | None) -> tuple[str, str]:
-    """Return the days to train on: those given, or the last `MLIDS_TRAIN_DAYS` before the interval's end."""
-    return span(start, end, interval_end, days=load_settings().train_days)
 
 
 def warm_up(sensor_name: str) -> dict[str, Any]:

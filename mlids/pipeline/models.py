@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from mlids.errors import InputError, ModelError
@@ -23,8 +23,13 @@ if TYPE_CHECKING:
     from mlids.training.registry import Registry
 
 
-def snapshot(start: str, end: str, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-    """Freeze the conns of days from `start` up to, not including, `end`; return the snapshot's facts."""
+def snapshot(
+    start: str, end: str, progress: Callable[[str], None] = lambda _: None, *, sensors: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Freeze the conns of days from `start` up to, not including, `end`, of all sensors in the lake or of these; return the snapshot's facts.
+
+    Raises InputError for a sensor that the lake does not have.
+    """
     from mlids.training.snapshot import SnapshotOptions, take_snapshot
 
     settings = load_settings()
@@ -33,14 +38,22 @@ def snapshot(start: str, end: str, progress: Callable[[str], None] = lambda _: N
     options = SnapshotOptions(settings.networks, max_rows=settings.train_rows, read_rows=settings.train_read_rows)
     stores = open_stores(settings)
     alerts, cases = stores.alerts.judged(), stores.cases.judged()
-    info = take_snapshot(lake, settings.home / "snapshots", lake.sensors(), days, options, alerts=alerts, cases=cases, progress=progress)
+    info = take_snapshot(
+        lake, settings.home / "snapshots", _in_lake(lake, sensors), days, options, alerts=alerts, cases=cases, progress=progress
+    )
     return asdict(info)
+
+
+def _in_lake(lake: Lake, sensors: Sequence[str] | None) -> list[str]:
+    known = lake.sensors()
+    unknown = sorted(set(sensors or ()) - set(known))
+    if unknown:
+        raise InputError(f"the lake has nothing of {', '.join(unknown)} (it has: {', '.join(known) or 'no sensor'})")
+    return [s for s in known if not sensors or s in sensors]
 
 
 def train(snapshot_id: str, *, seed: int = 0) -> dict[str, Any]:
     """Train both forests on a snapshot, set the threshold by the budget, register the model as challenger; return its version."""
-    from dataclasses import replace
-
     from mlids.detectors.bundle import Bundle, Fitted, with_record_forests
     from mlids.detectors.onnx_graph import with_spec
     from mlids.training.model_card import model_card
@@ -77,6 +90,15 @@ def train(snapshot_id: str, *, seed: int = 0) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def trained_before(snapshot_id: str, *, seed: int = 0) -> dict[str, Any] | None:
+    """Return the newest version that this code trained on a snapshot with a seed, as `train` does; None when there is none.
+
+    A week that is built again, by a backfill, gets no second version of the same forests. Raises StoreError.
+    """
+    held = open_registry(load_settings()).trained_on(snapshot_id, seed)
+    return None if held is None else {"version": held.version, "run_id": held.run_id, "snapshot_id": snapshot_id}
+
+
 def _record_forests(lake: Lake, sensors: Sequence[str], days: Sequence[str], most_rows: int, seed: int) -> dict[str, RecordForest]:
     """Return a forest of each of http, dns, ssh and ssl that the lake holds for these days, fitted on a sample of its records.
 
@@ -109,27 +131,32 @@ def _latest(lake: Lake, sensors: Sequence[str], days: Sequence[str], most_rows: 
     return latest, most_rows / rows
 
 
-def evaluate_and_promote(version: str, snapshot_id: str, *, who: str = "airflow", force: bool = False) -> dict[str, Any]:
+def evaluate_and_promote(version: str, snapshot_id: str, *, who: str = "airflow", force: bool = False, reason: str = "") -> dict[str, Any]:
     """Evaluate challenger and production on the same held-out rows, promote the challenger when it is not worse, return the decision.
 
-    `force` promotes it in any case, and the audit says so. Raises ModelError when the challenger cannot be loaded.
+    `force` promotes it although it is worse, and the audit says so, with the `reason`. A challenger of a week older than
+    production's is never promoted. Raises ModelError when the challenger cannot be loaded.
     """
     from mlids.alerts.stores.audit import Move
     from mlids.pipeline.gating import decide, log_gate
     from mlids.pipeline.production import find_production
-    from mlids.pipeline.promotion import heal_promotions, move_production, promotion_lock
+    from mlids.pipeline.promotion import heal_promotions, move_production, older_week, promotion_lock
+    from mlids.training.gate import Check
     from mlids.training.gate_report import GateReport
 
     settings = load_settings()
     registry, audit = open_registry(settings), open_stores(settings).audit
     compared = _settled(registry, audit, settings)
     while True:
-        decision, candidates = decide(
-            registry, audit, compared, version, settings, snapshot_id
-        )  # takes minutes: a rollback need not wait for it
-        why = decision.why if decision.passed or not force else f"forced by {who}: {decision.why}"
-        promoted = decision.passed or force
-        outcome = "promoted" if decision.passed else "forced" if force else "refused"
+        # This takes minutes: a rollback need not wait for it.
+        decision, candidates = decide(registry, audit, compared, version, settings, snapshot_id)
+        older = older_week(registry, compared.version, version, snapshot_id)
+        if older:
+            decision = replace(decision, passed=False, why=older, checks=(Check("newer week", False, older), *decision.checks))
+        is_forced = force and not decision.passed and not older
+        why = f"forced by {who}: {f'{reason}; ' if reason else ''}{decision.why}" if is_forced else decision.why
+        promoted = decision.passed or is_forced
+        outcome = "promoted" if decision.passed else "forced" if is_forced else "refused"
         with promotion_lock(settings.state):
             heal_promotions(registry, audit)
             current = find_production(registry, audit)

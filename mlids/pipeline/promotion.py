@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Protocol
 from mlids.alerts.stores.audit import DONE, FAILED, AuditStore, Move
 from mlids.errors import ModelError, StoreError
 from mlids.locks import locked_file
+from mlids.pipeline.retention import trained_on
 from mlids.training.registry import PREVIOUS, PRODUCTION, Version
 
 if TYPE_CHECKING:
     from mlids.detectors.bundle import Bundle
+    from mlids.training.registry import Registry
 
 log = logging.getLogger(__name__)
 
@@ -107,3 +109,23 @@ def _target(move: Move) -> str:
     if move.to_version is None:
         raise ModelError(f"a move ({move.action}) of the production alias needs a version to move to")
     return move.to_version
+
+
+def older_week(registry: Registry, production: str | None, version: str, snapshot_id: str) -> str:
+    """Return why a version may not replace the one in production: its newest day is older; nothing when it may, or the days are unknown.
+
+    A backfill trains weeks of the past: what the site has become since would be judged by what it was. Raises StoreError.
+    """
+    if production in (None, version):
+        return ""
+    try:
+        held = registry.find(str(production))
+    except ModelError:
+        return ""  # what is lost is the gate's matter
+    mine, theirs = trained_on(snapshot_id), trained_on((held.params or {}).get("snapshot", ""))
+    if mine is None or theirs is None or mine[1] >= theirs[1]:
+        return ""
+    return (
+        f"it was trained on days until {mine[1]}, version {production} in production on days until {theirs[1]}: an older week is kept as a "
+        f"version and never promoted, also not by force; to go back on purpose: `mlids rollback --to {version} --why TEXT`"
+    )

@@ -18,6 +18,9 @@ from mlids.window import zone
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 
 
+_CREDENTIALS = {"key_file", "private_key", "password"}
+
+
 class Sensor(BaseModel):
     """One Zeek machine, or a folder that holds its logs."""
 
@@ -25,10 +28,13 @@ class Sensor(BaseModel):
 
     name: Name = Field(description="Name of the sensor; part of every path and alert.")
     kind: Literal["sftp", "folder"] = Field("sftp", description="Pull over SFTP, or read a local or mounted folder.")
-    host: str = Field("", description="Host name or address (sftp).")
+    host: str = Field("", description="Host name, address, or a Host of ~/.ssh/config (sftp).")
     port: int = Field(22, ge=1, le=65535, description="SSH port.")
     user: str = Field("zeek", description="Account on the sensor; read access to the logs is enough.")
     key_file: Path | None = Field(None, description="Private key; without one the SSH agent is tried, then the password.")
+    private_key: SecretStr | None = Field(
+        None, description="The private key itself instead of a file, unencrypted; as an Airflow connection holds it."
+    )
     password: SecretStr | None = Field(None, description="Password, used when no key is accepted.")
     logs: str = Field("/opt/zeek/logs", description="Folder with one sub-folder per day (zeekctl's archive).")
     current: str = Field("", description="Folder of the growing logs; default: `logs`/current.")
@@ -91,19 +97,39 @@ def read_toml(path: Path) -> tuple[dict[str, Any], str]:
         raise SettingsError(f"{path}: not TOML: {error}") from error
 
 
-def read_sensors(path: Path) -> list[Sensor]:
-    """Return the sensors of a file. Raises FileNotFoundError, and SettingsError with the file and line of the first fault."""
+def read_sensors(path: Path, connected: Mapping[str, Mapping[str, Any]] | None = None) -> list[Sensor]:
+    """Return the sensors of a file; fields in `connected`, by the sensor's name, go before those of the file.
+
+    Raises FileNotFoundError, and SettingsError with the file and line of the first fault.
+    """
     content, text = read_toml(path)
     entries = _entries(content, text, path)
     sensors: list[Sensor] = []
     for number, entry in enumerate(entries):
-        sensor = _sensor(entry, number, text, path)
+        given = (connected or {}).get(str(entry.get("name")), {})
+        sensor = _sensor({**_without_credentials(entry, given), **given}, number, text, path)
         if sensor.name in {s.name for s in sensors}:
             raise SettingsError(
                 f"{path}:{_line(text, 'name', number)}: two sensors share the name {sensor.name!r}; give one of them another"
             )
         sensors.append(sensor)
     return sensors
+
+
+def names_in(path: Path) -> list[str]:
+    """Return the names in a file of sensors, also of those that lack what a connection has; none when it cannot be read."""
+    try:
+        content, _ = read_toml(path)
+    except (FileNotFoundError, SettingsError):
+        return []
+    entries = content.get("sensor", [])
+    return [str(e["name"]) for e in entries if isinstance(e, dict) and "name" in e] if isinstance(entries, list) else []
+
+
+def _without_credentials(entry: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry without its key and password when others are given: those of the file are for another account."""
+    gone = _CREDENTIALS if _CREDENTIALS & set(given) else set()
+    return {key: value for key, value in entry.items() if key not in gone}
 
 
 def _entries(content: Mapping[str, Any], text: str, path: Path) -> list[Mapping[str, Any]]:

@@ -21,6 +21,7 @@ from pydantic_settings import (
 )
 
 from mlids.errors import SettingsError
+from mlids.settings.connections import in_use
 from mlids.settings.gate import GateRules
 from mlids.settings.sensors import Name, Sensor, fault, line_of, read_sensors, read_toml, unknown
 from mlids.settings.variables import (
@@ -80,6 +81,12 @@ class _SiteSettings(BaseSettings):
         (), description="Scores (0 to 100) from which a case is medium, high and critical; default: 50,75,92."
     )
     look_back_days: int = Field(14, ge=0, le=365, description="Days back that the nightly run takes up when the ledger lacks them.")
+    wait_days: int = Field(
+        1,
+        ge=0,
+        le=14,
+        description="Nights that a week waits for a missing day; then training, drift and report go on without it, and say so.",
+    )
     live_logs: Annotated[tuple[str, ...], NoDecode] = Field(
         ("dns", "http", "ssl", "x509", "ssh", "files", "notice", "rdp", "smb_files", "smb_mapping", "dce_rpc", "kerberos", "ntlm", "intel"),
         description="Logs that live scoring follows beside conn.log, where they exist, comma-separated; empty: none.",
@@ -279,7 +286,7 @@ class _SiteSettings(BaseSettings):
         Raises SettingsError naming file, line and what is wrong.
         """
         try:
-            return read_sensors(self.sensors_path)
+            return read_sensors(self.sensors_path, in_use().sensors)
         except FileNotFoundError:
             found = sensor_of_environment()
             return [found] if found is not None else []
@@ -306,7 +313,7 @@ def load_settings(**overrides: object) -> Settings:
     """Return the settings of this process. Raises SettingsError with the setting, its value's fault and where it is set."""
     check_variables(Settings)
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
+        return Settings(**{**in_use().settings, **overrides})  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError(_with_source(error.errors(include_input=False, include_url=False)[0])) from error
 

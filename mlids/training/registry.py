@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from mlids.detectors.bundle import Bundle
 from mlids.detectors.self_test import check_not_blind
 from mlids.errors import ModelError, OtherFeaturesError, StoreError
+from mlids.features.spec import FEATURES_VERSION
 from mlids.text import short
-from mlids.training.experiments import DETECTOR_NAMES, TRAINING_TAGS, training_tags
+from mlids.training.experiments import DETECTOR_NAMES, TRAINING_TAGS, evaluation_tags, training_tags
 from mlids.training.gate_report import described, shortened
 from mlids.training.mlflow_server import MlflowServer
 from mlids.training.runs import Runs, TrainingFacts
@@ -110,6 +111,20 @@ class Registry:
         found = [] if self._server.is_empty() else self._server.client.search_model_versions(f"name='{self.name}'")
         full = (self._server.client.get_model_version(self.name, v.version) for v in sorted(found, key=lambda v: -int(v.version)))
         return [Version(str(v.version), v.run_id, tuple(v.aliases), self._server.client.get_run(v.run_id).data.metrics) for v in full]
+
+    def trained_on(self, snapshot_id: str, seed: int) -> Version | None:
+        """Return the newest version that this code trained on a snapshot with a seed; None when there is none. Raises StoreError."""
+        if self._server.is_empty():
+            return None
+        wanted = evaluation_tags(FEATURES_VERSION) | {"snapshot_id": snapshot_id}
+        with self._server.answers():
+            query = f"name='{self.name}' and tags.snapshot_id='{snapshot_id}'"
+            found = [v for page in self._server.pages(self._server.client.search_model_versions, query) for v in page]
+            for held in sorted(found, key=lambda v: -int(v.version)):
+                full = self._with_run(held)
+                if {k: held.tags.get(k) for k in wanted} == wanted and (full.params or {}).get("seed") == str(seed):
+                    return full
+        return None
 
     def old_versions(self, before: datetime, newest: int) -> list[Version]:
         """Return the versions made before a moment, oldest first, without those that have an alias and the `newest` ones. Raises StoreError."""

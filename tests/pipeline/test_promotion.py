@@ -94,6 +94,22 @@ def test_forced_promotion_is_made_and_audited_as_forced(place: tuple[Registry, S
     assert (stores.audit.rows()[0]["action"], stores.audit.rows()[0]["who"]) == ("rollback", "ben")
 
 
+def test_an_older_week_becomes_a_version_and_never_production(place: tuple[Registry, Stores]) -> None:
+    registry, stores = place
+    forced = pipeline.evaluate_and_promote("2", pipeline.snapshot(DAY, AFTER)["id"], who="ana", force=True, reason="the site was rebuilt")
+    assert forced["promoted"] and stores.audit.rows()[0]["why"].startswith("forced by ana: the site was rebuilt; ")
+    older = registry.find("1").params["snapshot"]  # type: ignore[index]
+    for force in (False, True):
+        refused = pipeline.evaluate_and_promote("1", older, who="ana", force=force)
+        assert not refused["promoted"] and "on days until 2026-11-05, version 2 in production on days until 2026-11-09" in refused["why"]
+        row = stores.audit.rows()[0]
+        assert (row["action"], row["why"]) == ("refuse", refused["why"]) and aliases(registry) == ("2", "1")
+    assert refused["production"], "the comparison is kept with the refusal"
+    assert pipeline.rollback(to="1", why="on purpose") == {"from": "2", "to": "1"}, "the way that the refusal names"
+    newer = pipeline.evaluate_and_promote("2", pipeline.snapshot(DAY, AFTER)["id"], force=True)
+    assert newer["promoted"], "a newer week than the one in production may"
+
+
 @pytest.mark.parametrize(
     ("step", "killed", "healed", "state", "why"),
     [
