@@ -110,8 +110,8 @@ def test_second_promotion_is_not_compared_with_an_older_production(field: Field,
     better, mine = field.register(threshold=56.0), field.register(threshold=95.0)  # `mine` loses attacks that `better` finds
     decide, seen = gating.decide, []
 
-    def slow(registry: object, compared: object, *rest: object) -> object:
-        decision = decide(registry, compared, *rest)  # type: ignore[arg-type]
+    def slow(registry: object, audit: object, compared: object, *rest: object) -> object:
+        decision = decide(registry, audit, compared, *rest)  # type: ignore[arg-type]
         seen.append(getattr(compared, "version", None))
         if len(seen) == 1:
             other = [*MLIDS, "rollback", "--to", better, "--why", "meanwhile"]
