@@ -75,9 +75,11 @@ def _names(name: str, field: Any, prefix: str) -> str:
 
 def table(model: Any, prefix: str = "") -> str:
     """Return the table of a settings model: name, type with range, default, description."""
+    from mlids.settings.variables import fields_of
+
     rows = [
         f"| {_names(name, field, prefix)} | {_type(field.annotation)}{_range(field)} | {_default(field)} | {field.description} |"
-        for name, field in model.model_fields.items()
+        for name, field in fields_of(model)
     ]
     return "\n".join(["| name | type | default | meaning |", "|---|---|---|---|", *rows])
 

@@ -14,7 +14,7 @@ from mlids.errors import SettingsError, StoreError, os_fault
 from mlids.files import open_private
 from mlids.pipeline.stores import open_sinks
 from mlids.settings import SETTINGS_FILE, Settings, load_settings, settings_faults, source_of
-from mlids.settings.variables import ZEEK, threshold_note, variables_of
+from mlids.settings.variables import ZEEK, fields_of, threshold_note, variables_of
 from mlids.text import redact
 
 HIDDEN = "(hidden)"
@@ -46,7 +46,7 @@ def configuration() -> dict[str, Any]:
         "home": str(settings.home.absolute()),
         "settings": [
             {"name": n, "variable": variables_of(Settings, n)[0], "value": _shown(getattr(settings, n)), "source": source_of(n, settings)}
-            for n in Settings.model_fields
+            for n, _ in fields_of(Settings)
         ],
         "sensors": [{n: _shown(getattr(s, n)) for n in type(s).model_fields} | {"source": source} for s in sensors],
         "notes": _notes(settings),
@@ -132,7 +132,7 @@ def _write_new(path: Path, text: str) -> bool:
 
 def _lines(model: type[BaseModel], left_out: set[str], examples: dict[str, str]) -> Iterator[str]:
     """Yield two lines for each field: what it means, and its example or default, commented out."""
-    for name, field in model.model_fields.items():
+    for name, field in fields_of(model):
         if name in left_out:
             continue
         value = examples.get(name, field.default)

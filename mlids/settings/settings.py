@@ -21,10 +21,12 @@ from pydantic_settings import (
 )
 
 from mlids.errors import SettingsError
+from mlids.settings.mail import MailSettings
 from mlids.settings.sensors import Name, Sensor, fault, line_of, read_sensors, read_toml, unknown
 from mlids.settings.variables import (
     PREFIX,
     check_variables,
+    fields_of,
     sensor_of_environment,
     set_variable,
     sets_elasticsearch,
@@ -50,7 +52,7 @@ def checked_networks(networks: Sequence[str]) -> tuple[str, ...]:
     return tuple(networks)
 
 
-class Settings(BaseSettings):
+class Settings(MailSettings):
     """All settings. Defaults run the embedded stack below `home`."""
 
     model_config = SettingsConfigDict(env_prefix="MLIDS_", frozen=True, extra="forbid", populate_by_name=True)
@@ -346,7 +348,7 @@ def _settings_file(home: Path) -> dict[str, Any]:
         if key in _NOT_IN_FILE:
             raise SettingsError(f"{path}:{line_of(text, key)}: {key} says where this file is; set MLIDS_{key.upper()} instead")
         if key not in Settings.model_fields:
-            known = [n for n in Settings.model_fields if n not in _NOT_IN_FILE]
+            known = [n for n, _ in fields_of(Settings) if n not in _NOT_IN_FILE]
             raise SettingsError(f"{path}:{line_of(text, key)}: {unknown('setting', key, known)}")
     return {key: value for key, value in content.items() if value != ""}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from mlids.errors import SettingsError
 from mlids.settings.sensors import Sensor, first_fault, unknown
@@ -24,6 +25,11 @@ _OTHERS = {
 }  # fmt: skip
 # The sensor's field for each variable of MLDetection.
 ZEEK = {"ZEEK_HOST": "host", "ZEEK_PORT": "port", "ZEEK_USER": "user", "ZEEK_PASS": "password", "ZEEK_REMOTE_ROOT": "logs"}
+
+
+def fields_of(model: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
+    """Return names and fields of a model, those that it declares itself before those of its bases."""
+    return sorted(model.model_fields.items(), key=lambda item: item[0] not in model.__annotations__)
 
 
 def variables_of(model: type[BaseModel], name: str) -> list[str]:
@@ -48,7 +54,7 @@ def check_variables(model: type[BaseModel]) -> None:
 
     A sink of another package has its own: MLIDS_, the sink's name and more.
     """
-    names = [v for n in model.model_fields for v in variables_of(model, n) if v.startswith(PREFIX)]
+    names = [v for n, _ in fields_of(model) for v in variables_of(model, n) if v.startswith(PREFIX)]
     for variable in sorted(os.environ):
         upper = variable.upper()
         if upper.startswith(PREFIX) and upper not in names and upper not in _OTHERS and not upper.startswith(_of_packages()):
