@@ -31,6 +31,7 @@ from mlids.pipeline.doctor import doctor
 from mlids.pipeline.elastic import elastic_backfill, elastic_install, elastic_requests
 from mlids.pipeline.housekeeping import housekeeping, nightly_housekeeping
 from mlids.pipeline.live import score_live, serve
+from mlids.pipeline.mailing import mail_report
 from mlids.pipeline.models import accept, evaluate_and_promote, production_facts, rollback, snapshot, train
 from mlids.pipeline.rules import export_rules, import_rules, suppress, suppression_history, suppression_rules, unsuppress
 from mlids.pipeline.stores import (
@@ -44,8 +45,9 @@ from mlids.pipeline.stores import (
     open_stores,
     sensor_names,
 )
-from mlids.pipeline.views import drift, overview, report, report_file, statuses
+from mlids.pipeline.views import drift, overview, report_file, statuses
 from mlids.pipeline.watch import watch_live
+from mlids.pipeline.weekly import anything_was_read, report, week_days
 from mlids.text import address_parts, safe
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ __all__ = [
     "ScoredLog",
     "accept",
     "address_parts",
+    "anything_was_read",
     "build_lake",
     "build_lake_days",
     "case_facts",
@@ -89,6 +92,7 @@ __all__ = [
     "judge_case",
     "list_alerts",
     "list_cases",
+    "mail_report",
     "need_home",
     "nightly_housekeeping",
     "open_archive",
@@ -125,6 +129,7 @@ __all__ = [
     "unsuppress",
     "warm_up",
     "watch_live",
+    "week_days",
     "write_configuration",
     "write_synthetic_logs",
 ]
