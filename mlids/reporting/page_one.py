@@ -29,6 +29,7 @@ _MEANING = {
 }
 UNNAMED = "nothing known looks like this; it is unusual here"
 SHOWN_CASES = STEPS = 3
+STRONG = 0.5  # score of evidence that says something by itself
 
 
 def meaning(tactics: tuple[str, ...] | list[str]) -> str:
@@ -37,8 +38,9 @@ def meaning(tactics: tuple[str, ...] | list[str]) -> str:
 
 
 def meaning_of_case(case: Mapping[str, Any]) -> str:
-    """Return what a case means, by its two strongest techniques."""
-    found = [meaning(a["tactics"]) for a in case.get("attack", ())]
+    """Return what a case means: by its strongest technique, and the next one of evidence that is strong by itself."""
+    strong = {e.get("technique") for e in case["evidence"] if e.get("score", 0.0) >= STRONG}
+    found = [meaning(a["tactics"]) for n, a in enumerate(case.get("attack", ())) if n == 0 or a["id"] in strong]
     return "; ".join(list(dict.fromkeys(found))[:2]) or UNNAMED
 
 

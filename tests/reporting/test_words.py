@@ -109,7 +109,15 @@ def test_flattering_numbers_stand_beside_honest_ones() -> None:
 def test_every_tactic_of_the_catalogue_has_words() -> None:
     every = {t.strip() for _, names in TECHNIQUES.values() for t in names.split(",")}
     assert not [t for t in every if page_one.meaning([t]) == page_one.UNNAMED]
-    assert page_one.meaning_of_case({"attack": []}) == page_one.UNNAMED
+    assert page_one.meaning_of_case({"attack": [], "evidence": []}) == page_one.UNNAMED
+
+
+def test_weak_evidence_adds_no_meaning() -> None:
+    attack = [{"id": "T1046", "tactics": ["Discovery"]}, {"id": "T1071", "tactics": ["Command and Control"]}]
+    weak = {"attack": attack, "evidence": [{"technique": "T1046", "score": 0.4}, {"technique": "T1071", "score": 0.3}]}
+    assert page_one.meaning_of_case(weak) == "somebody is looking for machines and services to attack"
+    strong = weak | {"evidence": [{"technique": "T1046", "score": 0.9}, {"technique": "T1071", "score": 0.6}]}
+    assert page_one.meaning_of_case(strong).endswith("; a program may be taking orders from outside")
 
 
 def test_what_is_missing_is_named() -> None:

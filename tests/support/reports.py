@@ -35,7 +35,15 @@ def case(title: str, **changes: Any) -> dict[str, Any]:
         "count": 400,
         "first": "2026-11-04T12:00:00.0Z",
     }
-    tls = {"log": "ssl", "sentence": "10.0.0.5 has a session", "text": "signed by itself", "count": 1, "first": "2026-11-04T09:00:00.0Z"}
+    tls = {
+        "log": "ssl",
+        "sentence": "10.0.0.5 has a session",
+        "text": "signed by itself",
+        "technique": "T1573.002",
+        "score": 0.3,
+        "count": 1,
+        "first": "2026-11-04T09:00:00.0Z",
+    }
     return {
         "id": "0123456789abcdef", "severity": "high", "title": title, "host": "10.0.0.5", "first": "2026-11-04T12:00:00.000000Z", "last": "2026-11-04T15:00:00.000000Z",
         "sensor": "hq", "state": "open", "verdict": None, "who": None, "note": None, "evidence": [evidence, tls], "next_steps": ["isolate the host"],
