@@ -33,6 +33,7 @@ from mlids.pipeline.housekeeping import housekeeping, nightly_housekeeping
 from mlids.pipeline.live import score_live, serve
 from mlids.pipeline.mailing import mail_report
 from mlids.pipeline.models import accept, evaluate_and_promote, production_facts, rollback, snapshot, train
+from mlids.pipeline.notifying import notify
 from mlids.pipeline.rules import export_rules, import_rules, suppress, suppression_history, suppression_rules, unsuppress
 from mlids.pipeline.stores import (
     check_networks,
@@ -95,6 +96,7 @@ __all__ = [
     "mail_report",
     "need_home",
     "nightly_housekeeping",
+    "notify",
     "open_archive",
     "open_lake",
     "open_model",

@@ -21,7 +21,7 @@ from pydantic_settings import (
 )
 
 from mlids.errors import SettingsError
-from mlids.settings.mail import MailSettings
+from mlids.settings.notification import NotificationSettings
 from mlids.settings.sensors import Name, Sensor, fault, line_of, read_sensors, read_toml, unknown
 from mlids.settings.variables import (
     PREFIX,
@@ -52,7 +52,7 @@ def checked_networks(networks: Sequence[str]) -> tuple[str, ...]:
     return tuple(networks)
 
 
-class Settings(MailSettings):
+class Settings(NotificationSettings):
     """All settings. Defaults run the embedded stack below `home`."""
 
     model_config = SettingsConfigDict(env_prefix="MLIDS_", frozen=True, extra="forbid", populate_by_name=True)

@@ -128,6 +128,12 @@ class WeekStore:
             first, last = db.execute(sa.select(sa.func.min(LEDGER.c.day), sa.func.max(LEDGER.c.day))).one()
         return (first, last) if first is not None else None
 
+    def last_days(self) -> dict[str, str]:
+        """Return the last day of each sensor in the ledger."""
+        query = sa.select(LEDGER.c.sensor, sa.func.max(LEDGER.c.day)).group_by(LEDGER.c.sensor)
+        with self._engine.reading("ledger days") as db:
+            return {sensor: str(day) for sensor, day in db.execute(query)}
+
     def days_of_sensors(self, end: date) -> dict[str, int]:
         """Return how many days before `end` the ledger has of each sensor."""
         query = sa.select(LEDGER.c.sensor, sa.func.count()).where(LEDGER.c.day < end.isoformat()).group_by(LEDGER.c.sensor)
