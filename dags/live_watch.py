@@ -2,7 +2,8 @@
 
 Every five minutes. The run fails when a sensor is not followed, when scoring is behind by more than
 `MLIDS_LAG_BOUND_S`, when a sink or a sensor is down, or when the newest model could not be loaded. The error message names
-each sensor with its problem.
+each sensor with its problem. Severe alerts and cases, and what stands still, are sent by mail and webhook when
+`MLIDS_NOTIFY_TO` or `MLIDS_NOTIFY_WEBHOOK` is set, each once.
 """
 
 import pendulum
@@ -33,7 +34,12 @@ def live_watch():
         pipeline = connected()
         return pipeline.watch_live(params["max_lag_s"])
 
+    @task(doc_md="Sends what is severe and not sent yet; nothing without an address.")
+    def notify() -> dict:
+        return connected().notify()
+
     watch()
+    notify()  # also when the watch fails
 
 
 live_watch()

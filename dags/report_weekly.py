@@ -1,11 +1,13 @@
 """### The weekly report
 
-Once training and drift of a week are done with: alerts by behaviour and host, drift, the model with its metrics,
-and the days that are missing. Stored as HTML and PDF in `reports/`, linked on the mlids page. Run it by hand for other days.
+Once training and drift of a week are done with: a page for a manager (should I worry, what changed, what to do), then the
+cases, alerts, drift, the model and its challenger, completeness, and what could not be seen. Filed by ISO week as HTML and
+PDF in `reports/`, linked on the mlids page, and mailed when `MLIDS_SMTP_URL` and `MLIDS_REPORT_TO` are set. A week of which
+nothing was read has a report that says why; a site of which nothing was ever read has none. Run it by hand for other days.
 """
 
 import pendulum
-from airflow.sdk import dag, task
+from airflow.sdk import Param, dag, task
 from mlids_airflow.assets import after_model_and_drift
 from mlids_airflow.connections import connected
 from mlids_airflow.defaults import task_defaults
@@ -18,22 +20,30 @@ from mlids_airflow.forms import dates
     catchup=False,
     max_active_runs=1,
     default_args=task_defaults(),
-    params=dates("First day of the report.", "The day after its last one."),
+    params={
+        **dates("First day of the report.", "The day after its last one."),
+        "mail": Param(True, type="boolean", title="Mail", description="Mail it, when SMTP is set."),
+    },
     doc_md=__doc__,
     tags=["mlids", "report"],
 )
 def report_weekly():
-    @task.short_circuit(doc_md="Ends the run while the lake has no conns of these days.")
-    def days_are_there(params, dag_run=None) -> bool:
-        pipeline = connected()
-        return pipeline.days_are_there(*pipeline.span(params["start"], params["end"], dag_run.partition_key))
+    @task.short_circuit(doc_md="Ends the run while nothing was ever read.")
+    def anything_was_read() -> bool:
+        return connected().anything_was_read()
 
     @task(doc_md="Writes the report as HTML and PDF.")
     def write(params, dag_run=None) -> dict:
         pipeline = connected()
         return pipeline.report(*pipeline.span(params["start"], params["end"], dag_run.partition_key))
 
-    days_are_there() >> write()
+    @task(doc_md="Mails it to `MLIDS_REPORT_TO`.")
+    def mail(report: dict, params) -> dict:
+        return connected().mail_report(report["name"]) if params["mail"] else {"to": []}
+
+    written = write()
+    anything_was_read() >> written
+    mail(written)
 
 
 report_weekly()

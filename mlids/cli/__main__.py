@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from mlids.cli import housekeeping, ingest, live, models, reports, synth
+from mlids.cli import housekeeping, ingest, live, models, notification, reports, synth
 from mlids.cli.alerts import app as alerts
 from mlids.cli.cases import app as cases
 from mlids.cli.config import app as config
@@ -25,7 +25,9 @@ app = typer.Typer(
 app.command()(score)
 app.command()(demo)
 app.command()(evaluate)
-for command in (*ingest.COMMANDS, *models.COMMANDS, *reports.COMMANDS, *live.COMMANDS, *housekeeping.COMMANDS, *synth.COMMANDS):
+for command in (
+    *ingest.COMMANDS, *models.COMMANDS, *reports.COMMANDS, *live.COMMANDS, *notification.COMMANDS, *housekeeping.COMMANDS, *synth.COMMANDS,
+):  # fmt: skip
     app.command()(command)
 app.add_typer(alerts, name="alerts")
 app.add_typer(cases, name="cases")

@@ -29,7 +29,9 @@ from mlids.pipeline.elastic import elastic_backfill, elastic_install, elastic_re
 from mlids.pipeline.failures import failure_message
 from mlids.pipeline.housekeeping import housekeeping, nightly_housekeeping
 from mlids.pipeline.live import score_live, serve
+from mlids.pipeline.mailing import mail_report
 from mlids.pipeline.models import accept, evaluate_and_promote, production_facts, rollback, snapshot, train, trained_before
+from mlids.pipeline.notifying import notify
 from mlids.pipeline.rules import export_rules, import_rules, suppress, suppression_history, suppression_rules, unsuppress
 from mlids.pipeline.stores import (
     check_networks,
@@ -42,8 +44,9 @@ from mlids.pipeline.stores import (
     open_stores,
     sensor_names,
 )
-from mlids.pipeline.views import drift, overview, report, report_file, statuses
+from mlids.pipeline.views import drift, overview, report_file, statuses
 from mlids.pipeline.watch import watch_live
+from mlids.pipeline.weekly import anything_was_read, report, week_days
 from mlids.pipeline.weeks import days_are_there, days_to_pull, finished_days, span, training_plan, training_span
 from mlids.text import address_parts, safe
 
@@ -60,6 +63,7 @@ __all__ = [
     "ScoredLog",
     "accept",
     "address_parts",
+    "anything_was_read",
     "build_lake",
     "build_lake_days",
     "case_facts",
@@ -90,8 +94,10 @@ __all__ = [
     "judge_case",
     "list_alerts",
     "list_cases",
+    "mail_report",
     "need_home",
     "nightly_housekeeping",
+    "notify",
     "open_archive",
     "open_lake",
     "open_model",
@@ -130,6 +136,7 @@ __all__ = [
     "use_connections",
     "warm_up",
     "watch_live",
+    "week_days",
     "write_configuration",
     "write_synthetic_logs",
 ]

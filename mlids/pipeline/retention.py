@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NEWEST_VERSIONS = 3  # model versions that stay whatever their age
 _SNAPSHOT = re.compile(r"(\d{4}-\d\d-\d\d)_(\d{4}-\d\d-\d\d)_[A-Za-z0-9-]+\Z")
-_REPORT = re.compile(r"(?:weekly|drift)-\d{4}-\d\d-\d\d_(\d{4}-\d\d-\d\d)\.(?:html|pdf|json)\Z")
+_REPORT = re.compile(r"(?:weekly|drift)-(?:\d{4}-\d\d-\d\d_(\d{4}-\d\d-\d\d)|(\d{4})-W(\d\d))\.(?:html|pdf|json)\Z")
 _ALERTS = re.compile(r"alerts-(\d{4}-\d\d-\d\d)\.jsonl\Z")
 # Alerts that begin later than this from now on are as old as their last writing.
 _FUTURE = timedelta(days=2)
@@ -119,9 +119,20 @@ def old_snapshots(settings: Settings, clock: Clock, needed: frozenset[str]) -> I
 def old_reports(settings: Settings, clock: Clock) -> Iterator[Old]:
     """Yield the files of old reports and drift pages."""
     for path in sorted(settings.reports.glob("*")):
-        found = _REPORT.match(path.name)
-        if found and clock.is_old(settings.keep_report_days, date.fromisoformat(found[1]), path):
+        ended = _end_of(path.name)
+        if ended is not None and clock.is_old(settings.keep_report_days, ended, path):
             yield Old(f"report {path.name}", size_of(path), partial(remove_file, path))
+
+
+def _end_of(name: str) -> date | None:
+    """Return the day on which the span of a report ends, by its name (of days, or of an ISO week); None for another file."""
+    found = _REPORT.match(name)
+    try:
+        if found is None or found[1]:
+            return date.fromisoformat(found[1]) if found else None
+        return date.fromisocalendar(int(found[2]), int(found[3]), 7)
+    except ValueError:
+        return None
 
 
 def old_alert_files(settings: Settings, clock: Clock) -> Iterator[Old]:

@@ -1,4 +1,4 @@
-"""Drift, the weekly report, and the content of the page in the Airflow UI."""
+"""Drift, filed reports, and the content of the page in the Airflow UI."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from mlids.errors import MlidsError
 from mlids.files import write_atomic
-from mlids.pipeline.case_views import case_week, open_case_facts
+from mlids.pipeline.case_views import open_case_facts
 from mlids.pipeline.days import warm_up
-from mlids.pipeline.models import evaluation, production_facts
+from mlids.pipeline.models import production_facts
 from mlids.pipeline.stores import open_lake, open_registry, open_stores
 from mlids.settings import Settings, load_settings
-from mlids.window import Window, day_window, days_between, parse_day
+from mlids.window import days_between, parse_day
 
 if TYPE_CHECKING:
     from mlids.alerts.stores.ledger import LedgerStore
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_REPORT = re.compile(r"[a-z0-9_-]{1,80}\.(html|pdf)\Z")
+_REPORT = re.compile(r"[a-zW0-9_-]{1,80}\.(html|pdf)\Z")
 
 
 def drift(start: str, end: str, days: int | None = None) -> dict[str, Any]:
@@ -47,40 +47,6 @@ def drift(start: str, end: str, days: int | None = None) -> dict[str, Any]:
     tags = span_tags(lake.sensors(), current[-1].isoformat())
     facts["run_id"] = registry.runs.log_drift(name, metrics, Path(found.html), tags)
     return facts
-
-
-def report(start: str, end: str) -> dict[str, Any]:
-    """Write the report over days from `start` up to, not including, `end`; return its files."""
-    from mlids.assets import asset_folder
-    from mlids.reporting.report import summarize, write_report
-    from mlids.training.metrics import DETECTORS
-
-    settings = load_settings()
-    stores = open_stores(settings)
-    first, last = parse_day(start), parse_day(end)
-    window = Window(day_window(first).start, day_window(last).start)
-    alerts = stores.alerts.summary(window.start, window.end)
-    drift_file = settings.reports / f"drift-{start}_{end}.json"
-    try:
-        compared = json.loads(drift_file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        compared = None
-    content = summarize(
-        window,
-        alerts,
-        stores.ledger.days(first, last),
-        compared,
-        production_facts(settings),
-        stores.audit.rows(10),
-        case_week(stores, first, last),
-    )
-    content |= {"rules": stores.rules.rows_in_force(), "evaluation": evaluation(settings), "detectors": DETECTORS}
-    content |= {"warm_up": [warm_up(s) for s in open_lake(settings).sensors()]}
-    files = write_report(settings.reports, asset_folder("reports_templates"), content, f"weekly-{start}_{end}")
-    return {
-        "html": str(files.html), "pdf": str(files.pdf) if files.pdf else None, "why": files.why,
-        "alerts": alerts.count, "drift": compared is not None,
-    }  # fmt: skip
 
 
 def report_file(name: str) -> Path | None:

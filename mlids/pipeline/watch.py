@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mlids.errors import InputError, SourceError
 from mlids.pipeline.stores import sensor_names
 from mlids.pipeline.views import scorer_statuses
-from mlids.settings import load_settings
+from mlids.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from mlids.scoring.status import Status
@@ -23,15 +23,21 @@ def watch_live(max_lag_s: float | None = None) -> list[dict[str, Any]]:
     bound = settings.lag_bound_s if max_lag_s is None else max_lag_s
     if bound <= 0:
         raise InputError("the bound on the lag must be above 0 seconds")
-    found = {s.sensor: s for s in scorer_statuses(settings)}
-    faults = []
-    for name in sensor_names(settings):
-        fault = _fault(found.get(name), bound)
-        if fault:
-            faults.append(f"{name}: {fault}")
+    sensor_names(settings)  # there is one
+    faults = live_faults(settings, bound)
     if faults:
-        raise SourceError("live scoring is not well: " + "; ".join(faults))
-    return [s.as_dict() for s in found.values()]
+        raise SourceError("live scoring is not well: " + "; ".join(f"{name}: {fault}" for name, fault in faults.items()))
+    return [s.as_dict() for s in scorer_statuses(settings)]
+
+
+def live_faults(settings: Settings, bound: float, *, ever_followed: bool = False) -> dict[str, str]:
+    """Return what is wrong with live scoring by sensor; `ever_followed` leaves out sensors that no scorer has followed yet.
+
+    `bound` is that of the lag, in seconds.
+    """
+    found = {s.sensor: s for s in scorer_statuses(settings)}
+    names = [s.name for s in settings.sensors() if s.name in found or not ever_followed]
+    return {name: fault for name in names if (fault := _fault(found.get(name), bound))}
 
 
 def _fault(status: Status | None, bound: float) -> str | None:

@@ -123,6 +123,7 @@ def _evidently(before: pl.DataFrame, after: pl.DataFrame, html: Path) -> dict[st
 def who_moved(before: pl.DataFrame, after: pl.DataFrame, top: int = 10) -> list[dict[str, Any]]:
     """Return the `top` hosts whose mean hour changed most, with the measure that changed most, in pooled standard deviations.
 
+    `before` and `now` are that measure in a typical hour: the geometric mean of counts, bytes and seconds, the mean of shares.
     Only hosts with at least five hours in both spans are compared.
     """
     spread = {m: max(float(pl.concat([before[m], after[m]]).std() or 0.0), 1e-6) for m in MEASURES}  # type: ignore[arg-type]
@@ -135,5 +136,13 @@ def who_moved(before: pl.DataFrame, after: pl.DataFrame, top: int = 10) -> list[
     for row in both.iter_rows(named=True):
         change = {m: (row[f"{m}_now"] - row[m]) / spread[m] for m in MEASURES}
         name = max(change, key=lambda m: abs(change[m]))
-        out.append({"host": row["host"], "measure": name, "words": _WORDS[name], "change": round(change[name], 2)})
+        held, holds = (_as_measured(name, row[column]) for column in (name, f"{name}_now"))
+        out.append(
+            {"host": row["host"], "measure": name, "words": _WORDS[name], "change": round(change[name], 2), "before": held, "now": holds}
+        )
     return sorted(out, key=lambda r: (-abs(r["change"]), r["host"]))[:top]
+
+
+def _as_measured(measure: str, mean: float) -> float:
+    """Return the mean of a measure as people read it: counts, bytes and seconds are held as log1p."""
+    return round(float(mean if measure.endswith("_share") else np.expm1(mean)), 3)

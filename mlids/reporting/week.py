@@ -46,23 +46,26 @@ def answer(week: CaseWeek, days: int) -> str:
     count = f"{week.now.cases:,} case{'s' * (week.now.cases != 1)} of medium severity or more this week"
     worst = f"{week.cases[0]['severity']}: {week.cases[0]['title']}" if week.cases else "not stored any more"
     if week.still_open:
-        return f"Yes: {count}, {week.still_open:,} still open; the worst is {worst}."
+        still = "" if week.now.cases == week.still_open == 1 else "all " if week.still_open == week.now.cases else f"{week.still_open:,} "
+        return f"Yes: {count}, {still}still open; the worst is {worst}."
     right = sum(c["verdict"] == "true positive" for c in week.cases)
     verdicts = f", {right:,} as true positive" if len(week.cases) == week.now.cases else ""
     return f"Not any more: {count}, all closed{verdicts}; the worst was {worst}."
 
 
 def changes(week: CaseWeek) -> list[dict[str, Any]]:
-    """Return `what`, `now`, `before` and `change` of each count; the last two are None when no day of the week before was read."""
+    """Return `what`, `short`, `now`, `before` and `change` of each count; the last two are None when no day of the week before was read."""
     known = week.before.days_read > 0
     rows = (
-        ("cases of medium severity or more", "cases"),
-        ("hosts with such a case", "hosts"),
-        ("cases of low severity", "low_cases"),
-        ("alerts", "alerts"),
+        ("cases of medium severity or more", "cases", "cases"),
+        ("hosts with such a case", "hosts with a case", "hosts"),
+        ("cases of low severity", "low cases", "low_cases"),
+        ("alerts", "alerts", "alerts"),
     )
     out = []
-    for what, name in rows:
+    for what, short, name in rows:
         now, before = int(getattr(week.now, name)), int(getattr(week.before, name))
-        out.append({"what": what, "now": now, "before": before if known else None, "change": now - before if known else None})
+        out.append(
+            {"what": what, "short": short, "now": now, "before": before if known else None, "change": now - before if known else None}
+        )
     return out

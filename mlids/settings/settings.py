@@ -23,6 +23,7 @@ from pydantic_settings import (
 from mlids.errors import SettingsError
 from mlids.settings.connections import in_use
 from mlids.settings.gate import GateRules
+from mlids.settings.notification import NotificationSettings
 from mlids.settings.sensors import Name, Sensor, fault, line_of, read_sensors, read_toml, unknown
 from mlids.settings.variables import (
     PREFIX,
@@ -53,7 +54,7 @@ def checked_networks(networks: Sequence[str]) -> tuple[str, ...]:
 
 
 class _SiteSettings(BaseSettings):
-    """Settings but for those of the gate."""
+    """Settings but for those of mail, notification and the gate."""
 
     model_config = SettingsConfigDict(env_prefix="MLIDS_", frozen=True, extra="forbid", populate_by_name=True)
 
@@ -305,7 +306,7 @@ class _SiteSettings(BaseSettings):
         raise SettingsError(f"no sensor is called {name!r} (there are: {known}); add it to {self.sensors_path}")
 
 
-class Settings(GateRules, _SiteSettings):
+class Settings(GateRules, NotificationSettings, _SiteSettings):
     """All settings. Defaults run the embedded stack below `home`."""
 
 

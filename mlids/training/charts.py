@@ -56,16 +56,21 @@ def charts(trained: Trained, found: Thresholds | None = None) -> dict[str, str]:
 
 
 def _svg(title: str, draw: Callable[[Axes, Trained], None], trained: Trained) -> str:
+    return svg(lambda axes: draw(axes, trained), title)
+
+
+def svg(draw: Callable[[Axes], None], title: str = "", size: tuple[float, float] = (7.5, 5.0)) -> str:
+    """Return the SVG of what `draw` draws, `size` in inches; the same axes give the same text. Letters are paths."""
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
-        figure: Figure = Figure(figsize=(7.5, 5.0), layout="constrained")
+        figure: Figure = Figure(figsize=size, layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         axes.set_title(title)
-        draw(axes, trained)
+        draw(axes)
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None})
     return _COMMENT.sub("", out.getvalue())  # each text is drawn, and said again in a comment

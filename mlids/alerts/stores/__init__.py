@@ -1,4 +1,4 @@
-"""The product's own tables: alerts, rules and verdicts, cases, ledger, audit. Six stores over one engine; no sink and no model enters."""
+"""The product's own tables: alerts, rules and verdicts, cases, ledger, audit. Seven stores over one engine; no sink and no model enters."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mlids.alerts.stores.engine import Engine
 from mlids.alerts.stores.ledger import LedgerStore
 from mlids.alerts.stores.retention import RetentionStore
 from mlids.alerts.stores.rules import RuleStore
+from mlids.alerts.stores.weeks import WeekStore
 from mlids.cases.severity import LEVELS
 
 
@@ -25,6 +26,7 @@ class Stores:
     audit: AuditStore
     retention: RetentionStore
     cases: CaseStore
+    weeks: WeekStore
     engine: Engine
 
     def close(self) -> None:
@@ -45,5 +47,6 @@ def open_stores(url: str, levels: Sequence[float] = LEVELS) -> Stores:
         AuditStore(engine),
         RetentionStore(engine),
         CaseStore(engine, levels),
+        WeekStore(engine, levels),
         engine,
     )
