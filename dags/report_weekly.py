@@ -26,12 +26,16 @@ def report_weekly():
     @task.short_circuit(doc_md="Ends the run while the lake has no conns of these days.")
     def days_are_there(params, dag_run=None) -> bool:
         pipeline = connected()
-        return pipeline.days_are_there(*pipeline.span(params["start"], params["end"], dag_run.partition_key))
+        return pipeline.days_are_there(
+            *pipeline.span(params["start"], params["end"], dag_run.partition_key or pipeline.last_week(dag_run.run_after))
+        )
 
     @task(doc_md="Writes the report as HTML and PDF.")
     def write(params, dag_run=None) -> dict:
         pipeline = connected()
-        return pipeline.report(*pipeline.span(params["start"], params["end"], dag_run.partition_key))
+        return pipeline.report(
+            *pipeline.span(params["start"], params["end"], dag_run.partition_key or pipeline.last_week(dag_run.run_after))
+        )
 
     days_are_there() >> write()
 
