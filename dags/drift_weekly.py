@@ -27,12 +27,16 @@ def drift_weekly():
     @task.short_circuit(doc_md="Ends the run while the lake has no conns of these days.")
     def days_are_there(params, dag_run=None) -> bool:
         pipeline = connected()
-        return pipeline.days_are_there(*pipeline.span(params["start"], params["end"], dag_run.partition_key))
+        return pipeline.days_are_there(
+            *pipeline.span(params["start"], params["end"], dag_run.partition_key or pipeline.last_week(dag_run.run_after))
+        )
 
     @task(doc_md="Compares the days with as many before them, and writes the page.")
     def compare(params, dag_run=None) -> dict:
         pipeline = connected()
-        return pipeline.drift(*pipeline.span(params["start"], params["end"], dag_run.partition_key))
+        return pipeline.drift(
+            *pipeline.span(params["start"], params["end"], dag_run.partition_key or pipeline.last_week(dag_run.run_after))
+        )
 
     compared = compare()
     days_are_there() >> compared >> announce_week(DRIFT)

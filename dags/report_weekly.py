@@ -35,7 +35,9 @@ def report_weekly():
     @task(doc_md="Writes the report as HTML and PDF.")
     def write(params, dag_run=None) -> dict:
         pipeline = connected()
-        return pipeline.report(*pipeline.span(params["start"], params["end"], dag_run.partition_key))
+        return pipeline.report(
+            *pipeline.span(params["start"], params["end"], dag_run.partition_key or pipeline.last_week(dag_run.run_after))
+        )
 
     @task(doc_md="Mails it to `MLIDS_REPORT_TO`.")
     def mail(report: dict, params) -> dict:

@@ -45,7 +45,7 @@ def train_weekly():
     @task(doc_md="The days and sensors to train on, their conns, and what is missing.")
     def look_at_days(params, dag_run=None) -> dict:
         pipeline = connected()
-        days = pipeline.training_span(params["start"], params["end"], dag_run.partition_key)
+        days = pipeline.training_span(params["start"], params["end"], dag_run.partition_key or pipeline.last_week(dag_run.run_after))
         return pipeline.training_plan(*days, params["sensors"])
 
     @task.short_circuit(doc_md="Ends the run when there is nothing to train on, or it is a dry run.")

@@ -47,7 +47,7 @@ from mlids.pipeline.stores import (
 from mlids.pipeline.views import drift, overview, report_file, statuses
 from mlids.pipeline.watch import watch_live
 from mlids.pipeline.weekly import anything_was_read, report, week_days
-from mlids.pipeline.weeks import days_are_there, days_to_pull, finished_days, span, training_plan, training_span
+from mlids.pipeline.weeks import days_are_there, days_to_pull, finished_days, last_week, span, training_plan, training_span
 from mlids.text import address_parts, safe
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ __all__ = [
     "import_rules",
     "ingest_paths",
     "judge_case",
+    "last_week",
     "list_alerts",
     "list_cases",
     "mail_report",

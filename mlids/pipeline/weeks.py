@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from mlids.errors import InputError
@@ -70,6 +70,12 @@ def span(start: str | None, end: str | None, week: str | None, days: int = 7) ->
         raise InputError("this run is not of a week: give `start` and `end`")
     last = parse_day(week) + timedelta(days=7)
     return (last - timedelta(days=days)).isoformat(), last.isoformat()
+
+
+def last_week(now: datetime) -> str:
+    """Return the first day of the last week, Monday to Sunday, that was over at a time (of UTC)."""
+    today = now.astimezone(UTC).date()
+    return (today - timedelta(days=today.weekday() + 7)).isoformat()
 
 
 def training_span(start: str | None, end: str | None, week: str | None) -> tuple[str, str]:

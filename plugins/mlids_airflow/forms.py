@@ -4,9 +4,11 @@ from airflow.sdk import Param
 
 
 def dates(first: str, last: str) -> dict[str, Param]:
-    """Return the fields `start` and `end`; without both, a run takes the days of its week."""
+    """Return the fields `start` and `end`; without both, a run takes its week, or by hand the last full one."""
     return {
-        "start": Param(None, type=["null", "string"], format="date", title="First day", description=first),
+        "start": Param(
+            None, type=["null", "string"], format="date", title="First day", description=f"{first} Without dates: the last full week."
+        ),
         "end": Param(None, type=["null", "string"], format="date", title="End", description=last),
     }
 

@@ -105,12 +105,12 @@ def test_ingest_train_and_report_run(described: dict[str, Any], airflow: Airflow
     assert airflow.run("zeek_ingest", day="2030-01-01").state == "failed"
     assert {p: p.read_bytes() for p in (home / "lake").rglob("*.parquet")} == first, "a task run twice leaves the same files"
     assert list((home / "reports").glob("weekly-*.pdf"))
-    built = {p: p.read_bytes() for p in (home / "snapshots").rglob("*") if p.is_file()}
+    built = {p: p.read_bytes() for p in (home / "snapshots").rglob("*.parquet")}
     again = airflow.run("train_weekly", partition=WEEK)
     assert again.state == "success" and again.xcoms["train[-1] return_value"]["version"] == "1", (
         "a week that is built again keeps its version"
     )
-    assert built and {p: p.read_bytes() for p in (home / "snapshots").rglob("*") if p.is_file()} == built
+    assert built and {p: p.read_bytes() for p in (home / "snapshots").rglob("*.parquet")} == built
     down = f'[[sensor]]\nname = "down"\nkind = "folder"\nlogs = "{home}/nothing"\n' + hq.replace('"hq"', '"up"')
     (home / "sensors.toml").write_text(down)
     assert airflow.run("zeek_ingest", day="2026-11-03").state == "failed", "a sensor that is down is a failure"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,8 @@ def test_a_day_is_there_when_all_its_sensors_have_it(home: Path, monkeypatch: py
 
 def test_spans_of_a_week_and_of_a_form(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert pipeline.span(None, None, WEEK) == (WEEK, "2026-11-09")
+    days = [datetime(2026, 11, n, 23, 59, tzinfo=UTC) for n in (8, 9, 15)]
+    assert [pipeline.last_week(day) for day in days] == ["2026-10-26", WEEK, WEEK]
     assert pipeline.span("2026-11-03", "2026-11-04", WEEK) == ("2026-11-03", "2026-11-04")
     monkeypatch.setenv("MLIDS_TRAIN_DAYS", "14")
     assert pipeline.training_span(None, None, WEEK) == ("2026-10-26", "2026-11-09")
