@@ -111,9 +111,7 @@ def suppressions(facts: WeekFacts) -> str:
     if not facts.hidden:
         return "No alert of this week is suppressed by a rule."
     verb = "is" if facts.hidden == 1 else "are"
-    return (
-        f"{count(facts.hidden, 'alert')} of this week {verb} suppressed by {count(len(facts.rules), 'rule')}, and not in the numbers above."
-    )
+    return f"{count(facts.hidden, 'alert')} of this week {verb} suppressed by rules, and not in the numbers above."
 
 
 def completeness(facts: WeekFacts) -> str:
