@@ -123,12 +123,15 @@ def completeness(facts: WeekFacts) -> str:
         text = f"{count(len(facts.unread), 'day')} of {len(facts.days)} {'is' if len(facts.unread) == 1 else 'are'} missing: {listed([d.isoformat() for d in facts.unread], 7)}. "
     else:
         text = f"All {len(facts.days)} days were read. "
-    text += f"Of {count(archived, 'connection')} {live:,} were scored as they came and {late:,} afterwards"
     open_days = unreconciled(facts)
-    if open_days:
-        text += f"; {count(len(open_days), 'day')} {'is' if len(open_days) == 1 else 'are'} not compared yet with what was scored: {listed(open_days, 7)}. "
+    if len(open_days) == len(facts.days) - len(facts.unread):
+        text += f"What was scored is not known yet of {count(archived, 'connection')}: no day was compared with it. "
     else:
-        text += f"; {missing:,} were not scored. " if missing else "; none was left out. "
+        text += f"Of {count(archived, 'connection')} {live:,} were scored as they came and {late:,} afterwards"
+        if open_days:
+            text += f"; {count(len(open_days), 'day')} {'is' if len(open_days) == 1 else 'are'} not compared yet with what was scored: {listed(open_days, 7)}. "
+        else:
+            text += f"; {missing:,} were not scored. " if missing else "; none was left out. "
     return text + (f"{count(rejected, 'line')} could not be read." if rejected else "Every line could be read.")
 
 
