@@ -39,7 +39,7 @@ def drift(start: str, end: str, days: int | None = None) -> dict[str, Any]:
     span = days or len(current)
     reference = days_between(parse_day(start) - timedelta(days=span), parse_day(start))
     name = f"drift-{start}_{end}"
-    found = compare(lake, lake.sensors(), reference, current, settings.reports / f"{name}.html")
+    found = compare(lake, lake.sensors(), reference, current, settings.reports / f"{name}.html", settings.networks)
     facts = found.as_dict()
     path = settings.reports / f"{name}.json"
     write_atomic(path, json.dumps(facts, indent=1))

@@ -68,7 +68,7 @@ def hosts_by_risk(hosts: Sequence[Mapping[str, Any]]) -> str:
                 fontsize=7,
             )
         axes.set_yticks(range(len(shown)), [_ascii(h["host"]) for h in shown], fontsize=6 if any(len(h["host"]) > 20 for h in shown) else 7)
-        axes.set(xlim=(0, 138), xticks=(0, 50, 100))
+        axes.set(xlim=(0, 138), xticks=(0, 50, 100), ylim=(min(len(shown) - 5, 0) - 0.5, len(shown) - 0.5))
         axes.tick_params(axis="x", labelsize=7)
         if not shown:
             _nothing(axes, "no host had a case")

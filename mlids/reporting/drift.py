@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from mlids.errors import NoRowsError
+from mlids.evidence.base import SiteView
 from mlids.features.context import FAILED_STATES
 from mlids.files import replacing
 from mlids.ingest.lake import Lake
@@ -78,8 +79,13 @@ def host_hours(lake: Lake, sensors: Sequence[str], days: Sequence[date]) -> pl.D
     return pl.concat(parts)
 
 
-def compare(lake: Lake, sensors: Sequence[str], reference: Sequence[date], current: Sequence[date], html: Path) -> Drift:
-    """Compare two spans of days and write Evidently's page to `html`. Raises NoRowsError when a span has fewer than ten host-hours."""
+def compare(
+    lake: Lake, sensors: Sequence[str], reference: Sequence[date], current: Sequence[date], html: Path, networks: Sequence[str] = ()
+) -> Drift:
+    """Compare two spans of days and write Evidently's page to `html`; `moved` are hosts of the site's networks (none: private addresses).
+
+    Raises NoRowsError when a span has fewer than ten host-hours.
+    """
     before, after = host_hours(lake, sensors, reference), host_hours(lake, sensors, current)
     for name, rows, days in (("reference", before, reference), ("current", after, current)):
         if rows.height < 10:
@@ -91,7 +97,7 @@ def compare(lake: Lake, sensors: Sequence[str], reference: Sequence[date], curre
     return Drift(
         reference=[d.isoformat() for d in reference], current=[d.isoformat() for d in current],
         rows={"reference": before.height, "current": after.height}, effects=effects, drifted=drifted,
-        moved=who_moved(before, after), html=str(html),
+        moved=who_moved(before, after, inside=SiteView(networks).inside), html=str(html),
     )  # fmt: skip
 
 
@@ -120,11 +126,13 @@ def _evidently(before: pl.DataFrame, after: pl.DataFrame, html: Path) -> dict[st
     return effects
 
 
-def who_moved(before: pl.DataFrame, after: pl.DataFrame, top: int = 10) -> list[dict[str, Any]]:
+def who_moved(
+    before: pl.DataFrame, after: pl.DataFrame, top: int = 10, inside: Callable[[pl.Series], pl.Series] | None = None
+) -> list[dict[str, Any]]:
     """Return the `top` hosts whose mean hour changed most, with the measure that changed most, in pooled standard deviations.
 
     `before` and `now` are that measure in a typical hour: the geometric mean of counts, bytes and seconds, the mean of shares.
-    Only hosts with at least five hours in both spans are compared.
+    Only hosts with at least five hours in both spans are compared, and with `inside` only those for which it says true.
     """
     spread = {m: max(float(pl.concat([before[m], after[m]]).std() or 0.0), 1e-6) for m in MEASURES}  # type: ignore[arg-type]
     means = [
@@ -132,6 +140,8 @@ def who_moved(before: pl.DataFrame, after: pl.DataFrame, top: int = 10) -> list[
         for rows in (before, after)
     ]
     both = means[0].join(means[1], on="host", suffix="_now")
+    if inside is not None:
+        both = both.filter(inside(both["host"]))
     out = []
     for row in both.iter_rows(named=True):
         change = {m: (row[f"{m}_now"] - row[m]) / spread[m] for m in MEASURES}

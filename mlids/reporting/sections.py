@@ -111,9 +111,7 @@ def suppressions(facts: WeekFacts) -> str:
     if not facts.hidden:
         return "No alert of this week is suppressed by a rule."
     verb = "is" if facts.hidden == 1 else "are"
-    return (
-        f"{count(facts.hidden, 'alert')} of this week {verb} suppressed by {count(len(facts.rules), 'rule')}, and not in the numbers above."
-    )
+    return f"{count(facts.hidden, 'alert')} of this week {verb} suppressed by rules, and not in the numbers above."
 
 
 def completeness(facts: WeekFacts) -> str:
@@ -125,12 +123,15 @@ def completeness(facts: WeekFacts) -> str:
         text = f"{count(len(facts.unread), 'day')} of {len(facts.days)} {'is' if len(facts.unread) == 1 else 'are'} missing: {listed([d.isoformat() for d in facts.unread], 7)}. "
     else:
         text = f"All {len(facts.days)} days were read. "
-    text += f"Of {count(archived, 'connection')} {live:,} were scored as they came and {late:,} afterwards"
     open_days = unreconciled(facts)
-    if open_days:
-        text += f"; {count(len(open_days), 'day')} {'is' if len(open_days) == 1 else 'are'} not compared yet with what was scored: {listed(open_days, 7)}. "
+    if len(open_days) == len(facts.days) - len(facts.unread):
+        text += f"What was scored is not known yet of {count(archived, 'connection')}: no day was compared with it. "
     else:
-        text += f"; {missing:,} were not scored. " if missing else "; none was left out. "
+        text += f"Of {count(archived, 'connection')} {live:,} were scored as they came and {late:,} afterwards"
+        if open_days:
+            text += f"; {count(len(open_days), 'day')} {'is' if len(open_days) == 1 else 'are'} not compared yet with what was scored: {listed(open_days, 7)}. "
+        else:
+            text += f"; {missing:,} were not scored. " if missing else "; none was left out. "
     return text + (f"{count(rejected, 'line')} could not be read." if rejected else "Every line could be read.")
 
 

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from mlids.errors import NoRowsError
+from mlids.evidence.base import SiteView
 from mlids.ingest.lake import Lake
 from mlids.reporting.drift import EFFECT, MEASURES, compare, host_hours, who_moved
 from tests.conftest import CONN_HEADER, conn_line
@@ -47,6 +48,21 @@ def test_hosts_seen_in_one_span_only_or_for_a_few_hours_are_left_out() -> None:
     before = pl.concat([hours("10.0.0.1", "10.0.0.2"), hours("10.0.0.3", n=4)])
     after = pl.concat([hours("10.0.0.1", "10.0.0.9", seed=1), hours("10.0.0.3", seed=2, conns=5.0)])
     assert [r["host"] for r in who_moved(before, after)] == ["10.0.0.1"]
+
+
+def test_the_typical_hour_before_and_now_is_in_the_measures_own_unit() -> None:
+    (first,) = who_moved(hours("10.0.0.1"), hours("10.0.0.1", seed=1, bytes_out=3.0))
+    means = [float(f["bytes_out"].to_numpy().mean()) for f in (hours("10.0.0.1"), hours("10.0.0.1", seed=1, bytes_out=3.0))]
+    assert [first["before"], first["now"]] == pytest.approx(np.expm1(means), rel=1e-3), "counts are held as log1p"
+    (share,) = who_moved(hours("10.0.0.1"), hours("10.0.0.1", seed=1, dns_share=-0.9))
+    assert share["now"] == pytest.approx(float(hours("10.0.0.1", seed=1, dns_share=-0.9)["dns_share"].to_numpy().mean()), abs=1e-3)
+
+
+def test_only_hosts_of_the_site_are_named() -> None:
+    names = ("10.0.0.1", "203.0.113.7")
+    before, after = hours(*names), hours(*names, seed=1, conns=2.0)
+    assert [r["host"] for r in who_moved(before, after, inside=SiteView().inside)] == ["10.0.0.1"]
+    assert [r["host"] for r in who_moved(before, after, inside=SiteView(["203.0.113.0/24"]).inside)] == ["203.0.113.7"]
 
 
 def test_no_more_than_top_hosts_are_returned() -> None:

@@ -18,6 +18,7 @@ from mlids.cases.severity import LEVELS, Severity
 from mlids.window import stamp
 
 _DECISIONS = ("promote", "rollback", "refuse")
+_MOST_RULES = 50  # that are counted one by one: each is a pass over the alerts
 _MOST_KINDS = 60  # kinds come from labels as well, which may be many
 TRUE, FALSE = "true positive", "false positive"
 
@@ -102,7 +103,7 @@ class WeekStore:
         return self._judged(sa.select(CASES.c.verdict, sa.func.count()).where(seen).group_by(CASES.c.verdict))
 
     def hidden(self, since: datetime, until: datetime) -> tuple[int, list[dict[str, Any]]]:
-        """Return how many alerts of this time rules cover, and the rules that cover any: their rows, each with `hidden`, the most first.
+        """Return how many alerts of this time rules cover, and those of the newest 50 rules that cover any: their rows, each with `hidden`, the most first.
 
         An alert that several rules cover counts once in the sum, and for each of them.
         """
@@ -111,7 +112,7 @@ class WeekStore:
             every = sa.select(sa.func.count()).select_from(ALERTS).where(*_begun(since, until))
             total = int(db.execute(every.where(covered([as_rule(r) for r in rows]))).scalar_one()) if rows else 0
             if total:
-                rows = [r | {"hidden": int(db.execute(every.where(covered([as_rule(r)]))).scalar_one())} for r in rows]
+                rows = [r | {"hidden": int(db.execute(every.where(covered([as_rule(r)]))).scalar_one())} for r in rows[:_MOST_RULES]]
         return total, sorted((r for r in rows if r.get("hidden")), key=lambda r: (-r["hidden"], r["id"]))
 
     def decisions(self) -> list[dict[str, Any]]:
