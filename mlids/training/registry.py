@@ -38,6 +38,7 @@ class Version:
     aliases: tuple[str, ...] = ()
     metrics: Mapping[str, float] | None = None
     params: Mapping[str, str] | None = None
+    tags: Mapping[str, str] | None = None  # of the version, as `snapshot_id`
 
 
 class Registry:
@@ -101,15 +102,18 @@ class Registry:
 
     def _with_run(self, found: Any) -> Version:
         if not found.run_id:  # registered by hand from a file
-            return Version(str(found.version), "", tuple(found.aliases), {}, {})
+            return Version(str(found.version), "", tuple(found.aliases), {}, {}, dict(found.tags))
         run = self._server.client.get_run(found.run_id)
-        return Version(str(found.version), found.run_id, tuple(found.aliases), run.data.metrics, run.data.params)
+        return Version(str(found.version), found.run_id, tuple(found.aliases), run.data.metrics, run.data.params, dict(found.tags))
 
-    def versions(self) -> list[Version]:
-        """Return all versions, newest first."""
-        found = [] if self._server.is_empty() else self._server.client.search_model_versions(f"name='{self.name}'")
-        full = (self._server.client.get_model_version(self.name, v.version) for v in sorted(found, key=lambda v: -int(v.version)))
-        return [Version(str(v.version), v.run_id, tuple(v.aliases), self._server.client.get_run(v.run_id).data.metrics) for v in full]
+    def versions(self, newest: int | None = None) -> list[Version]:
+        """Return all versions, or the `newest` ones, the newest first. Raises StoreError when MLflow does not answer."""
+        with self._server.answers():
+            found = [] if self._server.is_empty() else self._server.client.search_model_versions(f"name='{self.name}'")
+            chosen = sorted(found, key=lambda v: -int(v.version))[:newest]
+            return [
+                self._with_run(self._server.client.get_model_version(self.name, v.version)) for v in chosen
+            ]  # a search gives no aliases
 
     def old_versions(self, before: datetime, newest: int) -> list[Version]:
         """Return the versions made before a moment, oldest first, without those that have an alias and the `newest` ones. Raises StoreError."""
