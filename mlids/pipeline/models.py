@@ -109,10 +109,11 @@ def _latest(lake: Lake, sensors: Sequence[str], days: Sequence[str], most_rows: 
     return latest, most_rows / rows
 
 
-def evaluate_and_promote(version: str, snapshot_id: str, *, who: str = "airflow", force: bool = False) -> dict[str, Any]:
+def evaluate_and_promote(version: str, snapshot_id: str, *, who: str = "airflow", force: bool = False, reason: str = "") -> dict[str, Any]:
     """Evaluate challenger and production on the same held-out rows, promote the challenger when it is not worse, return the decision.
 
-    `force` promotes it in any case, and the audit says so. Raises ModelError when the challenger cannot be loaded.
+    `force` promotes it in any case, and the audit says so; `reason` is what a person says, for the audit. Raises ModelError when the
+    challenger cannot be loaded.
     """
     from mlids.alerts.stores.audit import Move
     from mlids.pipeline.gating import decide, log_gate
@@ -126,6 +127,7 @@ def evaluate_and_promote(version: str, snapshot_id: str, *, who: str = "airflow"
     while True:
         decision, candidates = decide(registry, compared, version, settings, snapshot_id)  # takes minutes: a rollback need not wait for it
         why = decision.why if decision.passed or not force else f"forced by {who}: {decision.why}"
+        why += f"; asked for by {who}: {reason}" if reason else ""
         promoted = decision.passed or force
         outcome = "promoted" if decision.passed else "forced" if force else "refused"
         with promotion_lock(settings.state):

@@ -26,7 +26,7 @@ def watch_live(max_lag_s: float | None = None) -> list[dict[str, Any]]:
     found = {s.sensor: s for s in scorer_statuses(settings)}
     faults = []
     for name in sensor_names(settings):
-        fault = _fault(found.get(name), bound)
+        fault = status_fault(found.get(name), bound)
         if fault:
             faults.append(f"{name}: {fault}")
     if faults:
@@ -34,7 +34,7 @@ def watch_live(max_lag_s: float | None = None) -> list[dict[str, Any]]:
     return [s.as_dict() for s in found.values()]
 
 
-def _fault(status: Status | None, bound: float) -> str | None:
+def status_fault(status: Status | None, bound: float) -> str | None:
     """Return what is wrong with a scorer; None when it is well. `bound` is that of its lag, in seconds."""
     from mlids.scoring.status import GRACE_S
 
