@@ -48,12 +48,13 @@ def promote(
     version: Annotated[str, typer.Argument(help="Version of the registered model.")],
     snapshot_id: Annotated[str, typer.Option("--snapshot", help="Snapshot whose held-out rows are scored to compare the models.")],
     force: Annotated[bool, typer.Option("--force", help="Promote even if the gate refuses; recorded in the audit.")] = False,
+    why: Annotated[str, typer.Option(help="Why, for the audit, beside what the gate says.")] = "",
     as_json: Json = False,
 ) -> None:
     """Compare a version with production and promote it unless it is worse."""
     from mlids import pipeline
 
-    show(pipeline.evaluate_and_promote(version, snapshot_id, who="command line", force=force), as_json)
+    show(pipeline.evaluate_and_promote(version, snapshot_id, who="command line", force=force, reason=why), as_json)
 
 
 @needs_home
