@@ -9,6 +9,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from mlids.text import safe
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -22,6 +24,7 @@ _PLACE = re.compile(r'<g id="[a-zA-Z_]+_?\d*">')
 _SIZE = re.compile(r'(<svg [^>]*?) width="[\d.]+pt" height="[\d.]+pt"')
 _LINK = re.compile(r'<a xlink:href="([^"]*)"[^>]*>')
 HOURS = 168
+_LONGEST_NAME = 39  # characters, as of an IPv6 address
 
 
 def timeline(days: Sequence[Mapping[str, Any]], budget: float) -> str:
@@ -55,14 +58,14 @@ def _timeline(days: tuple[tuple[Any, ...], ...], budget: float) -> str:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=5, frameon=False, labelcolor=_INK)
         _style(axes)
 
-    return inline(svg(draw, inches=(9.0, 2.7)))
+    return inline(svg(draw, size=(9.0, 2.7)))
 
 
 @lru_cache(maxsize=16)
 def _heat_map(hosts: tuple[str, ...], cells: tuple[tuple[str, str, int, float, int], ...], start: datetime, base: str) -> str:
     from matplotlib.collections import PolyCollection
 
-    from mlids.training.charts import name_in_chart, svg
+    from mlids.training.charts import svg
 
     def draw(axes: Axes) -> None:
         row = {host: n for n, host in enumerate(hosts)}
@@ -74,7 +77,7 @@ def _heat_map(hosts: tuple[str, ...], cells: tuple[tuple[str, str, int, float, i
         axes.add_collection(PolyCollection(shapes, facecolors=colours, edgecolors="none"))
         axes.set_xlim(0, HOURS)
         axes.set_ylim(max(len(hosts), 1) - 0.4, -0.6)
-        for label, host in zip(axes.set_yticks(range(len(hosts)), [name_in_chart(h) for h in hosts]), hosts, strict=True):
+        for label, host in zip(axes.set_yticks(range(len(hosts)), [_name(h) for h in hosts]), hosts, strict=True):
             label.label1.set_url(f"{base}alerts?{urlencode({'src': host, 'since': '7d'})}")
         axes.set_xticks(range(0, HOURS, 24), [f"{start + timedelta(hours=h):%a %d %b}" for h in range(0, HOURS, 24)], ha="left")
         axes.set_xticks(range(0, HOURS, 6), minor=True)
@@ -82,7 +85,12 @@ def _heat_map(hosts: tuple[str, ...], cells: tuple[tuple[str, str, int, float, i
         axes.set_axisbelow(True)
         _style(axes)
 
-    return inline(svg(draw, inches=(9.0, 0.62 + 0.21 * max(len(hosts), 1))))
+    return inline(svg(draw, size=(9.0, 0.62 + 0.21 * max(len(hosts), 1))))
+
+
+def _name(host: str) -> str:
+    """Return a host in ASCII, which the font has."""
+    return safe(host).encode("ascii", "backslashreplace").decode()[:_LONGEST_NAME]
 
 
 def _style(axes: Axes) -> None:

@@ -91,7 +91,7 @@ def report_file(name: str) -> Path | None:
 
 
 def report_list(limit: int = 200) -> list[dict[str, Any]]:
-    """Return `name`, `kind`, `days`, `bytes` and `written_at` of the reports, those of the newest days first."""
+    """Return `name`, `kind`, `days`, `bytes` and `written_at` of the reports, the one that was written last first."""
     found = []
     for path in load_settings().reports.glob("[!.]*.*"):
         if not _REPORT.match(path.name):
@@ -103,7 +103,7 @@ def report_list(limit: int = 200) -> list[dict[str, Any]]:
         kind, _, days = path.stem.partition("-")
         written = datetime.fromtimestamp(held.st_mtime, UTC).isoformat(timespec="seconds")
         found.append({"name": path.name, "kind": kind, "days": days.replace("_", " to "), "bytes": held.st_size, "written_at": written})
-    return sorted(found, key=lambda r: (r["days"], r["name"]), reverse=True)[:limit]
+    return sorted(found, key=lambda r: (r["written_at"], r["name"]), reverse=True)[:limit]
 
 
 def latest_drift(settings: Settings) -> dict[str, Any] | None:

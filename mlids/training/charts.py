@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,30 +42,31 @@ def charts(trained: Trained, found: Thresholds | None = None) -> dict[str, str]:
     """Return SVG texts by file name; those about held-out rows say so where there are none. `found` has the alerts a day."""
     held_out = trained.held_out
     both = held_out.verdicts is not None and bool(held_out.attack.any()) and not bool(held_out.attack.all())
-    drawn: dict[str, tuple[str, Callable[..., None], bool]] = {
+    drawn: dict[str, tuple[str, Callable[[Axes, Trained], None], bool]] = {
         "pr-curve": ("Precision and recall on held-out rows, at 1 % attacks", _pr_curve, both),
         "scores": ("risk_score of held-out rows", _scores, held_out.verdicts is not None),
         "confusion": ("Held-out rows by class and verdict", _confusion, held_out.verdicts is not None),
         "calibration": ("attack_probability and share of attacks", _calibration, both),
         "importance": ("Features that the RandomForest uses most", _importance, True),
     }
-    out = {
-        f"{name}.svg": svg(partial(draw if there else _nothing, trained=trained), title=title)
-        for name, (title, draw, there) in drawn.items()
-    }
+    out = {f"{name}.svg": _svg(title, draw if there else _nothing, trained) for name, (title, draw, there) in drawn.items()}
     if found is not None:
-        out["alerts-a-day.svg"] = svg(partial(_alerts, trained=trained, found=found), title="Alerts a day by threshold")
+        out["alerts-a-day.svg"] = _svg("Alerts a day by threshold", lambda axes, t: _alerts(axes, t, found), trained)
     return out
 
 
-def svg(draw: Callable[[Axes], None], *, title: str = "", inches: tuple[float, float] = (7.5, 5.0)) -> str:
-    """Return one chart as SVG: `draw` draws it on the axes that it is given."""
+def _svg(title: str, draw: Callable[[Axes, Trained], None], trained: Trained) -> str:
+    return svg(lambda axes: draw(axes, trained), title)
+
+
+def svg(draw: Callable[[Axes], None], title: str = "", size: tuple[float, float] = (7.5, 5.0)) -> str:
+    """Return the SVG of what `draw` draws, `size` in inches; the same axes give the same text. Letters are paths."""
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
-        figure: Figure = Figure(figsize=inches, layout="constrained")
+        figure: Figure = Figure(figsize=size, layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         axes.set_title(title)
@@ -76,12 +76,12 @@ def svg(draw: Callable[[Axes], None], *, title: str = "", inches: tuple[float, f
     return _COMMENT.sub("", out.getvalue())  # each text is drawn, and said again in a comment
 
 
-def name_in_chart(text: str) -> str:
+def _name(text: str) -> str:
     """Return a name in ASCII, which the font has."""
     return safe(text).encode("ascii", "backslashreplace").decode()[:_LONGEST_NAME]
 
 
-def _nothing(axes: Axes, trained: Trained) -> None:
+def _nothing(axes: Axes, _: Trained) -> None:
     axes.set_axis_off()
     axes.text(0.5, 0.5, "the held-out rows have no attacks, or no benign rows", ha="center", va="center")
 
@@ -116,8 +116,8 @@ def _scores(axes: Axes, trained: Trained) -> None:
 def _confusion(axes: Axes, trained: Trained) -> None:
     rows, columns, share = confusion(trained)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(len(columns)), [name_in_chart(c) for c in columns], rotation=60, ha="right")
-    axes.set_yticks(range(len(rows)), [name_in_chart(r) for r in rows])
+    axes.set_xticks(range(len(columns)), [_name(c) for c in columns], rotation=60, ha="right")
+    axes.set_yticks(range(len(rows)), [_name(r) for r in rows])
     axes.tick_params(labelsize=7)
     for i, j in zip(*np.nonzero(share >= 0.005), strict=True):
         axes.text(j, i, f"{share[i, j]:.2f}", ha="center", va="center", fontsize=6, color="white" if share[i, j] > 0.5 else "black")

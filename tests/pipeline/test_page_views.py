@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -111,11 +112,12 @@ def test_a_scorer_that_does_not_report_is_stale_with_its_age(home: Path) -> None
     assert [s["sensor"] for s in pipeline.overview_page()["scorers"]] == ["dmz", "hq"]
 
 
-def test_reports_are_listed_the_newest_days_first(home: Path) -> None:
+def test_reports_are_listed_the_newest_first(home: Path) -> None:
     folder = load_settings().reports
     folder.mkdir(parents=True)
     for name in ("weekly-2026-11-02_2026-11-09.html", "weekly-2026-11-09_2026-11-16.pdf", ".hidden.html", "drift.json", "a<b>.html"):
         (folder / name).write_text("x")
+        os.utime(folder / name, (1_800_000_000 if "pdf" in name else 1_700_000_000,) * 2)
     listed = pipeline.report_list()
     assert [r["name"] for r in listed] == ["weekly-2026-11-09_2026-11-16.pdf", "weekly-2026-11-02_2026-11-09.html"]
     assert (listed[0]["kind"], listed[0]["days"], listed[0]["bytes"]) == ("weekly", "2026-11-09 to 2026-11-16", 1)
