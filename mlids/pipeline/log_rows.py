@@ -22,6 +22,7 @@ USUAL_DAYS = 7
 _MOST_DAYS = 8  # of the lake that are searched
 _MOST_ROWS, _MOST_OTHERS = 200, 40  # that are shown
 _LONGEST_CELL = 300  # characters of one
+_MOST_NEIGHBOURS = 10
 _CONN = (
     "ts", "uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto", "service", "duration", "orig_bytes", "resp_bytes",
     "conn_state", "history", "orig_pkts", "resp_pkts",
@@ -35,12 +36,19 @@ _MEASURES = {
 
 
 def alert_rows(alert_id: str) -> dict[str, Any] | None:
-    """Return the rows of an alert's uids (see `rows_of`) and its host's `usual` (see `host_usual`); None when there is no alert."""
+    """Return the rows of an alert's uids, what is usual for its host, and who else contacts the destination that all its conns share; None when there is no alert."""
     facts = alert_facts(alert_id)
     if facts is None:
         return None
     alert = facts["alert"]
-    return rows_of(alert["observer"]["name"], alert["mlids"]["uids"], alert["ts"], alert["event"]["end"], alert["src"])
+    return rows_of(
+        alert["observer"]["name"],
+        alert["mlids"]["uids"],
+        alert["ts"],
+        alert["event"]["end"],
+        alert["src"],
+        facts["conditions"].get("dst") or "",
+    )
 
 
 def case_rows(case_id: str) -> dict[str, Any] | None:
@@ -53,10 +61,10 @@ def case_rows(case_id: str) -> dict[str, Any] | None:
     return rows_of(case["sensor"], case["uids"], first, case["last"] or first, case["host"])
 
 
-def rows_of(sensor: str, uids: Sequence[str], first: str, last: str, host: str) -> dict[str, Any]:
+def rows_of(sensor: str, uids: Sequence[str], first: str, last: str, host: str, target: str = "") -> dict[str, Any]:
     """Return the rows with these uids between two stamps, in order of time: `conns` with their `columns`, and `others` of other logs.
 
-    `named` is the number of uids. A day that cannot be read is named in `problem`.
+    `named` is the number of uids; `neighbours` are the others that contact `target`, see there. A day that cannot be read is named in `problem`.
     """
     begin, end = datetime.fromisoformat(first), datetime.fromisoformat(last)
     out: dict[str, Any] = {
@@ -68,6 +76,8 @@ def rows_of(sensor: str, uids: Sequence[str], first: str, last: str, host: str) 
         "problem": None,
         "host": host,
         "others_found": 0,
+        "neighbours": None,
+        "target": target,
     }
     try:
         with open_lake(load_settings()).pinned() as lake:
@@ -78,6 +88,7 @@ def rows_of(sensor: str, uids: Sequence[str], first: str, last: str, host: str) 
             out["others_found"] = len(out["others"])
             out["others"] = _in_time(out["others"])[:_MOST_OTHERS]
             out["columns"] = [c for c in _CONN if any(r.get(c) is not None for r in out["conns"])]
+            out["neighbours"] = neighbours(lake, sensor, target, days) if target else None
             out["usual"] = host_usual(lake, sensor, host, begin, end)
     except MlidsError as error:
         out["problem"] = redact(str(error))
@@ -127,6 +138,21 @@ def _text(value: Any) -> str | None:
     if isinstance(value, float):
         return f"{value:.3f}"
     return None if value is None else str(value)[:_LONGEST_CELL]
+
+
+def neighbours(lake: Lake, sensor: str, target: str, days: Sequence[date]) -> dict[str, Any]:
+    """Return how many of a sensor's hosts (`of`) contacted `target` on some days (`hosts`), and those with the most conns: `host`, `conns`."""
+    import polars as pl
+
+    everyone = pl.Series("id.orig_h", [], pl.String)
+    counts: dict[str, int] = {}
+    for rows in lake.batches("conn", sensor, list(days), ["id.orig_h", "id.resp_h"]):
+        everyone = pl.concat([everyone, rows["id.orig_h"].drop_nulls()]).unique()
+        there = rows.filter(pl.col("id.resp_h") == target).group_by("id.orig_h").len()
+        for host, conns in there.drop_nulls().iter_rows():
+            counts[host] = counts.get(host, 0) + conns
+    most = sorted(counts.items(), key=lambda c: (-c[1], c[0]))[:_MOST_NEIGHBOURS]
+    return {"of": len(everyone), "hosts": len(counts), "most": [{"host": h, "conns": n} for h, n in most]}
 
 
 def host_usual(lake: Lake, sensor: str, host: str, start: datetime, end: datetime) -> list[dict[str, Any]] | None:

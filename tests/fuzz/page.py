@@ -111,9 +111,10 @@ def row_facts(t: list[str]) -> dict[str, Any]:
     """Return the rows of a log, and what is usual for a host."""
     other = {"ts": t[4], "uid": t[6], "log": t[3], "cells": [(t[5], t[7])]}
     usual = [{"what": "connections an hour", "usual": 1.0, "now": 9.0}]
+    neighbours = {"of": 9, "hosts": 2, "most": [{"host": t[1], "conns": 3}]}
     return {
         "conns": [{"ts": t[4], "uid": t[6], "service": None}], "columns": ["ts", "uid", "service"], "others": [other], "others_found": 9,
-        "named": 2, "usual": usual, "problem": t[8], "host": t[0],
+        "named": 2, "usual": usual, "problem": t[8], "host": t[0], "neighbours": neighbours, "target": t[2],
     }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mlids import pipeline
+from mlids.alerts.grouping import GroupKey
 from mlids.errors import InputError
 from mlids.pipeline.alert_views import kibana_link, sentences
 from mlids.settings import load_settings
@@ -114,6 +115,15 @@ def test_the_rows_of_an_alert_come_from_the_lake_in_order_of_time(home: Path, tm
     assert ("query", "<b>evil1.example") in found["others"][0]["cells"] and found["problem"] is None
     usual = {u["what"]: (u["usual"], u["now"]) for u in found["usual"]}
     assert usual["connections an hour"] == (1.0, 50.0) and usual["failed connections an hour"] == (0.0, 50.0)
+    assert found["neighbours"]["most"] == [{"host": "10.0.0.5", "conns": 1}] and found["target"] == "192.0.2.1"
+    to_one, to_many = (
+        GroupKey(letter * 32, "hq", "beacon", "10.0.0.5", target, 0) for letter, target in (("a", "192.0.2.7:443/tcp"), ("b", ""))
+    )
+    store(7, when=noon, last_ts=noon, src="10.0.0.5", dst="192.0.2.7", uids=[UID(107)], key=to_one)
+    store(8, when=noon, last_ts=noon, src="10.0.0.5", dst="192.0.2.7", uids=[UID(107)], key=to_many)
+    shared, scan = pipeline.alert_rows(to_one.id), pipeline.alert_rows(to_many.id)
+    assert scan is not None and scan["neighbours"] is None, "it has many destinations"
+    assert shared is not None and shared["neighbours"] == {"of": 1, "hosts": 1, "most": [{"host": "10.0.0.5", "conns": 13}]}
     store(6, when=noon, last_ts=noon, src="10.9.9.9", uids=[])
     bare = pipeline.alert_rows(alert(6).id)
     assert bare is not None and bare["conns"] == bare["others"] == [] and bare["usual"] is None
