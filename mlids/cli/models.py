@@ -48,7 +48,7 @@ def promote(
     version: Annotated[str, typer.Argument(help="Version of the registered model.")],
     snapshot_id: Annotated[str, typer.Option("--snapshot", help="Snapshot whose held-out rows are scored to compare the models.")],
     force: Annotated[bool, typer.Option("--force", help="Promote even if the gate refuses; recorded in the audit.")] = False,
-    why: Annotated[str, typer.Option(help="Why it is forced, for the audit.")] = "",
+    why: Annotated[str, typer.Option(help="Why, for the audit, beside what the gate says.")] = "",
     as_json: Json = False,
 ) -> None:
     """Compare a version with production and promote it unless it is worse. A week older than production's is never promoted."""

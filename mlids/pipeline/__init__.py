@@ -6,7 +6,10 @@ Nothing under mlids but `demo` and `cli` imports it.
 
 from typing import TYPE_CHECKING
 
-from mlids.pipeline.alerts import find_alert, give_verdict, list_alerts, resend_dead_letters
+from mlids.errors import InputError, MlidsError
+from mlids.pipeline.activity import overview_page, week_charts, week_facts
+from mlids.pipeline.alert_views import alert_facts, alert_list
+from mlids.pipeline.alerts import VERDICTS, find_alert, give_verdict, list_alerts, resend_dead_letters
 from mlids.pipeline.batch import evaluate, evaluation_tables, score_logs, write_synthetic_logs
 from mlids.pipeline.case_views import SEVERITIES, STATES, case_facts, case_list
 from mlids.pipeline.cases import find_case, gather_day, judge_case, list_cases
@@ -27,12 +30,16 @@ from mlids.pipeline.days import (
 from mlids.pipeline.doctor import doctor
 from mlids.pipeline.elastic import elastic_backfill, elastic_install, elastic_requests
 from mlids.pipeline.failures import failure_message
+from mlids.pipeline.health_views import health_facts
+from mlids.pipeline.host_views import host_facts, host_list, host_profile
 from mlids.pipeline.housekeeping import housekeeping, nightly_housekeeping
 from mlids.pipeline.live import score_live, serve
+from mlids.pipeline.log_rows import alert_rows, case_rows
 from mlids.pipeline.mailing import mail_report
+from mlids.pipeline.model_views import model_list
 from mlids.pipeline.models import accept, evaluate_and_promote, production_facts, rollback, snapshot, train, trained_before
 from mlids.pipeline.notifying import notify
-from mlids.pipeline.rules import export_rules, import_rules, suppress, suppression_history, suppression_rules, unsuppress
+from mlids.pipeline.rules import COVERED_DAYS, export_rules, import_rules, suppress, suppression_history, suppression_rules, unsuppress
 from mlids.pipeline.stores import (
     check_networks,
     need_home,
@@ -44,11 +51,11 @@ from mlids.pipeline.stores import (
     open_stores,
     sensor_names,
 )
-from mlids.pipeline.views import drift, overview, report_file, statuses
+from mlids.pipeline.views import drift, model_in_production, overview, report_file, report_list, statuses
 from mlids.pipeline.watch import watch_live
 from mlids.pipeline.weekly import anything_was_read, report, week_days
 from mlids.pipeline.weeks import days_are_there, days_to_pull, finished_days, last_week, span, training_plan, training_span
-from mlids.text import address_parts, safe
+from mlids.text import address_parts, redact, safe
 
 if TYPE_CHECKING:
     from mlids.scoring.batch import Scored
@@ -56,18 +63,26 @@ if TYPE_CHECKING:
     from mlids.scoring.records import ScoredLog
 
 __all__ = [
+    "COVERED_DAYS",
     "SEVERITIES",
     "STATES",
+    "VERDICTS",
     "Finding",
+    "InputError",
+    "MlidsError",
     "Scored",
     "ScoredLog",
     "accept",
     "address_parts",
+    "alert_facts",
+    "alert_list",
+    "alert_rows",
     "anything_was_read",
     "build_lake",
     "build_lake_days",
     "case_facts",
     "case_list",
+    "case_rows",
     "check_configuration",
     "check_networks",
     "configuration",
@@ -88,6 +103,10 @@ __all__ = [
     "finished_days",
     "gather_day",
     "give_verdict",
+    "health_facts",
+    "host_facts",
+    "host_list",
+    "host_profile",
     "housekeeping",
     "import_rules",
     "ingest_paths",
@@ -96,6 +115,8 @@ __all__ = [
     "list_alerts",
     "list_cases",
     "mail_report",
+    "model_in_production",
+    "model_list",
     "need_home",
     "nightly_housekeeping",
     "notify",
@@ -106,14 +127,17 @@ __all__ = [
     "open_sinks",
     "open_stores",
     "overview",
+    "overview_page",
     "production_facts",
     "pull",
     "pull_with_late",
     "reconcile",
     "reconcile_days",
     "reconcile_unscored",
+    "redact",
     "report",
     "report_file",
+    "report_list",
     "resend_dead_letters",
     "rollback",
     "safe",
@@ -137,7 +161,9 @@ __all__ = [
     "use_connections",
     "warm_up",
     "watch_live",
+    "week_charts",
     "week_days",
+    "week_facts",
     "write_configuration",
     "write_synthetic_logs",
 ]

@@ -41,7 +41,7 @@ def list_alerts(
     chosen = AlertFilter(network, kind, min_risk, unjudged)
     start = moment(since) if since is not None else None
     found = stores.alerts.latest(limit=limit, suppressed=suppressed, since=start, chosen_by=chosen, sort=sort)
-    return [_with_severity(a, settings) for a in found]
+    return [with_severity(a, settings) for a in found]
 
 
 def moment(text: str) -> datetime:
@@ -58,7 +58,7 @@ def moment(text: str) -> datetime:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-def _with_severity(alert: dict[str, Any], settings: Settings) -> dict[str, Any]:
+def with_severity(alert: dict[str, Any], settings: Settings) -> dict[str, Any]:
     """Return an alert with `severity`: that of a case of the same score."""
     from mlids.cases.severity import LEVELS, severity_of
 
@@ -78,7 +78,7 @@ def find_alert(beginning: str) -> dict[str, Any]:
     found = open_stores(settings).alerts.latest(limit=2, starting_with=beginning)
     if len(found) != 1:
         raise InputError(f"{'several alerts begin' if found else 'no alert begins'} with {beginning!r}; `mlids alerts` lists them")
-    return _with_severity(found[0], settings)
+    return with_severity(found[0], settings)
 
 
 def check_verdict(verdict: str) -> None:

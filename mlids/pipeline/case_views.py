@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlids.errors import InputError
@@ -77,12 +78,17 @@ def case_facts(case_id: str) -> dict[str, Any] | None:
 
 def find_command(case: dict[str, Any]) -> str | None:
     """Return a command for the sensor's folder of logs that prints all rows with the case's uids; None when it has none."""
-    uids = [u for u in case["uids"] if _UID.match(u)]
-    if not uids:
-        return None
     begun = sorted({e["first"][:10] for e in case["evidence"] if e["first"] and e["uids"] and _DAY.match(e["first"][:10])})
-    folders = " ".join(f"{day}/*.gz" for day in begun[:_DAYS_IN_COMMAND]) or "*/*.gz"
-    return f"zcat {folders} | grep -F{''.join(f' -e {u}' for u in uids)}"
+    return uids_command(case["uids"], begun)
+
+
+def uids_command(uids: Sequence[str], days: Sequence[object]) -> str | None:
+    """Return a command for the sensor's folder of logs that prints all rows with these uids, of the first few `days` (ISO 8601; none: of all); None without a uid."""
+    named = [u for u in uids if _UID.match(u)]
+    if not named:
+        return None
+    folders = " ".join(f"{day}/*.gz" for day in days[:_DAYS_IN_COMMAND]) or "*/*.gz"
+    return f"zcat {folders} | grep -F{''.join(f' -e {u}' for u in named)}"
 
 
 def case_week(stores: Stores, first: date, end: date) -> CaseWeek:

@@ -134,8 +134,8 @@ def _latest(lake: Lake, sensors: Sequence[str], days: Sequence[str], most_rows: 
 def evaluate_and_promote(version: str, snapshot_id: str, *, who: str = "airflow", force: bool = False, reason: str = "") -> dict[str, Any]:
     """Evaluate challenger and production on the same held-out rows, promote the challenger when it is not worse, return the decision.
 
-    `force` promotes it although it is worse, and the audit says so, with the `reason`. A challenger of a week older than
-    production's is never promoted. Raises ModelError when the challenger cannot be loaded.
+    `force` promotes it although it is worse, and the audit says so; `reason` is what a person says, for the audit. A challenger of a
+    week older than production's is never promoted. Raises ModelError when the challenger cannot be loaded.
     """
     from mlids.alerts.stores.audit import Move
     from mlids.pipeline.gating import decide, log_gate
@@ -154,7 +154,8 @@ def evaluate_and_promote(version: str, snapshot_id: str, *, who: str = "airflow"
         if older:
             decision = replace(decision, passed=False, why=older, checks=(Check("newer week", False, older), *decision.checks))
         is_forced = force and not decision.passed and not older
-        why = f"forced by {who}: {f'{reason}; ' if reason else ''}{decision.why}" if is_forced else decision.why
+        asked = f"; asked for by {who}: {reason}" if reason else ""
+        why = f"forced by {who}: {f'{reason}; ' if reason else ''}{decision.why}" if is_forced else f"{decision.why}{asked}"
         promoted = decision.passed or is_forced
         outcome = "promoted" if decision.passed else "forced" if is_forced else "refused"
         with promotion_lock(settings.state):

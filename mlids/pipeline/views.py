@@ -17,6 +17,7 @@ from mlids.pipeline.days import warm_up
 from mlids.pipeline.models import production_facts
 from mlids.pipeline.stores import open_lake, open_registry, open_stores
 from mlids.settings import Settings, load_settings
+from mlids.text import redact
 from mlids.window import days_between, parse_day
 
 if TYPE_CHECKING:
@@ -55,6 +56,34 @@ def report_file(name: str) -> Path | None:
     return path if _REPORT.match(name) and path.is_file() else None
 
 
+def report_list(limit: int = 200) -> list[dict[str, Any]]:
+    """Return `name`, `kind`, `days`, `bytes` and `written_at` of the reports, the one that was written last first."""
+    found = []
+    for path in load_settings().reports.glob("[!.]*.*"):
+        if not _REPORT.match(path.name):
+            continue
+        try:
+            held = path.stat()
+        except OSError:  # removed meanwhile
+            continue
+        kind, _, days = path.stem.partition("-")
+        written = datetime.fromtimestamp(held.st_mtime, UTC).isoformat(timespec="seconds")
+        found.append({"name": path.name, "kind": kind, "days": days.replace("_", " to "), "bytes": held.st_size, "written_at": written})
+    return sorted(found, key=lambda r: (r["written_at"], r["name"]), reverse=True)[:limit]
+
+
+def latest_drift(settings: Settings) -> dict[str, Any] | None:
+    """Return what the newest comparison of weeks found, with `name` and `written_at`; None without one."""
+    for path in sorted(settings.reports.glob("drift-*.json"), reverse=True):
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            written = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
+            return {**found, "name": f"{path.stem}.html", "written_at": written} if {"effects", "moved", "drifted"} <= set(found) else None
+        except (OSError, ValueError, TypeError) as error:
+            log.warning("%s cannot be read and is left out: %s", path, error)
+    return None
+
+
 def statuses(settings: Settings | None = None) -> list[dict[str, Any]]:
     """Return what the status files of all scorers hold; one that cannot be read is left out."""
     return [stored for stored, _ in _status_files(settings or load_settings())]
@@ -80,19 +109,20 @@ def overview(limit: int = 200) -> dict[str, Any]:
     """Return the content of the page in the Airflow UI: open cases, alerts, model, ledger, scorers, reports."""
     settings = load_settings()
     stores = open_stores(settings)
-    try:
-        model = production_facts(settings)
-    except MlidsError as error:
-        model = {"version": None, "error": str(error), "metrics": {}}
-    reports = sorted(
-        (p.name for p in settings.reports.glob("[!.]*.*") if p.suffix in {".html", ".pdf"} and p.name.isascii() and p.name.isprintable()),
-        reverse=True,
-    )
+    model = model_in_production(settings)
     return {
         "alerts": stores.alerts.latest(limit=limit), "alert_count": stores.alerts.count(), "model": model, "ledger": _with_logs(stores.ledger, stores.ledger.days()[:60]), "audit": stores.audit.rows(10),
-        "warm_up": [warm_up(s) for s in open_lake(settings).sensors()], "scorers": [s.as_dict() for s in scorer_statuses(settings)], "reports": reports[:40],
+        "warm_up": [warm_up(s) for s in open_lake(settings).sensors()], "scorers": [s.as_dict() for s in scorer_statuses(settings)], "reports": [r["name"] for r in report_list(40)],
         "gaps": _gaps(stores.ledger), "rules": stores.rules.rows_in_force(), **open_case_facts(stores),
     }  # fmt: skip
+
+
+def model_in_production(settings: Settings | None = None) -> dict[str, Any] | None:
+    """Return what `production_facts` does; an `error` alone when the registry does not answer."""
+    try:
+        return production_facts(settings or load_settings())
+    except MlidsError as error:
+        return {"version": None, "error": redact(str(error)), "metrics": {}}
 
 
 def _with_logs(ledger: LedgerStore, days: list[dict[str, Any]]) -> list[dict[str, Any]]:

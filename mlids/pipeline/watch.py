@@ -37,10 +37,10 @@ def live_faults(settings: Settings, bound: float, *, ever_followed: bool = False
     """
     found = {s.sensor: s for s in scorer_statuses(settings)}
     names = [s.name for s in settings.sensors() if s.name in found or not ever_followed]
-    return {name: fault for name in names if (fault := _fault(found.get(name), bound))}
+    return {name: fault for name in names if (fault := status_fault(found.get(name), bound))}
 
 
-def _fault(status: Status | None, bound: float) -> str | None:
+def status_fault(status: Status | None, bound: float) -> str | None:
     """Return what is wrong with a scorer; None when it is well. `bound` is that of its lag, in seconds."""
     from mlids.scoring.status import GRACE_S
 

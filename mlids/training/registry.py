@@ -39,6 +39,7 @@ class Version:
     aliases: tuple[str, ...] = ()
     metrics: Mapping[str, float] | None = None
     params: Mapping[str, str] | None = None
+    tags: Mapping[str, str] | None = None  # of the version, as `snapshot_id`
 
 
 class Registry:
@@ -102,15 +103,18 @@ class Registry:
 
     def _with_run(self, found: Any) -> Version:
         if not found.run_id:  # registered by hand from a file
-            return Version(str(found.version), "", tuple(found.aliases), {}, {})
+            return Version(str(found.version), "", tuple(found.aliases), {}, {}, dict(found.tags))
         run = self._server.client.get_run(found.run_id)
-        return Version(str(found.version), found.run_id, tuple(found.aliases), run.data.metrics, run.data.params)
+        return Version(str(found.version), found.run_id, tuple(found.aliases), run.data.metrics, run.data.params, dict(found.tags))
 
-    def versions(self) -> list[Version]:
-        """Return all versions, newest first."""
-        found = [] if self._server.is_empty() else self._server.client.search_model_versions(f"name='{self.name}'")
-        full = (self._server.client.get_model_version(self.name, v.version) for v in sorted(found, key=lambda v: -int(v.version)))
-        return [Version(str(v.version), v.run_id, tuple(v.aliases), self._server.client.get_run(v.run_id).data.metrics) for v in full]
+    def versions(self, newest: int | None = None) -> list[Version]:
+        """Return all versions, or the `newest` ones, the newest first. Raises StoreError when MLflow does not answer."""
+        with self._server.answers():
+            found = [] if self._server.is_empty() else self._server.client.search_model_versions(f"name='{self.name}'")
+            chosen = sorted(found, key=lambda v: -int(v.version))[:newest]
+            return [
+                self._with_run(self._server.client.get_model_version(self.name, v.version)) for v in chosen
+            ]  # a search gives no aliases
 
     def trained_on(self, snapshot_id: str, seed: int) -> Version | None:
         """Return the newest version that this code trained on a snapshot with a seed; None when there is none. Raises StoreError."""

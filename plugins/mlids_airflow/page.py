@@ -1,156 +1,135 @@
-"""The pages for signed-in users: overview, cases, one case with its state. Jinja escapes log contents."""
+"""The pages for signed-in users inside the Airflow UI. Jinja escapes log contents."""
 
-import time
-from typing import Annotated, Any
-from urllib.parse import parse_qsl
+from collections.abc import Awaitable, Callable
+from typing import Any
 
-from airflow.api_fastapi.app import get_auth_manager
-from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
-from airflow.api_fastapi.auth.tokens import get_signing_key
-from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_view
+from airflow.api_fastapi.core_api.security import requires_access_view
 from fastapi import Depends, FastAPI, HTTPException, Request
-from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, Response
 
-from mlids_airflow.form_token import form_token, is_valid
+from mlids_airflow import alert_pages, case_pages, model_pages
+from mlids_airflow.answers import base_of, message, page, part
 
 # An app mounted by a plugin is public unless it requires a login itself.
 app = FastAPI(
     title="mlids", docs_url=None, redoc_url=None, openapi_url=None,
     dependencies=[Depends(requires_access_view(AccessView.PLUGINS))],
 )  # fmt: skip
+for pages in (case_pages, alert_pages, model_pages):
+    app.include_router(pages.router)
 
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-}
-_PRIVATE = {**_HEADERS, "Cache-Control": "no-store"}  # pages with forms and cases
-# What the buttons of a case do: its new state, and its verdict.
-_ACTIONS: dict[str, tuple[str, str | None]] = {
-    "acknowledge": ("acknowledged", None),
-    "true positive": ("closed", "true positive"),
-    "false positive": ("closed", "false positive"),
-    "open": ("open", None),
-}
-_LARGEST_FORM = 16_384  # bytes
+# A report is one file: what it shows is inside of it.
+_REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 
 
-def may_edit(user: BaseUser) -> bool:
-    """Return whether a user may change cases: the right to edit all DAGs, which Airflow's viewers do not have."""
-    return bool(get_auth_manager().is_authorized_dag(method="PUT", user=user))
-
-
-async def sent_form(request: Request) -> dict[str, str]:
-    """Return the fields of a form that a browser sent. Raises HTTPException for one that is too large, or of another type."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
-        raise HTTPException(415, "not a form")
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > _LARGEST_FORM:
-            raise HTTPException(413, "the form is too large")
+@app.middleware("http")
+async def faults(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Show a fault of a store, the registry or the settings as a sentence."""
     try:
-        return dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=10))
-    except ValueError:
-        raise HTTPException(400, "not a form") from None
+        return await answer(request)
+    except Exception as error:
+        from mlids import pipeline
+
+        if not isinstance(error, pipeline.MlidsError):
+            raise
+        return message(request, 503, pipeline.redact(str(error)))
 
 
 @app.get("/", response_class=HTMLResponse)
 def overview_page(request: Request) -> HTMLResponse:
-    """Return the page with the open cases, the latest alerts, the model, the ledger, the scorers and the reports."""
+    """Return the page with the open cases, what is scored now, and the alerts with the highest risk."""
     from mlids import pipeline
 
-    return _page(request, "overview", pipeline.overview())
+    return page(request, "overview", pipeline.overview_page())
 
 
-@app.get("/cases", response_class=HTMLResponse)
-def cases_page(request: Request, severity: str = "low", state: str = "not closed", host: str = "", page: str = "1") -> HTMLResponse:
-    """Return a page of the cases that a filter chooses, the most severe first."""
+@app.get("/week", response_class=HTMLResponse)
+def week(request: Request) -> HTMLResponse:
+    """Return the charts of the week."""
     from mlids import pipeline
 
-    if severity not in pipeline.SEVERITIES or state not in pipeline.STATES or not (page.isascii() and page.isdigit() and len(page) < 9):
-        return _message(request, 400, "The address of this page has a filter that there is not.")
-    return _page(request, "cases", pipeline.case_list(severity=severity, state=state, host=host, page=int(page)))
+    return part(request, "week", "The week", pipeline.week_charts(base_of(request)))
 
 
-@app.get("/cases/{case_id}", response_class=HTMLResponse)
-def case_page(request: Request, case_id: str, user: GetUserDep) -> HTMLResponse:
-    """Return a case with all its evidence, and the form that changes its state for users who may."""
+@app.get("/model", response_class=HTMLResponse)
+def model(request: Request) -> HTMLResponse:
+    """Return what the registry says of the model in production: an alias that was moved without the audit is a fault."""
     from mlids import pipeline
 
-    facts = pipeline.case_facts(case_id)
-    if facts is None:
-        return _message(request, 404, "There is no such case; a later gathering may have removed it.")
-    token = form_token(_secret(), user.get_id(), case_id, time.time()) if may_edit(user) else None
-    return _page(request, "case", {**facts, "token": token})
+    return part(request, "model", "The model in production", {"model": pipeline.model_in_production()})
 
 
-@app.post("/cases/{case_id}")
-def judge(request: Request, case_id: str, user: GetUserDep, form: Annotated[dict[str, str], Depends(sent_form)]) -> Response:
-    """Set the state of a case in the user's name, and show the case again.
-
-    Refused: users who may not edit, forms of other sites, other users, other cases or some hours ago, and a form whose case
-    was changed since it was shown.
-    """
+@app.get("/hosts", response_class=HTMLResponse)
+def hosts_page(request: Request) -> HTMLResponse:
+    """Return the hosts with the highest risk, and those that moved."""
     from mlids import pipeline
 
-    if not may_edit(user):
-        return _message(request, 403, "You may read cases. Changing them needs the right to edit DAGs.")
-    # Browsers say which site a form came from. The token decides; this refuses a page of the same user's that leaked one.
-    if request.headers.get("sec-fetch-site", "same-origin") != "same-origin" or not is_valid(
-        form.get("token", ""), _secret(), user.get_id(), case_id, time.time()
-    ):
-        return _message(request, 403, "This form is too old or not yours. Open the case again.", case_id)
-    action = _ACTIONS.get(form.get("action", ""))
-    if action is None:
-        return _message(request, 400, "There is no such button.", case_id)
-    facts = pipeline.case_facts(case_id)
-    if facts is None:
-        return _message(request, 404, "There is no such case; a later gathering may have removed it.")
-    if form.get("seen", "") != (facts["case"]["state_at"] or ""):
-        who = pipeline.safe(facts["case"]["who"])
-        return _message(request, 409, f"{who} changed this case after you opened it. Open it again, and decide then.", case_id)
-    state, verdict = action
-    pipeline.judge_case(case_id, state, who=user.get_name(), verdict=verdict, note=form.get("note", "").strip() or None)
-    return RedirectResponse(f"{_base(request)}cases/{case_id}", 303, headers=_PRIVATE)
+    return page(request, "hosts", pipeline.host_list())
+
+
+@app.get("/hosts/{address}", response_class=HTMLResponse)
+def host_page(request: Request, address: str) -> HTMLResponse:
+    """Return a host's cases and alerts."""
+    from mlids import pipeline
+
+    facts = pipeline.host_facts(address)
+    return page(request, "host", facts) if facts is not None else message(request, 404, "This is no address of a host.", "hosts")
+
+
+@app.get("/hosts/{address}/profile", response_class=HTMLResponse)
+def host_profile(request: Request, address: str) -> HTMLResponse:
+    """Return what a host does in an hour, from the lake."""
+    from mlids import pipeline
+
+    if pipeline.host_facts(address) is None:
+        return message(request, 404, "This is no address of a host.", "hosts")
+    return part(request, "profile", "Profile of the host", pipeline.host_profile(address))
+
+
+@app.get("/health", response_class=HTMLResponse)
+def health_page(request: Request) -> HTMLResponse:
+    """Return the page about scorers, ledger, sinks and drift."""
+    from mlids import pipeline
+
+    return page(request, "health", pipeline.health_facts())
 
 
 @app.get("/api/overview")
-def overview() -> dict:
-    """Return the overview's content as JSON."""
+def overview() -> dict[str, Any]:
+    """Return the state of alerts, model, ledger and scorers as JSON."""
     from mlids import pipeline
 
     return pipeline.overview()
 
 
+@app.get("/reports", response_class=HTMLResponse)
+def reports_page(request: Request) -> HTMLResponse:
+    """Return the list of reports."""
+    from mlids import pipeline
+
+    return page(request, "reports", {"reports": pipeline.report_list()})
+
+
+@app.get("/reports/{name}/read", response_class=HTMLResponse)
+def reader(request: Request, name: str) -> HTMLResponse:
+    """Return a report below a line that leads back."""
+    from mlids import pipeline
+
+    if pipeline.report_file(name) is None:
+        return message(request, 404, "There is no such report; it may have been removed as too old.", "reports")
+    return page(request, "reader", {"name": name})
+
+
 @app.get("/reports/{name}")
 def report(name: str) -> FileResponse:
-    """Return a report."""
+    """Return a report's file."""
     from mlids import pipeline
 
     path = pipeline.report_file(name)
     if path is None:
         raise HTTPException(404, "no such report")
-    # Evidently's pages contain scripts; the sandbox keeps them from the login session.
-    policy = {"Content-Security-Policy": "sandbox allow-scripts"} if name.startswith("drift") else _HEADERS
-    return FileResponse(path, headers={**policy, "X-Content-Type-Options": "nosniff"})
-
-
-def _base(request: Request) -> str:
-    # The UI shows the page in a frame under another address, so links start at the root.
-    return str(request.scope.get("root_path", "")).rstrip("/") + "/"
-
-
-def _secret() -> str:
-    return get_signing_key("api", "secret_key")
-
-
-def _page(request: Request, name: str, facts: dict[str, Any], status: int = 200) -> HTMLResponse:
-    from mlids_airflow.render import render
-
-    return HTMLResponse(render(name, _base(request), facts), status, headers=_PRIVATE)
-
-
-def _message(request: Request, status: int, text: str, case_id: str | None = None) -> HTMLResponse:
-    return _page(request, "message", {"text": text, "case_id": case_id}, status)
+    # Evidently's pages contain scripts; the sandbox keeps them from the login session. A PDF is shown by the browser's own viewer.
+    policy = "sandbox allow-scripts" if name.startswith("drift") else "frame-ancestors 'self'" if path.suffix == ".pdf" else _REPORT_POLICY
+    sent = {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"}
+    return FileResponse(path, headers=sent, content_disposition_type="inline", filename=name)

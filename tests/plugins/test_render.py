@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mlids_airflow.render import render
+from mlids_airflow.render import render, script_digest
 
 from mlids import pipeline
 from mlids.alerts.stores.cases import CaseState
@@ -32,12 +34,12 @@ def case_page(case_id: str, token: str | None = None) -> str:
 
 def test_the_overview_begins_with_open_cases(home: Path) -> None:
     case, low = stored(BEACON, piece(source="10.0.0.6", score=0.3))
-    shown = render("overview", "/mlids/", pipeline.overview())
-    assert shown.index("Open cases") < shown.index("Alerts")
+    shown = render("overview", "/mlids/", pipeline.overview_page())
+    assert shown.index("Open cases") < shown.index("Alerts with the highest risk")
     assert f'href="/mlids/cases/{case["id"]}"' in shown and low["id"] not in shown
     assert "1 high" in shown and "1 low" in shown
     pipeline.judge_case(case["id"], "closed", who="ana", verdict="false positive")
-    assert "No case of medium severity or more is open" in render("overview", "/mlids/", pipeline.overview())
+    assert "No case of medium severity or more is open" in render("overview", "/mlids/", pipeline.overview_page())
 
 
 def test_a_case_shows_evidence_next_steps_names_and_how_to_find_its_rows(home: Path) -> None:
@@ -88,8 +90,8 @@ def test_text_of_others_stays_text(text: str) -> None:
 
 
 def test_texts_are_cut_and_addresses_stay_in_one_line() -> None:
-    shown = render("message", "/mlids/", {"text": f"10.0.0.5 and 2001:db8::1 {'A' * 70_000}", "case_id": None})
-    assert shown.count('<span class="address">') == 2 and "2001:db8::1</span>" in shown and len(shown) < 10_000
+    shown = render("message", "/mlids/", {"text": f"10.0.0.5 and 2001:db8::1 {'A' * 70_000}", "back": None})
+    assert shown.count('<span class="address">') == 2 and "2001:db8::1</span>" in shown and len(shown) < 20_000
 
 
 def _luminance(colour: str) -> float:
@@ -105,11 +107,27 @@ def _contrast(one: str, other: str) -> float:
 
 def test_text_has_contrast_in_light_and_dark() -> None:
     style = (ROOT / "plugins" / "mlids_airflow" / "base.html.j2").read_text()
-    schemes = [dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", part)) for part in re.findall(r":root \{([^}]*--back[^}]*)\}", style)]
-    assert len(schemes) == 2
-    for scheme in schemes:
+    pairs = dict(re.findall(r"--([\w-]+): light-dark\((#[0-9a-f]{6}, #[0-9a-f]{6})\)", style))
+    assert {"back", "ink", "soft", "accent", "raised", "chart-high"} <= set(pairs)
+    for n in (0, 1):
+        scheme = {name: pair.split(", ")[n] for name, pair in pairs.items()}
         for text in ("ink", "soft", "accent"):
             assert _contrast(scheme[text], scheme["back"]) >= 4.5 <= _contrast(scheme[text], scheme["raised"]), (text, scheme)
+        for name in (c for c in scheme if c.startswith("chart-")):
+            assert _contrast(scheme[name], scheme["back"]) >= 3, (name, scheme)
     badges = re.findall(r"color: (#[0-9a-f]{6}); background: (#[0-9a-f]{6})", style)
-    badges += [("#ffffff", colour) for colour in re.findall(r"\.(?:level|risk)\.\w+ \{ background: (#[0-9a-f]{6})", style)]
-    assert len(badges) >= 6 and all(_contrast(*pair) >= 4.5 for pair in badges)
+    badges += [("#ffffff", colour) for colour in re.findall(r"\.(?:level\.|strip td\.)\w+ \{ background: (#[0-9a-f]{6})", style)]
+    assert len(badges) >= 8 and all(_contrast(*pair) >= 4.5 for pair in badges)
+
+
+def test_the_policy_names_the_pages_one_script() -> None:
+    shown = render("message", "/mlids/", {"text": "x", "back": None})
+    (script,) = re.findall(r"<script>(.*?)</script>", shown, re.DOTALL)
+    assert script_digest() == "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert "innerHTML" in script and " onclick" not in shown
+
+
+def test_every_page_has_a_fuzzed_one() -> None:
+    """A new template is fuzzed too; charts and layouts have tests of their own."""
+    templates = {p.name.removesuffix(".html.j2") for p in (ROOT / "plugins" / "mlids_airflow").glob("*.html.j2")}
+    assert templates - set(page.PAGES) == {"base", "parts", "case_rows", "part_page", "week.part", "profile.part"}

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mlids.alerts.document import Alert, merged
-from mlids.alerts.stores.covering import covered, covering_rules, from_network, group_columns, standing_rules
+from mlids.alerts.stores.covering import covered, covering_rules, from_network, group_columns, mentioning, standing_rules
 from mlids.alerts.stores.engine import Engine, now
 from mlids.alerts.stores.tables import ALERTS, VERDICTS
 from mlids.alerts.suppression import Rule, key_of
@@ -29,12 +29,14 @@ class AlertFilter:
     kind: str | None = None
     least_risk: float = 0.0  # risk_score, 0 to 100
     unjudged: bool = False  # only those without a verdict
+    search: str = ""  # an address or network on either side, a part of source or sensor, or the beginning of an id; empty: any
 
     def terms(self) -> list[sa.ColumnElement[bool]]:
         """Return it as conditions in SQL."""
         found = [from_network(self.src)] if self.src is not None else []
         found += [ALERTS.c.kind == self.kind] if self.kind is not None else []
         found += [ALERTS.c.score >= self.least_risk] if self.least_risk else []
+        found += [_found_by(_storable(self.search).lower())] if self.search else []
         return found + ([~sa.exists().where(VERDICTS.c.alert_id == ALERTS.c.id)] if self.unjudged else [])
 
 
@@ -62,6 +64,15 @@ class Summary:
     top: list[dict[str, Any]]
 
 
+@dataclass(frozen=True)
+class Activity:
+    """The alerts of a window by hour (`2026-11-20T12`, UTC)."""
+
+    severities: list[tuple[str, int, int]]  # hour, rank of the severity (0: the lowest), alerts
+    hosts: list[dict[str, Any]]  # `host`, `risk`, `alerts` of the riskiest sources, the highest risk first
+    cells: list[tuple[str, str, int, float]]  # of these hosts: host, hour, alerts, highest risk_score
+
+
 class AlertStore:
     """Alerts by id. Writing the same alerts twice leaves them as once. Every method raises StoreError."""
 
@@ -87,11 +98,12 @@ class AlertStore:
 
     def latest(
         self, *, since: datetime | None = None, until: datetime | None = None, limit: int = 1_000,
-        suppressed: bool = False, starting_with: str = "", chosen_by: AlertFilter = AlertFilter(), sort: str = "time",
+        suppressed: bool = False, starting_with: str = "", chosen_by: AlertFilter = AlertFilter(), sort: str = "time", offset: int = 0,
     ) -> list[dict[str, Any]]:  # fmt: skip
         """Return alert documents of the window, sorted by `time`, `risk` or `count` (the highest first), each with `id`, `origin`, `updated_at`, `verdict` and `suppressed_by`.
 
         Suppressed alerts are left out, except with `suppressed`, or when `starting_with` (the beginning of an id) is given.
+        The first `offset` ones are skipped.
         """
         order = (*_ORDERS[sort], ALERTS.c.ts.desc(), ALERTS.c.id)
         with self._engine.reading("alerts") as db:
@@ -101,16 +113,48 @@ class AlertStore:
                 chosen = chosen.where(_begins(starting_with))
             elif not suppressed:
                 chosen = chosen.where(~covered(rules))
-            chosen = chosen.where(*_within(since, until), *chosen_by.terms()).order_by(*order).limit(limit)
+            chosen = chosen.where(*_within(since, until), *chosen_by.terms()).order_by(*order).limit(limit).offset(offset)
             found = _documents(db, chosen, order)
         hidden = covering_rules(rules, found) if suppressed or starting_with else [None] * len(found)
         return [d | {"suppressed_by": rule} for d, rule in zip(found, hidden, strict=True)]
 
-    def count(self, since: datetime | None = None, until: datetime | None = None) -> int:
+    def count(self, since: datetime | None = None, until: datetime | None = None, *, chosen_by: AlertFilter = AlertFilter()) -> int:
         """Return the number of alerts of the window that no rule suppresses."""
         with self._engine.reading("alerts") as db:
-            query = sa.select(sa.func.count()).select_from(ALERTS).where(~covered(standing_rules(db)), *_within(since, until))
-            return int(db.execute(query).scalar_one())
+            chosen = (~covered(standing_rules(db)), *_within(since, until), *chosen_by.terms())
+            return int(db.execute(sa.select(sa.func.count()).select_from(ALERTS).where(*chosen)).scalar_one())
+
+    def newest(self) -> str | None:
+        """Return when the newest alert began, as a stamp; None without one."""
+        with self._engine.reading("alerts") as db:
+            return db.execute(sa.select(sa.func.max(ALERTS.c.ts))).scalar_one()
+
+    def by_hour(self, since: datetime, until: datetime, levels: Sequence[float], hosts: int) -> Activity:
+        """Return the alerts of a window that no rule suppresses, counted by hour: all of them by severity, and those of the riskiest hosts.
+
+        `levels` are the rising scores from which an alert has the next severity, `hosts` is how many hosts are given at most.
+        """
+        hour, n, risk = (
+            sa.func.substr(ALERTS.c.ts, 1, 13).label("hour"),
+            sa.func.count().label("n"),
+            sa.func.max(ALERTS.c.score).label("risk"),
+        )
+        rank: sa.ColumnElement[int] = sa.literal(0)
+        for level in levels:
+            rank = rank + sa.case((ALERTS.c.score >= level, 1), else_=0)
+        with self._engine.reading("alerts") as db:
+            shown = sa.and_(~covered(standing_rules(db)), *_within(since, until))
+            one = sa.select(hour, rank.label("rank"), ALERTS.c.score).where(shown).subquery()
+            severities = db.execute(sa.select(one.c.hour, one.c.rank, sa.func.count()).group_by(one.c.hour, one.c.rank)).all()
+            top = sa.select(ALERTS.c.src, risk, n).where(shown).group_by(ALERTS.c.src)
+            ranked = db.execute(top.order_by(risk.desc(), n.desc(), ALERTS.c.src).limit(hosts)).all()
+            cells = sa.select(ALERTS.c.src, hour, n, risk).where(shown, ALERTS.c.src.in_([src for src, _, _ in ranked]))
+            found = db.execute(cells.group_by(ALERTS.c.src, hour)).all() if ranked else []
+        return Activity(
+            [(str(h), int(r), int(k)) for h, r, k in severities],
+            [{"host": src, "risk": float(score), "alerts": int(k)} for src, score, k in ranked],
+            [(str(src), str(h), int(k), float(score)) for src, h, k, score in found],
+        )
 
     def coverage(self, rule: Rule, since: datetime) -> Coverage:
         """Return how many alerts a rule would hide that is not stored yet; other rules are not looked at."""
@@ -199,6 +243,11 @@ def _counts(shown: sa.ColumnElement[bool]) -> sa.Select[Any] | sa.CompoundSelect
 def _begins(text: str) -> sa.ColumnElement[bool]:
     """Return the condition that an id begins with a text. Ids are lower-case letters and digits, so that an index finds them."""
     return sa.and_(ALERTS.c.id.between(text, text + "zzzz"), ALERTS.c.id.startswith(text, autoescape=True))
+
+
+def _found_by(text: str) -> sa.ColumnElement[bool]:
+    """Return the condition of `AlertFilter.search`."""
+    return sa.or_(_begins(text), mentioning(text))
 
 
 def _within(since: datetime | None, until: datetime | None) -> list[sa.ColumnElement[bool]]:

@@ -82,6 +82,19 @@ def from_network(network: str) -> sa.ColumnElement[bool]:
     return sa.or_(ALERTS.c.source_key.between(first, last), ALERTS.c.src == network.partition("/")[0])
 
 
+def mentioning(text: str) -> sa.ColumnElement[bool]:
+    """Return the condition that an alert has an address or network on either side; for another text, in lower case as Zeek writes addresses, that it is a part of its source or sensor.
+
+    It is answered from the index: the destination that is shown is not in it, the one that all conns of an alert share is.
+    """
+    parts = [c.contains(text, autoescape=True) for c in (ALERTS.c.src, sa.func.lower(ALERTS.c.sensor))]
+    try:
+        first, last = _span(str(ipaddress.ip_network(text, strict=False)))
+    except ValueError:
+        return sa.or_(*parts)
+    return sa.or_(*parts, ALERTS.c.source_key.between(first, last), ALERTS.c.host_key.between(first, last))
+
+
 def _in(names: Sequence[str], values: Sequence[tuple[Any, ...]]) -> sa.ColumnElement[bool]:
     """Return the condition that these columns have one of the values.
 

@@ -82,6 +82,12 @@ class RuleStore:
                 raise StoreError(f"there is no alert {alert_id}; `mlids alerts` lists them")
             db.execute(self._engine.upsert(VERDICTS), [row])
 
+    def verdict(self, alert_id: str) -> dict[str, Any] | None:
+        """Return the verdict on an alert with `who`, `note` and `at`; None without one."""
+        with self._engine.reading("verdicts") as db:
+            found = db.execute(sa.select(VERDICTS).where(VERDICTS.c.alert_id == alert_id)).mappings().first()
+        return dict(found) if found is not None else None
+
 
 def _note(db: sa.Connection, who: str, action: str, rule: int, conditions: Mapping[str, Any], why: str, alerts: int | None) -> None:
     """Add a row to the history, in the transaction of the change."""

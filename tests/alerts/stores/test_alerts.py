@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from mlids.alerts.grouping import GroupKey
 from mlids.alerts.stores import Stores, open_stores
+from mlids.alerts.stores.alerts import AlertFilter
 from mlids.alerts.suppression import Rule
 from tests.support.alerts import NOON, alert
 
@@ -94,3 +95,34 @@ def test_documents_are_found_by_id(stores: Stores) -> None:
     stores.alerts.put([alert(1, count=3), alert(2)], "live")
     found = stores.alerts.documents([alert(1).id, "gone"])
     assert {i: d["mlids"]["count"] for i, d in found.items()} == {alert(1).id: 3}
+
+
+def test_a_week_is_counted_by_hour_severity_and_host(stores: Stores) -> None:
+    stores.alerts.put([alert(n, NOON + timedelta(minutes=20 * n), score=40.0 + 10 * n) for n in range(6)], "live")
+    stores.rules.add(Rule(0, src="10.0.0.5/32"), "known", "ana")
+    found = stores.alerts.by_hour(NOON, NOON + timedelta(days=1), (50.0, 75.0, 92.0), hosts=3)
+    assert sorted(found.severities) == [("2026-11-20T12", 0, 1), ("2026-11-20T12", 1, 2), ("2026-11-20T13", 1, 1), ("2026-11-20T13", 2, 1)]
+    assert [(h["host"], h["risk"], h["alerts"]) for h in found.hosts] == [
+        ("10.0.0.4", 80.0, 1),
+        ("10.0.0.3", 70.0, 1),
+        ("10.0.0.2", 60.0, 1),
+    ]
+    assert sorted(found.cells)[0] == ("10.0.0.2", "2026-11-20T12", 1, 60.0) and len(found.cells) == 3
+    assert stores.alerts.by_hour(NOON - timedelta(days=1), NOON, (50.0,), hosts=3).cells == []
+    assert (stores.alerts.newest() or "").startswith("2026-11-20T13:40")
+
+
+def test_alerts_are_searched_on_both_sides(stores: Stores) -> None:
+    assert stores.alerts.newest() is None
+    other = GroupKey("x" * 32, "branch", "beacon", "2001:db8::7", "198.51.100.9:443/tcp", 0)
+    stores.alerts.put([alert(1), alert(2), alert(9, key=other, src="2001:db8::7", dst="198.51.100.9")], "live")
+
+    def found(text: str) -> list[str]:
+        return [a["src"] for a in stores.alerts.latest(chosen_by=AlertFilter(search=text), sort="risk")]
+
+    assert found("10.0.0.2") == ["10.0.0.2"] and sorted(found("192.0.2.0/24")) == ["10.0.0.1", "10.0.0.2"]
+    assert found("198.51.100.9") == found("BRANCH") == found("2001:DB8") == found("xxxx") == ["2001:db8::7"]
+    assert found("_") == found("%") == found("a\0") == [] and len(found("")) == 3
+    assert stores.alerts.count(chosen_by=AlertFilter(search="10.0.0.")) == 2
+    everything = [a["id"] for n in range(3) for a in stores.alerts.latest(limit=1, offset=n, sort="count")]
+    assert len(set(everything)) == 3, "pages hold each alert once"

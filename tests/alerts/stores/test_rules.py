@@ -48,5 +48,8 @@ def test_verdict_replaces_an_earlier_one(stores: Stores) -> None:
     stores.rules.put_verdict(alert(1).id, "false positive", "ana", "backup job")
     assert {a["src"]: a["verdict"] for a in stores.alerts.latest()} == {"10.0.0.1": "false positive", "10.0.0.2": None}
     assert [(a["src"], a["verdict"]) for a in stores.alerts.judged()] == [("10.0.0.1", "false positive")]
+    held = stores.rules.verdict(alert(1).id)
+    assert held is not None and (held["who"], held["note"]) == ("ana", "backup job") and held["at"]
+    assert stores.rules.verdict(alert(2).id) is None
     with pytest.raises(StoreError, match="no alert nothing"):
         stores.rules.put_verdict("nothing", "true positive", "ana")
