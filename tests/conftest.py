@@ -24,7 +24,7 @@ LONGEST = (
     "demo/test_run.py", "dags/test_dags.py", "faults/test_sensor_faults.py", "faults/test_scorer_faults.py",
     "cross_capture/test_evaluate.py", "faults/test_other_log_faults.py", "cli/test_evaluate.py", "hostile/test_poisoning.py",
     "pipeline/test_stages.py", "pipeline/test_models.py", "hostile/test_model_seals.py", "pipeline/test_promotion.py",
-    "plugins/test_page.py", "cli/test_score.py",
+    "plugins/test_page.py", "plugins/test_browser.py", "cli/test_score.py",
 )  # fmt: skip
 
 

@@ -93,9 +93,10 @@ async def sent_form(request: Request) -> dict[str, str]:
         if len(body) > _LARGEST_FORM:
             raise HTTPException(413, "the form is too large")
     try:
-        return dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=16))
+        fields = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=16)
     except ValueError:
         raise HTTPException(400, "not a form") from None
+    return {name: value.replace("\0", "\\x00") for name, value in fields}  # which PostgreSQL does not store
 
 
 def page_number(text: str) -> int | None:

@@ -86,9 +86,9 @@ def test_text_of_a_log_stays_text_on_every_page(server: Server) -> None:
 def test_an_alert_is_judged_in_the_name_of_the_user(server: Server) -> None:
     path = f"/mlids/alerts/{server.alert(alert(2))}"
     old = server.form("eve", path)
-    assert server.ask(path, "ana", server.form("ana", path) | {"action": "false positive", "note": " backup <b>x</b> "})[0] == 303
+    assert server.ask(path, "ana", server.form("ana", path) | {"action": "false positive", "note": " backup\0 <b>x</b> "})[0] == 303
     found = server.stores().rules.verdict(path.rpartition("/")[2])
-    assert found is not None and (found["verdict"], found["who"], found["note"]) == ("false positive", "ana", "backup <b>x</b>")
+    assert found is not None and (found["verdict"], found["who"], found["note"]) == ("false positive", "ana", "backup\\x00 <b>x</b>")
     shown = server.ask(path, "vic")[1]
     assert "&lt;b&gt;x" in shown and "by ana" in shown and "<form" not in shown, "readers see it, and get no form"
     status, said = server.ask(path, "eve", old | {"action": "true positive"})
