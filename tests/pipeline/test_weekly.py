@@ -382,3 +382,25 @@ def test_reports_are_named_by_iso_week() -> None:
     for wrong in ("weekly-../../x", "weekly-2026-11-02_2026-11-09", "drift-2026-W45", "weekly-", ""):
         with pytest.raises(InputError):
             report_span(wrong)
+
+
+def test_old_reports_are_removed_by_the_end_of_their_week(home: Path) -> None:
+    from mlids.pipeline.retention import Clock, old_reports
+
+    reports = load_settings().reports
+    reports.mkdir(parents=True)
+    ended = datetime(2024, 11, 10, tzinfo=UTC)
+    names = (
+        "weekly-2024-W45.html",
+        "weekly-2024-W45.pdf",
+        "weekly-2024-W46.pdf",
+        "weekly-2024-11-01_2024-11-09.html",
+        "weekly-2024-W99.html",
+        "notes.txt",
+    )
+    for name in names:
+        (reports / name).write_text("a report")
+        os.utime(reports / name, (0, 0))
+    clock = Clock(ended + timedelta(days=load_settings().keep_report_days + 1))
+    found = sorted(old.what for old in old_reports(load_settings(), clock))
+    assert found == ["report weekly-2024-11-01_2024-11-09.html", "report weekly-2024-W45.html", "report weekly-2024-W45.pdf"]
