@@ -102,7 +102,9 @@ def with_two_models(home: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLIDS_HOME", str(home))
         registry = pipeline.open_registry(load_settings())
-        client = registry.runs._server.client
+        server = registry.runs._server
+        server.select()  # MLflow looks up where a version comes from at the server that was set last
+        client = server.client
         held = client.get_model_version(registry.name, "1")
         made = client.create_model_version(registry.name, held.source, held.run_id, tags=held.tags)
         registry.seal(made.version, registry.download("1"))
