@@ -29,7 +29,9 @@ from mlids.pipeline.days import (
 )
 from mlids.pipeline.doctor import doctor
 from mlids.pipeline.elastic import elastic_backfill, elastic_install, elastic_requests
+from mlids.pipeline.health_documents import send_health
 from mlids.pipeline.housekeeping import housekeeping, nightly_housekeeping
+from mlids.pipeline.kibana import kibana_check, kibana_install
 from mlids.pipeline.live import score_live, serve
 from mlids.pipeline.models import accept, evaluate_and_promote, production_facts, rollback, snapshot, train
 from mlids.pipeline.rules import export_rules, import_rules, suppress, suppression_history, suppression_rules, unsuppress
@@ -87,6 +89,8 @@ __all__ = [
     "import_rules",
     "ingest_paths",
     "judge_case",
+    "kibana_check",
+    "kibana_install",
     "list_alerts",
     "list_cases",
     "need_home",
@@ -111,6 +115,7 @@ __all__ = [
     "safe",
     "score_live",
     "score_logs",
+    "send_health",
     "sensor_names",
     "serve",
     "snapshot",

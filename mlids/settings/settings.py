@@ -123,6 +123,15 @@ class Settings(BaseSettings):
         "mlids",
         description="Index prefix: PREFIX-YYYY.MM.DD; lower-case letters, digits, `_`, `.`, `-`, from a letter or digit on, 63 at most.",
     )
+    kibana_url: str = Field("", description="Kibana, for `mlids kibana`: for example https://kibana.example:5601.")
+    kibana_space: str = Field(
+        "", pattern=r"^[a-z0-9_-]*$", description="Kibana's space, by the name in its address; default: the default space."
+    )
+    kibana_api_key: SecretStr | None = Field(None, description="API key of `mlids kibana`, encoded as Elasticsearch shows it.")
+    kibana_user: str = Field("elastic", description="User of `mlids kibana` when there is no API key.")
+    kibana_password: SecretStr | None = Field(None, description="Password of that user.")
+    kibana_ca_file: Path | None = Field(None, description="CA certificate that signed Kibana's certificate; default: the system's.")
+    kibana_verify: bool = Field(True, description="false accepts every certificate of Kibana, with a warning.")
     jsonl_mode: Literal["0600", "0640", "0644"] = Field(
         "0600", description="Mode of the JSON lines, octal: 0640 lets the group of the folder `alerts` (with setgid) read them."
     )
