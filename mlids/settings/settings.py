@@ -93,7 +93,7 @@ class Settings(BaseSettings):
         12_000_000, ge=100_000, description="Rows read for a training; from fuller weeks, a stretch of hours of each day."
     )
     sinks: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("sqlite", "jsonl"), description="Where alerts go: sqlite (always), jsonl, elasticsearch, or a sink of another package."
+        ("sqlite", "jsonl"), description="Where alerts go: sqlite (always), jsonl, csv, elasticsearch, or a sink of another package."
     )
     elastic_url: str = Field(
         "", validation_alias=AliasChoices("MLIDS_ELASTIC_URL", "ES_URL"), description="Elasticsearch, for example https://es.example:9200."
@@ -133,7 +133,7 @@ class Settings(BaseSettings):
     kibana_ca_file: Path | None = Field(None, description="CA certificate that signed Kibana's certificate; default: the system's.")
     kibana_verify: bool = Field(True, description="false accepts every certificate of Kibana, with a warning.")
     jsonl_mode: Literal["0600", "0640", "0644"] = Field(
-        "0600", description="Mode of the JSON lines, octal: 0640 lets the group of the folder `alerts` (with setgid) read them."
+        "0600", description="Mode of the JSON lines and the CSV, octal: 0640 lets the group of the folder `alerts` (with setgid) read them."
     )
     suppress_limit_percent: float = Field(
         20.0, ge=0, le=100,
