@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "deploy" / "kibana"
 TARGET = FOLDER / "mlids.ndjson"
 SOURCES_DIGEST = FOLDER / "mlids.sources.sha256"
+DATES = ("ts", "event.start", "event.end")
 _VERSIONS = {"coreMigrationVersion": "8.8.0", "typeMigrationVersion": "8.0.0"}
 _INDEX = "kibanaSavedObjectMeta.searchSourceJSON.index"
 
@@ -86,7 +87,20 @@ def dashboards(compiler: list[str]) -> Iterator[dict[str, Any]]:
         made = Path(out, "all.ndjson")
         if done.returncode != 0 or not made.exists():
             raise SystemExit(done.stdout + done.stderr)
-        yield from sorted((json.loads(line) for line in made.read_text().splitlines()), key=lambda o: str(o["id"]))
+        yield from sorted((_with_dates(json.loads(line)) for line in made.read_text().splitlines()), key=lambda o: str(o["id"]))
+
+
+def _with_dates(dashboard: dict[str, Any]) -> dict[str, Any]:
+    """Return a dashboard whose earliest and latest times are dates: the compiler calls every minimum and maximum a number."""
+    panels = json.loads(dashboard["attributes"]["panelsJSON"])
+    for panel in panels:
+        state = panel["embeddableConfig"].get("attributes", {}).get("state", {})
+        for layer in state.get("datasourceStates", {}).get("formBased", {}).get("layers", {}).values():
+            for column in layer["columns"].values():
+                if column["operationType"] in ("min", "max") and column["sourceField"] in DATES:
+                    column["dataType"] = "date"
+    dashboard["attributes"]["panelsJSON"] = json.dumps(panels)
+    return dashboard
 
 
 def main(compiler: list[str]) -> None:

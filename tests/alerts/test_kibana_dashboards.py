@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -19,6 +21,7 @@ from tests.alerts.conftest import wipe
 from tests.conftest import ROOT, copy_home
 from tests.support import lens
 from tests.support.es_node import ElasticsearchNode
+from tests.support.panel_pictures import NOTE, picture
 
 OBJECTS = lens.read(ROOT / "deploy" / "kibana" / "mlids.ndjson")
 PANELS = list(lens.panels(OBJECTS))
@@ -88,6 +91,11 @@ def test_every_field_is_mapped_and_of_a_type_that_its_use_takes(night: Elasticse
         ((kind, facts),) = kinds.items()
         if not facts["aggregatable"] or (lens.TAKES[use] and kind not in lens.TAKES[use]):
             wrong.append(f"{pattern}: {use} does not take {field} ({kind})")
+        for column in (
+            c for p in PANELS for c in p.columns.values() if c.get("sourceField") == field and c["operationType"] in ("min", "max")
+        ):
+            if column["dataType"] != ("date" if kind == "date" else "number"):
+                wrong.append(f"{column['label']} is shown as {column['dataType']} and is {kind}")
     for name, pattern, fields, _ in lens.searches(OBJECTS):
         wrong += [f"{name}: {field} is not mapped" for field in fields if field not in caps[pattern]]
     assert not wrong, "\n".join(wrong)
@@ -155,6 +163,21 @@ def test_the_rule_finds_each_alert_of_high_risk_once(night: ElasticsearchNode) -
     groups = found["aggregations"]["groups"]["buckets"]
     stored = [a for a in pipeline.open_stores(load_settings()).alerts.latest(limit=10_000) if a["score"] >= 80]
     assert {b["key"] for b in groups} == {a["event"]["id"] for a in stored} and all(b["doc_count"] == 1 for b in groups) and groups
+
+
+def test_pictures_are_drawn_from_the_answers_and_say_so(night: ElasticsearchNode, tmp_path: Path) -> None:
+    """With KIBANA_PICTURES=docs/images it writes those of the documents."""
+    folder = Path(os.environ.get("KIBANA_PICTURES", tmp_path))
+    for name in ("overview", "host"):
+        shown = [p for p in PANELS if p.dashboard == f"mlids-{name}"]
+        title = OBJECTS["dashboard", f"mlids-{name}"]["attributes"]["title"]
+        made = picture(title, shown, lambda p: asked(night, p))
+        (folder / f"kibana-{name}.svg").write_text(made, encoding="utf-8")
+        texts = [t.text or "" for t in ElementTree.fromstring(made).iter("{http://www.w3.org/2000/svg}text")]
+        assert NOTE in texts and {p.title for p in shown} <= set(texts)
+        assert name != "overview" or f"{count(night, 'mlids-*', ALERTS):,}" in texts
+    for path in (ROOT / "docs" / "images").glob("kibana-*.svg"):
+        assert NOTE in path.read_text()
 
 
 def test_health_is_kept_apart_and_a_key_of_before_only_warns(

@@ -20,11 +20,13 @@ _METRICS = {"sum": "sum", "average": "avg", "max": "max", "min": "min", "unique_
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel with a Lens chart: the index pattern that it reads, its query and its columns in their order."""
+    """One panel with a Lens chart: the index pattern that it reads, its kind and place, its query and its columns in their order."""
 
     dashboard: str
     title: str
     pattern: str
+    kind: str
+    grid: dict[str, int]
     query: dict[str, Any]
     columns: dict[str, dict[str, Any]]
 
@@ -65,7 +67,8 @@ def panels(objects: Mapping[tuple[str, str], Mapping[str, Any]]) -> Iterator[Pan
                 pattern = objects[ref["type"], ref["id"]]["attributes"]["title"]
                 assert set(content["columnOrder"]) == set(content["columns"])
                 columns = {i: content["columns"][i] for i in content["columnOrder"]}
-                yield Panel(name, attributes["title"], pattern, lucene(state["query"]), columns)
+                kind, grid = attributes["visualizationType"], {n: p["gridData"][n] for n in "xywh"}
+                yield Panel(name, attributes["title"], pattern, kind, grid, lucene(state["query"]), columns)
 
 
 def controls(objects: Mapping[tuple[str, str], Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
