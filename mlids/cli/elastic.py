@@ -79,7 +79,7 @@ def backfill(
 @app.command()
 @needs_home
 def health(as_json: Json = False) -> None:
-    """Send what the pipeline says of itself: scorers, ledger days, model, drift. `mlids serve` and live_watch do so by themselves."""
+    """Send what the pipeline says of itself: scorers, ledger days, model, drift. `mlids serve` and the DAGs do so by themselves."""
     from mlids import pipeline
 
     done = pipeline.send_health()

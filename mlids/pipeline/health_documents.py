@@ -89,9 +89,12 @@ def _document(
     return out | ({"observer": {"name": sensor, "product": "Zeek", "type": "sensor"}} if sensor else {})
 
 
-def all_documents(settings: Settings, now: datetime) -> list[Document]:
-    """Return the documents of scorers, of the latest ledger days, of the model and of the latest drift; a part that fails is left out with a warning."""
-    parts: tuple[Callable[[Settings, datetime], list[Document]], ...] = (_live, _ledger, _model, _drift)
+def all_documents(settings: Settings, now: datetime, *, ask_registry: bool = True) -> list[Document]:
+    """Return the documents of scorers, of the latest ledger days, of the latest drift, and of the model; a part that fails is left out with a warning.
+
+    Without `ask_registry` the model is left out: an MLflow server that does not answer is waited for.
+    """
+    parts: list[Callable[[Settings, datetime], list[Document]]] = [_live, _ledger, _drift, *([_model] if ask_registry else [])]
     out = []
     for part in parts:
         try:
@@ -128,13 +131,13 @@ def takes_health(settings: Settings) -> bool:
     return bool(set(settings.sinks) - {"sqlite", "jsonl", "csv"})
 
 
-def send_health() -> dict[str, Any]:
-    """Send the sinks that take them all documents of pipeline health; return how many (`documents`) and why one was not taken (`reason`).
+def send_health(*, ask_registry: bool = True) -> dict[str, Any]:
+    """Send the sinks that take them the documents of `all_documents`; return how many (`documents`) and why one was not taken (`reason`).
 
     What fails is a warning of the log and is sent again the next time: nothing waits for it.
     """
     settings = load_settings()
-    found = all_documents(settings, datetime.now(UTC)) if takes_health(settings) else []
+    found = all_documents(settings, datetime.now(UTC), ask_registry=ask_registry) if takes_health(settings) else []
     return {"documents": len(found), "reason": _send(settings, found)}
 
 

@@ -20,7 +20,7 @@ def watch_live(max_lag_s: float | None = None) -> list[dict[str, Any]]:
     Raises SourceError naming every sensor that is not followed, is behind by more than `max_lag_s` (default:
     the setting), fails again and again, whose alerts a sink does not take, or whose newest model was refused.
     """
-    send_health()
+    send_health(ask_registry=False)  # a watch that waits for MLflow would watch nothing meanwhile
     return check_live(max_lag_s)
 
 

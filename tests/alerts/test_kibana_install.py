@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from mlids.alerts.kibana.install import VERSION_WORDS, install, read_objects
 from mlids.cli.__main__ import app
 from mlids.errors import DeniedError, MlidsError, SettingsError, StoreError
 from scripts import kibana_objects
-from tests.conftest import ROOT, free_port
+from tests.conftest import ROOT, free_port, need_program
 from tests.support.kibana import KEY, KibanaDouble
 
 FOLDER = ROOT / "deploy" / "kibana"
@@ -135,6 +136,36 @@ def test_a_space_and_a_password_are_used(home: Path, monkeypatch: pytest.MonkeyP
         assert run("install")[0] == 0 and double.requests[0] == "POST /s/soc/api/saved_objects/_import?overwrite=false"
         monkeypatch.setenv("MLIDS_KIBANA_SPACE", "none")
         assert "is there a space 'none' (MLIDS_KIBANA_SPACE)?" in run("install")[1][0]
+
+
+def test_its_certificate_is_verified_by_a_ca_file_or_not_at_all_with_a_warning(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificate = tmp_path / "http.crt"
+    subject = [
+        "-subj",
+        "/CN=kibana",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        str(certificate.with_suffix(".key")),
+        "-out",
+        str(certificate),
+    ]
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    subprocess.run([need_program("openssl", "openssl"), "req", "-x509", *kind, *subject], check=True, capture_output=True)
+    with KibanaDouble(certificate=certificate) as double:
+        monkeypatch.setenv("MLIDS_KIBANA_URL", double.url)
+        monkeypatch.setenv("MLIDS_KIBANA_API_KEY", KEY)
+        code, lines = run("check")
+        assert (
+            code == StoreError.exit_code and "its certificate is not accepted: set MLIDS_KIBANA_CA_FILE" in lines[0] and not double.requests
+        )
+        monkeypatch.setenv("MLIDS_KIBANA_CA_FILE", str(certificate))
+        assert run("install")[0] == 0 and "VERIFY" not in caplog.text
+        monkeypatch.delenv("MLIDS_KIBANA_CA_FILE")
+        monkeypatch.setenv("MLIDS_KIBANA_VERIFY", "false")
+        assert run("check")[0] == 0 and "whoever is on the way to Kibana can steal the login" in caplog.text and KEY not in caplog.text
 
 
 def test_a_rule_that_is_refused_leaves_the_dashboards(kibana: KibanaDouble) -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import base64
 import json
 import re
+import ssl
 import threading
 import uuid
 from collections.abc import Callable
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -44,9 +46,15 @@ class _Refused(Exception):
 
 class KibanaDouble:
     """Serves on loopback while it is entered. `objects` and `rules` are what it holds, `denied` the paths
-    that the key may not use; `accepts` says whether an Authorization header signs in."""
+    that the key may not use; `accepts` says whether an Authorization header signs in. With a `certificate` (and its
+    key beside it, as .key) it speaks HTTPS."""
 
-    def __init__(self, space: str = "", accepts: Callable[[str], bool] = lambda authorization: authorization in LOGINS) -> None:
+    def __init__(
+        self,
+        space: str = "",
+        accepts: Callable[[str], bool] = lambda authorization: authorization in LOGINS,
+        certificate: Path | None = None,
+    ) -> None:
         self.accepts = accepts
         self.objects: dict[Key, dict[str, Any]] = {}
         self.rules: dict[str, dict[str, Any]] = {}
@@ -84,7 +92,11 @@ class KibanaDouble:
                 """Do nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"http{'s' if certificate else ''}://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     def __enter__(self) -> KibanaDouble:
