@@ -18,7 +18,9 @@ def install(
     rule: Annotated[bool, typer.Option("--rule/--no-rule", help="Make the rule for alerts with a risk of 80 or more.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Import data views, saved searches and dashboards and make the rule. Exit code 1 when one is refused, with the reason.
+    """Import the dashboards and make the rule.
+
+    Data views and saved searches come with them. Exit code 1 when a part is refused, with the reason.
 
     The login is MLIDS_KIBANA_API_KEY, or MLIDS_KIBANA_USER and MLIDS_KIBANA_PASSWORD.
     """
@@ -29,7 +31,10 @@ def install(
 
 @app.command()
 def check(as_json: Json = False) -> None:
-    """Say of each part whether Kibana has it, in this version and with all it refers to. Exit code 1 when one is missing."""
+    """Say what Kibana has of it.
+
+    Each part is asked for: in this version, and with all it refers to. Exit code 1 when one is missing. Nothing is written.
+    """
     from mlids import pipeline
 
     _show(pipeline.kibana_check(), as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from mlids import pipeline
 from mlids.alerts.sinks.csv import CsvSink
+from mlids.pipeline.retention import Clock, old_alert_files
 from mlids.settings import load_settings
 from tests.support.alerts import NOON, alert
 
@@ -57,3 +59,13 @@ def test_cases_have_no_row(tmp_path: Path) -> None:
     document = alert(1).document()
     document["mlids"]["kind"] = "case"
     assert CsvSink(tmp_path).write([document]) == [] and not list(tmp_path.iterdir())
+
+
+def test_housekeeping_removes_old_files(home: Path) -> None:
+    folder = home / "alerts"
+    CsvSink(folder).write([alert(1).document(), alert(2, NOON - timedelta(days=400)).document()])
+    (folder / "alerts-notes.csv").write_text("a person's")
+    for path in folder.iterdir():
+        os.utime(path, (NOON.timestamp() - 390 * 86_400,) * 2)
+    old = list(old_alert_files(load_settings(), Clock(NOON)))
+    assert [o.what for o in old] == ["CSV alerts-2025-10-16.csv"]
