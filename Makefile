@@ -13,7 +13,7 @@ COV_TESTS ?= $(addprefix tests/,alerts cases cli detectors evidence features ing
 IMAGE_EXTRAS := pipeline report elastic postgres celery users
 COMPILE := UV_PYTHON_DOWNLOADS=never .tools/uv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11
 
-.PHONY: help setup demo test test-slow test-faults test-hostile fuzz cov check fmt docs reference-model bench lock wheel clean
+.PHONY: help setup demo test test-slow test-faults test-hostile fuzz cov check fmt docs kibana reference-model bench lock wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -68,6 +68,12 @@ docs: ## write docs/cli.md, settings.md, attacks.md and evidence.md from the cod
 	$(BIN)/python -m scripts.settings_reference
 	$(BIN)/python -m scripts.attacks_reference
 	$(BIN)/python -m scripts.evidence_reference
+
+kibana: ## compile deploy/kibana/mlids.ndjson from its YAML sources (kb-dashboard-cli, in .tools/kibana; Python 3.12 or newer)
+	@scripts/setup.sh
+	UV_PYTHON_DOWNLOADS=never .tools/uv/bin/uv venv --quiet --clear --python '>=3.12' .tools/kibana
+	VIRTUAL_ENV=.tools/kibana .tools/uv/bin/uv pip sync --quiet --require-hashes scripts/kibana.lock
+	$(BIN)/python -m scripts.kibana_objects .tools/kibana/bin/kb-dashboard
 
 reference-model: ## train the reference model of the package from synthetic networks, and write its self-test rows (one minute)
 	@scripts/setup.sh

@@ -1,4 +1,4 @@
-"""Finds what ships beside the package (DAGs, plugins, report templates) and what other packages add to it (entry points)."""
+"""Finds what ships beside the package (DAGs, plugins, report templates, Kibana's saved objects) and what other packages add to it (entry points)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlids.errors import SettingsError, StackError
 
 
 def asset_folder(name: str) -> Path:
-    """Return `dags`, `plugins` or `reports_templates`. Raises StackError when it is not installed."""
+    """Return `dags`, `plugins`, `reports_templates` or `deploy/kibana`. Raises StackError when it is not installed."""
     here = Path(__file__).resolve().parent
     for root in (here / "_site", here.parent):
         if (root / name).is_dir():

@@ -66,6 +66,7 @@ if [ "$what" = test ] && { [ "${CI:-}" = true ] || [ "${MLIDS_APT:-}" = 1 ]; }; 
   command -v chromium >/dev/null || wanted+=(chromium)
   command -v mvn >/dev/null || wanted+=(maven)
   ls /usr/lib/jvm/*17*/bin/javac >/dev/null 2>&1 || wanted+=(openjdk-17-jdk-headless)
+  command -v prometheus >/dev/null || wanted+=(prometheus)
   command -v pdftotext >/dev/null || wanted+=(poppler-utils)
   ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || wanted+=(postgresql)
   [ "${#wanted[@]}" = 0 ] || apt_install "${wanted[@]}"

@@ -57,6 +57,8 @@ def test_the_wheel_carries_what_the_stack_needs(wheel: Path) -> None:
         "mlids/_site/dags/zeek_ingest.py",
         "mlids/_site/plugins/mlids_airflow/overview.html.j2",
         "mlids/_site/reports_templates/weekly.html.j2",
+        "mlids/_site/deploy/kibana/mlids.ndjson",
+        "mlids/_site/deploy/kibana/rule.json",
         "mlids/alerts/stores/migrations/env.py",
         "mlids/alerts/stores/migrations/versions/v0001_tables_before_migrations.py",
     } <= names

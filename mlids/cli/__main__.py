@@ -14,6 +14,7 @@ from mlids.cli.config import app as config
 from mlids.cli.demo import demo
 from mlids.cli.elastic import app as elastic
 from mlids.cli.evaluate import evaluate, spread_out
+from mlids.cli.kibana import app as kibana
 from mlids.cli.output import fail
 from mlids.cli.score import score
 from mlids.errors import MlidsError, StoreError, os_fault
@@ -32,6 +33,7 @@ for command in (
 app.add_typer(alerts, name="alerts")
 app.add_typer(cases, name="cases")
 app.add_typer(elastic, name="elastic")
+app.add_typer(kibana, name="kibana")
 app.add_typer(config, name="config")
 
 

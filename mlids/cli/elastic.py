@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from mlids.cli.options import Json
+from mlids.cli.options import Json, needs_home
 from mlids.cli.output import Progress, safe, show
 
 app = typer.Typer(
-    help="Prepare Elasticsearch for alerts with an admin's credential, and send it alerts of the store.", no_args_is_help=True
+    help="Prepare Elasticsearch for alerts with an admin's credential, and send it alerts of the store and pipeline health.",
+    no_args_is_help=True,
 )
 _PLACE = "MLIDS_ELASTIC_API_KEY, or the file mlids_elastic_api_key of MLIDS_SECRETS_DIR"
 
@@ -72,4 +73,16 @@ def backfill(
         for reason in found["reasons"]:
             print(f"  {safe(reason)}")
     if found["reasons"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+@needs_home
+def health(as_json: Json = False) -> None:
+    """Send what the pipeline says of itself: scorers, ledger days, model, drift. `mlids serve` and the DAGs do so by themselves."""
+    from mlids import pipeline
+
+    done = pipeline.send_health()
+    show(done, as_json)
+    if done["reason"]:
         raise typer.Exit(1)

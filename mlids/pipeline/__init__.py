@@ -30,9 +30,11 @@ from mlids.pipeline.days import (
 from mlids.pipeline.doctor import doctor
 from mlids.pipeline.elastic import elastic_backfill, elastic_install, elastic_requests
 from mlids.pipeline.failures import failure_message
+from mlids.pipeline.health_documents import send_health
 from mlids.pipeline.health_views import health_facts
 from mlids.pipeline.host_views import host_facts, host_list, host_profile
 from mlids.pipeline.housekeeping import housekeeping, nightly_housekeeping
+from mlids.pipeline.kibana import kibana_check, kibana_install
 from mlids.pipeline.live import score_live, serve
 from mlids.pipeline.log_rows import alert_rows, case_rows
 from mlids.pipeline.mailing import mail_report
@@ -111,6 +113,8 @@ __all__ = [
     "import_rules",
     "ingest_paths",
     "judge_case",
+    "kibana_check",
+    "kibana_install",
     "last_week",
     "list_alerts",
     "list_cases",
@@ -144,6 +148,7 @@ __all__ = [
     "score_live",
     "score_logs",
     "secrets_in_use",
+    "send_health",
     "sensor_names",
     "serve",
     "snapshot",

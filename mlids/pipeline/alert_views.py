@@ -101,10 +101,11 @@ def sentences(alert: dict[str, Any]) -> list[str]:
 
 def kibana_link(settings: Settings, alert: dict[str, Any]) -> str | None:
     """Return the address in Kibana that shows an alert's document; None while no Kibana is configured."""
-    url = str(getattr(settings, "kibana_url", "") or "")
+    url = settings.kibana_url.rstrip("/")
     if urlsplit(url).scheme not in {"http", "https"}:
         return None
+    space = f"/s/{quote(settings.kibana_space, safe='')}" if settings.kibana_space else ""
     query = quote(f'event.id : "{alert["id"]}"', safe="")
     day = datetime.fromisoformat(alert["ts"])
     span = f"(from:'{day - timedelta(days=1):%Y-%m-%dT%H:%M:%S.000Z}',to:'{day + timedelta(days=2):%Y-%m-%dT%H:%M:%S.000Z}')"
-    return f"{url.rstrip('/')}/app/discover#/?_g=(time:{span})&_a=(query:(language:kuery,query:'{query}'))"
+    return f"{url}{space}/app/discover#/?_g=(time:{span})&_a=(dataSource:(dataViewId:mlids,type:dataView),query:(language:kuery,query:'{query}'))"

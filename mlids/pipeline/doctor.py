@@ -11,7 +11,7 @@ from mlids.errors import MlidsError, ModelError, OtherFeaturesError, SourceError
 from mlids.pipeline.production import find_production
 from mlids.pipeline.stores import dead_letters_file, home_fault, open_archive, open_registry, open_sinks, open_stores, sensor_names
 from mlids.pipeline.views import scorer_statuses
-from mlids.pipeline.watch import watch_live
+from mlids.pipeline.watch import check_live
 from mlids.settings import Sensor, Settings, load_settings
 
 _LOW_BYTES = 5 << 30
@@ -48,7 +48,7 @@ def doctor() -> Iterator[Finding]:
     if sensors:
         yield _check("put aside", lambda: _put_aside(settings))
         yield _check("other logs", lambda: _other_logs(settings))
-        yield _check("live scoring", lambda: ", ".join(f"{s['sensor']}: {s['state']}, {s['rows']:,} conns" for s in watch_live()))
+        yield _check("live scoring", lambda: ", ".join(f"{s['sensor']}: {s['state']}, {s['rows']:,} conns" for s in check_live()))
 
 
 def _check(part: str, check: Callable[[], str]) -> Finding:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import platform
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -11,10 +13,12 @@ from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily, Metric
 
+from mlids import __version__
 from mlids.errors import StackError
-from mlids.scoring.status import CLOCK_STEP_S, Status
+from mlids.features.spec import FEATURES_VERSION
+from mlids.scoring.status import CLOCK_STEP_S, LATENCY_BOUNDS_S, Status
 
 # A scorer whose status is older than this hangs.
 STALE_S = 30.0
@@ -23,6 +27,7 @@ _COUNTERS = {
     "dead_letters": "alerts that a sink rejected for good", "left_to_ledger": "rotated logs left to late scoring",
     "put_aside": "lines put aside because they killed the scorer",
 }  # fmt: skip
+_BUILD = {"version": __version__, "python": platform.python_version(), "features_version": str(FEATURES_VERSION)}
 Statuses = Callable[[], Sequence[Status]]
 
 
@@ -52,6 +57,9 @@ class _Collector:
         stopped = GaugeMetricFamily("mlids_sink_stopped", "1 for a sink that does not let mlids write", labels=["sensor", "sink"])
         of_log = CounterMetricFamily("mlids_log_rows", "rows read of a log beside conn.log", labels=["sensor", "log"])
         log_error = GaugeMetricFamily("mlids_log_error", "1 while logs beside conn.log are not read as they should be", labels=["sensor"])
+        latency = HistogramMetricFamily(
+            "mlids_scoring_latency_seconds", "seconds from the end of a conn to its scoring, with its alerts delivered", labels=["sensor"]
+        )
         info = InfoMetricFamily("mlids_scorer", "state and model version", labels=["sensor"])
         for s in statuses:
             lag.add_metric([s.sensor], s.lag_s)
@@ -65,8 +73,17 @@ class _Collector:
             for name, rows in s.log_rows.items():
                 of_log.add_metric([s.sensor, name], rows)
             log_error.add_metric([s.sensor], float(s.log_error is not None))
+            if len(s.latency_counts) > len(LATENCY_BOUNDS_S):  # none is scored yet, or the status is of another version
+                latency.add_metric([s.sensor], _buckets(s.latency_counts), s.latency_sum_s)
             info.add_metric([s.sensor], {"state": str(s.state), "model_version": s.model_version or ""})
-        yield from (lag, rate, last, up, failures, stopped, of_log, log_error, info)
+        yield from (lag, rate, last, up, failures, stopped, of_log, log_error, latency, info)
+        yield InfoMetricFamily("mlids_build", "which mlids this is", value=_BUILD)
+
+
+def _buckets(counts: Sequence[int]) -> list[tuple[str, float]]:
+    """Return the cumulative buckets of a histogram by their upper bound."""
+    bounds = [*(str(b) for b in LATENCY_BOUNDS_S), "+Inf"]
+    return list(zip(bounds, itertools.accumulate(map(float, counts)), strict=True))
 
 
 class MetricsServer:

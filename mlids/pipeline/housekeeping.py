@@ -22,6 +22,7 @@ from mlids.errors import MlidsError, StoreError
 from mlids.files import write_atomic
 from mlids.locks import locked_file
 from mlids.pipeline import old_days, retention
+from mlids.pipeline.health_documents import send_health
 from mlids.pipeline.promotion import promotion_lock
 from mlids.pipeline.retention import Clock, Old
 from mlids.pipeline.stores import open_registry, open_stores
@@ -74,8 +75,10 @@ def housekeeping(*, dry_run: bool = False, clock_is_right: bool = False, who: st
 
 
 def nightly_housekeeping(*, dry_run: bool = False) -> dict[str, Any]:
-    """Do what `housekeeping` does, for a DAG: counts by store. Raises StoreError naming the stores that failed, after the others are done."""
+    """Do what `housekeeping` does, for a DAG, and send sinks the pipeline's health of the night: counts by store. Raises StoreError naming the stores that failed, after the others are done."""
     done = housekeeping(dry_run=dry_run, who="airflow")
+    if not dry_run:
+        send_health()
     if done["failed"]:
         raise StoreError("; ".join(f"{d['store']}: {d['error']}" for d in done["stores"] if d["error"]))
     return {d["store"]: {n: d[n] for n in ("removed", "bytes", "kept")} for d in done["stores"]}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 NEWEST_VERSIONS = 3  # model versions that stay whatever their age
 _SNAPSHOT = re.compile(r"(\d{4}-\d\d-\d\d)_(\d{4}-\d\d-\d\d)_[A-Za-z0-9-]+\Z")
 _REPORT = re.compile(r"(?:weekly|drift)-(?:\d{4}-\d\d-\d\d_(\d{4}-\d\d-\d\d)|(\d{4})-W(\d\d))\.(?:html|pdf|json)\Z")
-_ALERTS = re.compile(r"alerts-(\d{4}-\d\d-\d\d)\.jsonl\Z")
+_ALERTS = re.compile(r"alerts-(\d{4}-\d\d-\d\d)\.(jsonl|csv)\Z")
 # Alerts that begin later than this from now on are as old as their last writing.
 _FUTURE = timedelta(days=2)
 
@@ -136,11 +136,11 @@ def _end_of(name: str) -> date | None:
 
 
 def old_alert_files(settings: Settings, clock: Clock) -> Iterator[Old]:
-    """Yield the JSON lines of alerts of old days."""
-    for path in sorted((settings.home / "alerts").glob("*.jsonl")):
+    """Yield the JSON lines and the CSV of alerts of old days."""
+    for path in sorted((settings.home / "alerts").glob("alerts-*")):
         found = _ALERTS.match(path.name)
         if found and clock.is_old(settings.keep_alert_days, date.fromisoformat(found[1]), path):
-            yield Old(f"JSON lines {path.name}", size_of(path), partial(remove_file, path))
+            yield Old(f"{'CSV' if found[2] == 'csv' else 'JSON lines'} {path.name}", size_of(path), partial(remove_file, path))
 
 
 def old_dead_letters(settings: Settings, clock: Clock) -> Iterator[Old]:

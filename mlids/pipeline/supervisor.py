@@ -19,6 +19,7 @@ from typing import Any
 from mlids import errors
 from mlids.errors import MlidsError
 from mlids.pipeline.health import MetricsServer, notify
+from mlids.pipeline.health_documents import HealthReporter
 from mlids.pipeline.registry_watch import watch_command
 from mlids.pipeline.signals import STOP_S, stopped_by_signals
 from mlids.scoring.live_model import RegistryWatch
@@ -142,6 +143,7 @@ def supervise(settings: Settings, names: Sequence[str], seconds: float | None, m
         stack.callback(watch.stop)
         if metrics_port:
             stack.enter_context(MetricsServer(lambda: [s.status for s in scorers], settings.metrics_host, metrics_port))
+        stack.enter_context(HealthReporter(settings, lambda: [s.status for s in scorers]))
         stack.callback(end)
         stack.enter_context(stopped_by_signals(stop, end, STOP_S + 1.0))
         _keep(scorers, watch, stopped)

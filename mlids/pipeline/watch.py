@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlids.errors import InputError, SourceError
+from mlids.pipeline.health_documents import send_health
 from mlids.pipeline.stores import sensor_names
 from mlids.pipeline.views import scorer_statuses
 from mlids.settings import Settings, load_settings
@@ -14,11 +15,17 @@ if TYPE_CHECKING:
 
 
 def watch_live(max_lag_s: float | None = None) -> list[dict[str, Any]]:
-    """Return the scorers' statuses when live scoring of every sensor is well.
+    """Return the scorers' statuses when live scoring of every sensor is well; sinks get the pipeline's health either way.
 
     Raises SourceError naming every sensor that is not followed, is behind by more than `max_lag_s` (default:
     the setting), fails again and again, whose alerts a sink does not take, or whose newest model was refused.
     """
+    send_health(ask_registry=False)  # a watch that waits for MLflow would watch nothing meanwhile
+    return check_live(max_lag_s)
+
+
+def check_live(max_lag_s: float | None = None) -> list[dict[str, Any]]:
+    """Return and raise what `watch_live` does, and send nothing."""
     settings = load_settings()
     bound = settings.lag_bound_s if max_lag_s is None else max_lag_s
     if bound <= 0:

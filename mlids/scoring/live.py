@@ -26,6 +26,7 @@ from mlids.ingest.follow import Follower, FollowOptions
 from mlids.ingest.read_mark import ReadMark
 from mlids.ingest.storage import LogStorage
 from mlids.scoring.checkpoint import Checkpoint
+from mlids.scoring.latency import add_counts, latencies
 from mlids.scoring.live_cases import CaseOptions, LiveCases
 from mlids.scoring.live_model import NONE_YET
 from mlids.scoring.outbox import Outbox, RuleCache
@@ -231,10 +232,13 @@ class Scorer:
         status.alerts += self._outbox.send(alerts, sent_scores)
         self._checkpoint.scored.add(conns)
         status.rows += conns.height
-        newest = conns.select(ended()).to_series().max()
+        newest, now = conns.select(ended()).to_series().max(), datetime.now(UTC)
         if isinstance(newest, datetime):
             status.last_row_ts = newest.isoformat(timespec="milliseconds")
-            status.lag_s = round(max((datetime.now(UTC) - newest).total_seconds(), 0.0), 3)
+            status.lag_s = round(max((now - newest).total_seconds(), 0.0), 3)
+        seconds = latencies(conns, now)
+        status.latency_counts = add_counts(status.latency_counts, seconds)
+        status.latency_sum_s = round(status.latency_sum_s + float(seconds.sum()), 3)
         self._publish(ScorerState.FOLLOWING)
 
     def _retry(self, error: StoreError, attempt: int) -> bool:

@@ -26,6 +26,8 @@ GRACE_S = 60.0
 LOOP_FAILURES, LOOP_S = 3, 300.0
 # A clock that is corrected by less than this was not set back.
 CLOCK_STEP_S = 5.0
+# Upper bounds of the buckets of latencies in seconds, included; what is above the last one has a bucket of its own.
+LATENCY_BOUNDS_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3_600.0)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -84,6 +86,10 @@ class Status:
     last_row_ts: str | None = None  # when the newest scored conn ended
     lag_s: float = 0.0  # seconds from the end of the newest conn to its scoring; 0 when all written rows are scored
     rows_per_s: float = 0.0
+    latency_counts: list[int] = field(
+        default_factory=list
+    )  # conns by seconds from their end to their scoring, in the buckets of LATENCY_BOUNDS_S
+    latency_sum_s: float = 0.0
     updated_at: str = ""
     updated_boot_s: float = 0.0  # the same as seconds since the machine started, which nobody can set
     boot_id: str = ""  # which start of which machine that was

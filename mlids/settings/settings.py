@@ -102,7 +102,7 @@ class _SiteSettings(BaseSettings):
         12_000_000, ge=100_000, description="Rows read for a training; from fuller weeks, a stretch of hours of each day."
     )
     sinks: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("sqlite", "jsonl"), description="Where alerts go: sqlite (always), jsonl, elasticsearch, or a sink of another package."
+        ("sqlite", "jsonl"), description="Where alerts go: sqlite (always), jsonl, csv, elasticsearch, or a sink of another package."
     )
     elastic_url: str = Field(
         "", validation_alias=AliasChoices("MLIDS_ELASTIC_URL", "ES_URL"), description="Elasticsearch, for example https://es.example:9200."
@@ -132,8 +132,17 @@ class _SiteSettings(BaseSettings):
         "mlids",
         description="Index prefix: PREFIX-YYYY.MM.DD; lower-case letters, digits, `_`, `.`, `-`, from a letter or digit on, 63 at most.",
     )
+    kibana_url: str = Field("", description="Kibana, for `mlids kibana` and links on the pages: for example https://kibana.example:5601.")
+    kibana_space: str = Field(
+        "", pattern=r"^[a-z0-9_-]*$", description="Kibana's space, by the name in its address; default: the default space."
+    )
+    kibana_api_key: SecretStr | None = Field(None, description="API key of `mlids kibana`, encoded as Elasticsearch shows it.")
+    kibana_user: str = Field("elastic", description="User of `mlids kibana` when there is no API key.")
+    kibana_password: SecretStr | None = Field(None, description="Password of that user.")
+    kibana_ca_file: Path | None = Field(None, description="CA certificate that signed Kibana's certificate; default: the system's.")
+    kibana_verify: bool = Field(True, description="false accepts every certificate of Kibana, with a warning.")
     jsonl_mode: Literal["0600", "0640", "0644"] = Field(
-        "0600", description="Mode of the JSON lines, octal: 0640 lets the group of the folder `alerts` (with setgid) read them."
+        "0600", description="Mode of the JSON lines and the CSV, octal: 0640 lets the group of the folder `alerts` (with setgid) read them."
     )
     suppress_limit_percent: float = Field(
         20.0, ge=0, le=100,

@@ -67,7 +67,7 @@ def _of_packages() -> tuple[str, ...]:
 def _package_sinks(configured: str) -> frozenset[str]:
     from importlib.metadata import entry_points
 
-    named = {n.strip() for n in configured.split(",") if n.strip()} - {"sqlite", "jsonl", "elasticsearch"}
+    named = {n.strip() for n in configured.split(",") if n.strip()} - {"sqlite", "jsonl", "csv", "elasticsearch"}
     return frozenset({e.name for e in entry_points(group="mlids.sinks")} | named)
 
 

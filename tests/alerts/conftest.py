@@ -28,21 +28,26 @@ def secured() -> Iterator[ElasticsearchNode]:
     running.stop()
 
 
+def wipe(node: ElasticsearchNode) -> None:
+    """Remove all of mlids from a node."""
+    for index in node.ask("GET", "/mlids*,site-*?expand_wildcards=all"):
+        node.ask("DELETE", f"/{index}")
+    for kind in ("index_template", "component_template"):
+        for template in node.ask("GET", f"/_{kind}")[f"{kind}s"]:
+            if template["name"].startswith("mlids"):
+                node.ask("DELETE", f"/_{kind}/{template['name']}")
+    for policy in node.ask("GET", "/_ilm/policy"):
+        node.ask("DELETE", f"/_ilm/policy/{policy}")
+    for name in ("mlids-writer", "mlids-reader"):
+        if name in node.ask("GET", "/_security/role"):
+            node.ask("DELETE", f"/_security/role/{name}")
+    node.ask("DELETE", "/_security/api_key", {"username": "admin"})
+
+
 @pytest.fixture
 def clean(secured: ElasticsearchNode, home: Path, monkeypatch: pytest.MonkeyPatch) -> ElasticsearchNode:
     """The node without anything of mlids in it, and settings of its admin in the environment."""
-    for index in secured.ask("GET", "/mlids-*,site-*?expand_wildcards=all"):
-        secured.ask("DELETE", f"/{index}")
-    for kind in ("index_template", "component_template"):
-        for template in secured.ask("GET", f"/_{kind}")[f"{kind}s"]:
-            if template["name"].startswith("mlids"):
-                secured.ask("DELETE", f"/_{kind}/{template['name']}")
-    for policy in secured.ask("GET", "/_ilm/policy"):
-        secured.ask("DELETE", f"/_ilm/policy/{policy}")
-    for name in ("mlids-writer", "mlids-reader"):
-        if name in secured.ask("GET", "/_security/role"):
-            secured.ask("DELETE", f"/_security/role/{name}")
-    secured.ask("DELETE", "/_security/api_key", {"username": "admin"})
+    wipe(secured)
     monkeypatch.setenv("MLIDS_ELASTIC_URL", f"https://127.0.0.1:{secured.port}")
     monkeypatch.setenv("MLIDS_ELASTIC_CA_FILE", str(secured.ca_file))
     monkeypatch.setenv("MLIDS_ELASTIC_ADMIN_USER", "admin")

@@ -56,7 +56,7 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_sink_of_another_package_receives_alerts(home: Path, outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLIDS_SINKS", "text,jsonl")
-    assert registry.sink_names() == ["elasticsearch", "jsonl", "sqlite", "text"]
+    assert registry.sink_names() == ["csv", "elasticsearch", "jsonl", "sqlite", "text"]
     delivery = pipeline.stores.open_delivery(load_settings(), "live")
     delivery.send([alert(1), alert(2)], lambda *_: False)
     delivery.close()
@@ -104,7 +104,7 @@ def test_registered_sink_is_opened_by_its_name(home: Path, list_sink: None, monk
 
 def test_unknown_sink_and_missing_setting_are_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLIDS_SINKS", "jsonl,kafka")
-    with pytest.raises(SettingsError, match=r"sinks: \['kafka'\] are unknown; use elasticsearch, jsonl, sqlite in MLIDS_SINKS"):
+    with pytest.raises(SettingsError, match=r"sinks: \['kafka'\] are unknown; use csv, elasticsearch, jsonl, sqlite in MLIDS_SINKS"):
         pipeline.open_sinks(load_settings())
     monkeypatch.setenv("MLIDS_SINKS", "elasticsearch")
     with pytest.raises(SettingsError, match="alerts go to Elasticsearch, so MLIDS_ELASTIC_URL must be set"):
@@ -119,4 +119,4 @@ def test_names_are_known_without_importing_a_sink() -> None:
         "print(names, [m for m in sys.modules if m in {'elasticsearch', 'mlids.alerts.sinks.jsonl', 'mlids.alerts.sinks.elasticsearch'}])"
     )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    assert done.stdout == "['elasticsearch', 'jsonl', 'sqlite'] []\n"
+    assert done.stdout == "['csv', 'elasticsearch', 'jsonl', 'sqlite'] []\n"

@@ -79,13 +79,11 @@ def test_one_alert_says_why_in_sentences(home: Path) -> None:
 
 
 def test_kibana_is_linked_when_its_address_is_set(home: Path) -> None:
-    class Set:
-        kibana_url = "https://kibana.example/s/soc/"
-
-    found = kibana_link(Set(), {"id": "ab12", "ts": "2026-11-20T12:00:00Z"})  # type: ignore[arg-type]
+    alert = {"id": "ab12", "ts": "2026-11-20T12:00:00Z"}
+    found = kibana_link(load_settings(kibana_url="https://kibana.example/", kibana_space="soc"), alert)
     assert found is not None and found.startswith("https://kibana.example/s/soc/app/discover#/") and "event.id%20%3A%20%22ab12%22" in found
-    Set.kibana_url = "javascript:alert(1)"
-    assert kibana_link(Set(), {"id": "ab12", "ts": "2026-11-20T12:00:00Z"}) is None  # type: ignore[arg-type]
+    assert str(kibana_link(load_settings(kibana_url="http://127.0.0.1:5601"), alert)).startswith("http://127.0.0.1:5601/app/discover#/")
+    assert kibana_link(load_settings(kibana_url="javascript:alert(1)"), alert) is None is kibana_link(load_settings(), alert)
 
 
 def write_days(folder: Path) -> None:

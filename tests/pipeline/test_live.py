@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from mlids import pipeline
 from mlids.detectors.bundle import Model
 from mlids.errors import SourceError, StackError
+from mlids.features.spec import FEATURES_VERSION
 from mlids.pipeline import live
 from mlids.pipeline.health import MetricsServer, is_well, notify
 from mlids.pipeline.registry_watch import watch_command
@@ -54,8 +55,12 @@ def _get(port: int, path: str) -> tuple[int, str]:
 
 
 def _metrics(text: str) -> dict[str, dict[str, float]]:
-    """Return the metrics by name and first letter of the sensor."""
-    return {f.name: {s.labels["sensor"][0]: s.value for s in f.samples} for f in text_string_to_metric_families(text)}
+    """Return the metrics by name and first letter of the sensor; of a histogram its count."""
+    shown = [(f, [s for s in f.samples if "sensor" in s.labels]) for f in text_string_to_metric_families(text)]
+    return {
+        f.name: {s.labels["sensor"][0]: s.value for s in samples if f.type != "histogram" or s.name.endswith("_count")}
+        for f, samples in shown
+    }
 
 
 def test_a_sensor_that_is_down_holds_up_no_other(two: list[GrowingLog], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,6 +97,8 @@ def test_a_sensor_that_is_down_holds_up_no_other(two: list[GrowingLog], monkeypa
     metrics = _metrics(seen[0][1])
     assert metrics["mlids_rows"] == {"a": rows.height, "b": rows.height, "c": 0}
     assert metrics["mlids_up"] == {"a": 1, "b": 1, "c": 0} and metrics["mlids_errors"]["c"] > 0
+    assert metrics["mlids_scoring_latency_seconds"] == {"a": rows.height, "b": rows.height}, "c has scored none"
+    assert f'mlids_build_info{{features_version="{FEATURES_VERSION}"' in seen[0][1]
     assert seen[1][0] == 200 and len(json.loads(seen[1][1])) == 3 and seen[2][0] == 404
 
     assert "is sshd running" in faults[0]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 # Raised with every change of what follows. Version 1 is the index template that the sink itself put there until 0.1; it has no number in it.
-TEMPLATE_VERSION = 2
+TEMPLATE_VERSION = 3
 _PRIORITY = 200
 _META: dict[str, Any] = {"managed_by": "mlids", "mlids_version": TEMPLATE_VERSION}
 _IP: dict[str, Any] = {"type": "ip", "ignore_malformed": True}
@@ -53,6 +53,26 @@ MAPPINGS: dict[str, Any] = {
         ),
     },
 }  # fmt: skip
+# What the pipeline says of itself: `mlids.pipeline.health_documents`.
+HEALTH_MAPPINGS: dict[str, Any] = {
+    "_meta": _META,
+    "dynamic": False,
+    "properties": {
+        **_numbers("date", "ts", "@timestamp"),
+        "message": {"type": "text"},
+        "event": _object(**_keywords("kind", "module", "dataset", "id")),
+        "observer": _object(**_keywords("name", "product", "type")),
+        "mlids": _object(
+            **_keywords("model_version"),
+            health=_object(
+                **_keywords("part", "state", "fault", "stopped_sinks", "day", "span"),
+                well={"type": "boolean"},
+                **_numbers("float", "lag_s", "rows_per_s", "drift_share", "pr_auc", "alerts_per_day"),
+                **_numbers("long", "rows", "rejected", "alerts", "dead_letters", "errors", "archived", "live", "late", "missing", "drifted"),
+            ),
+        ),
+    },
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,6 +88,15 @@ class Request:
 def pattern(prefix: str) -> str:
     """Return the pattern of the indices of alerts."""
     return f"{prefix}-*"
+
+
+def health_prefix(prefix: str) -> str:
+    """Return the prefix of the indices of pipeline health, which the pattern of alerts does not match."""
+    return f"{prefix}.health"
+
+
+def _patterns(prefix: str) -> list[str]:
+    return [pattern(prefix), pattern(health_prefix(prefix))]
 
 
 def writer_name(prefix: str) -> str:
@@ -87,29 +116,33 @@ def policy(prefix: str, keep_days: int, cold_days: int) -> Request:
 
 
 def templates(prefix: str) -> list[Request]:
-    """Return both component templates, then the index template that is composed of them."""
+    """Return all component templates, then the index templates of alerts and of pipeline health, which are composed of them."""
+    health, settings = health_prefix(prefix), f"{prefix}@settings"
     parts: dict[str, dict[str, Any]] = {
-        f"{prefix}@settings": {"settings": {"index": {"number_of_shards": 1, "lifecycle": {"name": prefix}}}},
+        settings: {"settings": {"index": {"number_of_shards": 1, "lifecycle": {"name": prefix}}}},
         f"{prefix}@mappings": {"mappings": MAPPINGS},
+        f"{health}@mappings": {"mappings": HEALTH_MAPPINGS},
     }
     marks = {"version": TEMPLATE_VERSION, "_meta": _META}
     out = [Request("component template", "PUT", f"/_component_template/{n}", {"template": part} | marks) for n, part in parts.items()]
-    body = {"index_patterns": [pattern(prefix)], "composed_of": list(parts), "priority": _PRIORITY} | marks
-    return [*out, Request("index template", "PUT", f"/_index_template/{prefix}", body)]
+    for name in (prefix, health):
+        body = {"index_patterns": [pattern(name)], "composed_of": [settings, f"{name}@mappings"], "priority": _PRIORITY} | marks
+        out.append(Request("index template", "PUT", f"/_index_template/{name}", body))
+    return out
 
 
 def writer_privileges(prefix: str, append_only: bool) -> dict[str, Any]:
-    """Return the privileges of the writer: to write alerts, make their indices and see their mappings. With `append_only` nothing stored is replaced."""
+    """Return the privileges of the writer: to write alerts and pipeline health, make their indices and see their mappings. With `append_only` nothing stored is replaced."""
     return {
         "indices": [
-            {"names": [pattern(prefix)], "privileges": ["create_doc" if append_only else "index", "auto_configure", "view_index_metadata"]}
+            {"names": _patterns(prefix), "privileges": ["create_doc" if append_only else "index", "auto_configure", "view_index_metadata"]}
         ]
     }
 
 
 def roles(prefix: str, append_only: bool) -> list[Request]:
     """Return the roles of the writer and of those who read alerts."""
-    reader = {"indices": [{"names": [pattern(prefix)], "privileges": ["read", "view_index_metadata"]}]}
+    reader = {"indices": [{"names": _patterns(prefix), "privileges": ["read", "view_index_metadata"]}]}
     mark = {"mlids_version": TEMPLATE_VERSION}
     return [
         Request("role", "PUT", f"/_security/role/{writer_name(prefix)}", writer_privileges(prefix, append_only) | {"metadata": mark | {"append_only": append_only}}),

@@ -54,5 +54,13 @@ class Templated(Protocol):
         """Return whether they are there, as far as the sink can see, and one line for `mlids doctor`. Raises StoreError without an answer."""
 
 
+@runtime_checkable
+class TakesHealth(Protocol):
+    """A sink that also takes documents about the pipeline itself, apart from alerts."""
+
+    def write_health(self, documents: Sequence[Document]) -> list[Refused]:
+        """Store the documents, each once by its `event.id`, and return those refused for good. Raises what `write` does."""
+
+
 # Builds a sink: `open_sink` in the sink's module. Raises SettingsError when a setting is missing, and connects to nothing yet.
 SinkFactory = Callable[[Settings], Sink]

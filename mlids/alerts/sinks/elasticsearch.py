@@ -9,6 +9,7 @@ from typing import Any
 
 from mlids.alerts.elastic.client import Tls, connect, lacking, tls_of, unanswered, unusable
 from mlids.alerts.elastic.install import template_state
+from mlids.alerts.elastic.templates import health_prefix
 from mlids.alerts.sinks.base import Document, Refused
 from mlids.errors import DeniedError, SettingsError, StoreError
 from mlids.settings import Settings
@@ -73,30 +74,37 @@ class ElasticSink:
         Raises DeniedError when the key is not accepted or lacks a privilege, and StoreError in every state that may pass: the
         server is down or busy, an index is blocked, closed or cannot be created.
         """
+        return self._put(documents, self._prefix)
+
+    def write_health(self, documents: Sequence[Document]) -> list[Refused]:
+        """Index documents of pipeline health, in indices of their own: `PREFIX.health-YYYY.MM.DD`. Raises what `write` does."""
+        return self._put(documents, health_prefix(self._prefix))
+
+    def _put(self, documents: Sequence[Document], prefix: str) -> list[Refused]:
         by_id = {d["event"]["id"]: d for d in documents}
-        errors = self._bulk(by_id, self._operation)
+        errors = self._bulk(by_id, self._operation, prefix)
         if self._operation == "index" and any("op_type/index" in _reason(e) for e in errors):
             log.warning("Elasticsearch %s: the key may not replace documents: counts of stored alerts do not grow there", self._url)
             self._operation = "create"
-            errors = self._bulk(by_id, self._operation)
-        return self._refused(by_id, [e for e in errors if not self._is_there(e, self._operation)])
+            errors = self._bulk(by_id, self._operation, prefix)
+        return self._refused(by_id, [e for e in errors if not self._is_there(e, self._operation)], prefix)
 
     def add(self, documents: Sequence[Document]) -> Added:
         """Create the documents that are not there, and leave those that are as they are. Raises what `write` does."""
         by_id = {d["event"]["id"]: d for d in documents}
-        errors = self._bulk(by_id, "create")
+        errors = self._bulk(by_id, "create", self._prefix)
         left = [e for e in errors if not self._is_there(e, "create")]
-        return Added(len(by_id) - len(errors), len(errors) - len(left), self._refused(by_id, left))
+        return Added(len(by_id) - len(errors), len(errors) - len(left), self._refused(by_id, left, self._prefix))
 
     @staticmethod
     def _is_there(error: Mapping[str, Any], operation: str) -> bool:
         return operation == "create" and error.get("status") == 409
 
-    def _refused(self, by_id: Mapping[str, Document], errors: Sequence[Mapping[str, Any]]) -> list[Refused]:
+    def _refused(self, by_id: Mapping[str, Document], errors: Sequence[Mapping[str, Any]], prefix: str) -> list[Refused]:
         """Return the documents of errors that are of the document itself. Raises DeniedError or StoreError for any other."""
         denied = [e for e in errors if _type(e) == "security_exception"]
         if denied:
-            raise self._denied(_reason(denied[0]))
+            raise self._denied(_reason(denied[0]), prefix)
         passing = [e for e in errors if not _is_of_the_document(e)]
         if passing:
             raise StoreError(
@@ -134,12 +142,12 @@ class ElasticSink:
         """Return whether the templates are there in this version, and a sentence, for `mlids doctor`. Raises StoreError without an answer."""
         return template_state(self._client, self._url, self._prefix)
 
-    def _bulk(self, by_id: Mapping[str, Document], operation: str) -> list[dict[str, Any]]:
-        """Write the documents by `index` or `create`; return the errors of those that were not taken."""
+    def _bulk(self, by_id: Mapping[str, Document], operation: str, prefix: str) -> list[dict[str, Any]]:
+        """Write the documents by `index` or `create` to the indices of a prefix; return the errors of those that were not taken."""
         from elasticsearch import ApiError, TransportError, helpers
 
         actions = [
-            {"_op_type": operation, "_index": f"{self._prefix}-{d['ts'][:10].replace('-', '.')}", "_id": i, "_source": d}
+            {"_op_type": operation, "_index": f"{prefix}-{d['ts'][:10].replace('-', '.')}", "_id": i, "_source": d}
             for i, d in by_id.items()
         ]
         try:
@@ -156,8 +164,8 @@ class ElasticSink:
             return self._denied(str(error))
         return StoreError(f"Elasticsearch {self._url} does not take alerts: {short(error, 300)}")
 
-    def _denied(self, reason: str) -> DeniedError:
-        lack = lacking(reason, f"{self._prefix}-*")
+    def _denied(self, reason: str, prefix: str = "") -> DeniedError:
+        lack = lacking(reason, f"{prefix or self._prefix}-*")
         if not lack:
             return DeniedError(
                 f"Elasticsearch {self._url} does not accept the key: {short(reason, 300)}; check MLIDS_ELASTIC_API_KEY, or {_MEND}"

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import BinaryIO
 
-from mlids.alerts.sinks.base import Document, Refused
-from mlids.errors import StoreError
-from mlids.files import PRIVATE, opener
+from mlids.alerts.sinks.base import Document
+from mlids.alerts.sinks.day_files import DayFiles
 from mlids.settings import Settings
-
-_DAYS_REMEMBERED = 8
 
 
 def open_sink(settings: Settings) -> JsonLinesSink:
@@ -23,74 +14,20 @@ def open_sink(settings: Settings) -> JsonLinesSink:
     return JsonLinesSink(settings.home / "alerts", int(settings.jsonl_mode, 8))
 
 
-@dataclass
-class _Day:
-    """What is known of a day's file: the ids that were in it, and how far it was read. Other processes append to it too."""
-
-    ids: set[str] = field(default_factory=set)
-    inode: int = 0
-    read_to: int = 0
-
-
-class JsonLinesSink:
-    """One file per day of the alerts' own dates. Each alert is written once, when it begins; later counts are not."""
+class JsonLinesSink(DayFiles):
+    """The whole documents, one a line."""
 
     name = "jsonl"
+    suffix = ".jsonl"
 
-    def __init__(self, folder: Path, mode: int = PRIVATE) -> None:
-        self._folder, self._opener = folder, opener(mode)
-        self._days: dict[str, _Day] = {}  # the latest ones
+    def line(self, document: Document) -> str:
+        """Return the document as JSON."""
+        return json.dumps(document)
 
-    def write(self, documents: Sequence[Document]) -> list[Refused]:
-        """Append the documents that are not in their day's file. Raises StoreError when the disk refuses."""
-        by_day: dict[str, list[Document]] = {}
-        for document in documents:
-            by_day.setdefault(document["ts"][:10], []).append(document)
-        for day, some in by_day.items():
-            path = self._folder / f"alerts-{day}.jsonl"
-            try:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                with open(path, "a+b", opener=self._opener) as out:
-                    fcntl.flock(out, fcntl.LOCK_EX)  # scorers of other sensors and late scoring append to the same day
-                    self._append(self._day(day), out, some)
-            except OSError as error:
-                raise StoreError(f"{path}: {error.strerror or error}") from error
-        return []
-
-    def close(self) -> None:
-        """Nothing is open between two writes."""
-
-    def _append(self, day: _Day, out: BinaryIO, documents: Sequence[Document]) -> None:
-        _read_on(day, out)
-        fresh = {d["event"]["id"]: d for d in documents if d["event"]["id"] not in day.ids}
-        if fresh:
-            out.write("".join(json.dumps(d) + "\n" for d in fresh.values()).encode())
-            out.flush()
-            os.fsync(out.fileno())
-            day.ids.update(fresh)
-            day.read_to = out.tell()
-
-    def _day(self, name: str) -> _Day:
-        if name not in self._days:
-            while len(self._days) >= _DAYS_REMEMBERED:
-                self._days.pop(next(iter(self._days)))
-            self._days[name] = _Day()
-        return self._days[name]
-
-
-def _read_on(day: _Day, file: BinaryIO) -> None:
-    """Add the ids of the lines since the last call; a partial last line, of a writer that was killed, is ended."""
-    found = os.fstat(file.fileno())
-    if found.st_ino != day.inode or found.st_size < day.read_to:  # a log shipper moved or emptied it: its alerts are not written again
-        day.inode, day.read_to = found.st_ino, 0
-    file.seek(day.read_to)
-    line = b"\n"
-    for line in file:
+    def id_of(self, line: bytes) -> str | None:
+        """Return the document's id."""
         try:
-            day.ids.add(json.loads(line)["event"]["id"])
+            found = json.loads(line)["event"]["id"]
         except (ValueError, KeyError, TypeError):
-            continue
-    if not line.endswith(b"\n"):
-        file.write(b"\n")
-        file.flush()
-    day.read_to = file.seek(0, os.SEEK_END)
+            return None
+        return found if isinstance(found, str) else None

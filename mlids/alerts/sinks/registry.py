@@ -15,7 +15,7 @@ from mlids.settings import Settings
 GROUP = "mlids.sinks"
 # The product's own tables: not a sink, but allowed in MLIDS_SINKS, as they always receive alerts.
 OWN_TABLES = "sqlite"
-_NOT_SINKS = {"base", "registry"}
+_NOT_SINKS = {"base", "day_files", "registry"}
 _registered: dict[str, SinkFactory] = {}
 
 
