@@ -26,14 +26,15 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     note_attack(item)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
     """Print the attacks of this run when they were asked for by MLIDS_HOSTILE."""
     if "MLIDS_HOSTILE" not in os.environ:
         return
     rows = attack_rows(report for kind in ("passed", "failed", "error") for report in terminalreporter.stats.get(kind, ()))
     terminalreporter.section("attacks")
     terminalreporter.write_line(as_markdown(rows))
-    if not terminalreporter.stats.get("deselected"):  # a part of the attacks is not the table
+    # A part of the attacks, or a run that was interrupted, is not the table.
+    if exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED} and not terminalreporter.stats.get("deselected"):
         write_table(rows)
 
 
