@@ -34,7 +34,10 @@ def live_watch():
         pipeline = connected()
         return pipeline.watch_live(params["max_lag_s"])
 
-    @task(doc_md="Sends what is severe and not sent yet; nothing without an address.")
+    @task(
+        on_failure_callback=[FailureNotifier(first_only=True)],
+        doc_md="Sends what is severe and not sent yet; nothing without an address.",
+    )
     def notify() -> dict:
         return connected().notify()
 
