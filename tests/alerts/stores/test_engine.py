@@ -15,6 +15,7 @@ from mlids.alerts.stores.cases import CaseFilter, CaseState
 from mlids.alerts.stores.ledger import LedgerDay
 from mlids.alerts.stores.tables import META
 from mlids.alerts.suppression import Rule
+from mlids.cases.severity import LEVELS
 from mlids.errors import StoreError
 from tests.conftest import free_port
 from tests.support.alerts import NOON, alert
@@ -26,6 +27,8 @@ CALLS: dict[str, Callable[[Stores], object]] = {
     "alerts.summary": lambda s: s.alerts.summary(NOON, NOON),
     "alerts.documents": lambda s: s.alerts.documents(["x"]),
     "alerts.kinds": lambda s: s.alerts.kinds(),
+    "alerts.newest": lambda s: s.alerts.newest(),
+    "alerts.by_hour": lambda s: s.alerts.by_hour(NOON, NOON, LEVELS, 5),
     "alerts.judged": lambda s: s.alerts.judged(),
     "alerts.drop_part": lambda s: s.alerts.drop_part("hq", "live", set()),
     "rules.add": lambda s: s.rules.add(Rule(0, kind="beacon"), "why", "who"),
@@ -35,6 +38,7 @@ CALLS: dict[str, Callable[[Stores], object]] = {
     "rules.in_force": lambda s: s.rules.in_force(),
     "rules.rows": lambda s: s.rules.rows(),
     "rules.count_suppressed": lambda s: s.rules.count_suppressed({1: 1}),
+    "rules.verdict": lambda s: s.rules.verdict("x"),
     "rules.put_verdict": lambda s: s.rules.put_verdict("x", "true positive", "who"),
     "ledger.put_day": lambda s: s.ledger.put_day(LedgerDay("hq", "2026-11-20", 1, 0, 1)),
     "ledger.days": lambda s: s.ledger.days(),
@@ -57,9 +61,21 @@ CALLS: dict[str, Callable[[Stores], object]] = {
     "audit.unsettled": lambda s: s.audit.unsettled(),
     "audit.last_move": lambda s: s.audit.last_move(),
     "audit.was_in_production": lambda s: s.audit.was_in_production("1"),
+    "audit.in_production": lambda s: s.audit.in_production(),
     "audit.begin_housekeeping": lambda s: s.audit.begin_housekeeping("who"),
     "audit.housekeeping": lambda s: s.audit.housekeeping(),
     "audit.rows": lambda s: s.audit.rows(),
+    "weeks.alerts_by_day": lambda s: s.weeks.alerts_by_day(NOON, NOON),
+    "weeks.kinds": lambda s: s.weeks.kinds(NOON, NOON),
+    "weeks.riskiest_hosts": lambda s: s.weeks.riskiest_hosts(NOON, NOON),
+    "weeks.cases_by_severity": lambda s: s.weeks.cases_by_severity(NOON, NOON),
+    "weeks.judged_alerts": lambda s: s.weeks.judged_alerts(NOON, NOON),
+    "weeks.judged_cases": lambda s: s.weeks.judged_cases(NOON, NOON),
+    "weeks.hidden": lambda s: s.weeks.hidden(NOON, NOON),
+    "weeks.decisions": lambda s: s.weeks.decisions(),
+    "weeks.days_read": lambda s: s.weeks.days_read(),
+    "weeks.last_days": lambda s: s.weeks.last_days(),
+    "weeks.days_of_sensors": lambda s: s.weeks.days_of_sensors(date(2026, 11, 20)),
 }
 
 
@@ -67,7 +83,7 @@ def test_every_method_of_the_stores_is_called_here() -> None:
     stores = open_stores("sqlite://")
     methods = {
         f"{name}.{method}"
-        for name in ("alerts", "rules", "ledger", "audit", "cases")
+        for name in ("alerts", "rules", "ledger", "audit", "cases", "weeks")
         for method in vars(type(getattr(stores, name)))
         if method[0] != "_"
     }
