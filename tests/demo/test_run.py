@@ -132,7 +132,8 @@ def test_the_page_requires_a_login_and_shows_alerts(demo: dict[str, Any], tmp_pa
 
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
-        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        context = browser.new_context(viewport={"width": 1400, "height": 900})
+        page = context.new_page()
         errors: list[str] = []
         page.goto(demo["url"] + "/")
         page.fill("input[name=username]", "admin")
@@ -142,15 +143,17 @@ def test_the_page_requires_a_login_and_shows_alerts(demo: dict[str, Any], tmp_pa
         page.goto(demo["url"] + "/plugin/mlids")
         frame = page.frame_locator("iframe")
         frame.locator("h1", has_text="Open cases").wait_for(timeout=30_000)
-        assert frame.locator("h2", has_text=re.compile("^Alerts$")).locator("xpath=following::table[1]").locator("tr").count() > 5
-        assert frame.locator("text=PR-AUC at 1 %").count() >= 1
+        alerts = frame.locator("h2", has_text="Alerts with the highest risk").locator("xpath=following::table[1]")
+        assert alerts.locator("tr").count() > 5
+        frame.locator("text=PR-AUC at 1 %").first.wait_for(timeout=60_000)
         page.on("pageerror", lambda e: errors.append(str(e)))
         answer = page.request.get(demo["url"] + "/mlids/")
         assert "default-src 'none'" in answer.headers["content-security-policy"]
-        # Airflow's frame is sandboxed and opens no tabs: the report must show inside it.
-        frame.locator("a", has_text=re.compile(r"^weekly.*html$")).first.click()
-        frame.locator("h1", has_text="Weekly report").wait_for(timeout=30_000)
-        pdf = re.search(r'href="([^"]+weekly[^"]+\.pdf)"', answer.text())
+        frame.locator("nav a", has_text="Reports").click()
+        with context.expect_page() as opened:
+            frame.locator("a[href*='/weekly'][href$='.html/read']").first.click()
+        opened.value.frame_locator("iframe.reader").locator("h1", has_text="Weekly report").wait_for(timeout=30_000)
+        pdf = re.search(r'href="([^"]+weekly[^"]+\.pdf)/read"', page.request.get(demo["url"] + "/mlids/reports").text())
         assert pdf and page.request.get(demo["url"] + pdf[1]).body().startswith(b"%PDF")
         assert page.request.get(demo["url"] + "/mlids/reports/..%2f..%2fsecrets.json").status == 404
         browser.close()
