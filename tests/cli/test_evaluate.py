@@ -18,6 +18,7 @@ def test_options_take_what_a_shell_gives() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_capture_is_tested_and_the_random_split_is_marked_as_flattering(real_data: Path, tmp_path: Path) -> None:
     out = tmp_path / "metrics.json"
     command = ["evaluate", "--train", real_data / C2, real_data / QUIET, "--test", real_data / MIXED, "--seeds", "1", "--out", out]

@@ -50,7 +50,7 @@ def good_home(trained_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     return home
 
 
-@pytest.mark.parametrize("week", [w if w in {"one host", "one class"} else pytest.param(w, marks=pytest.mark.slow) for w in WEEKS])
+@pytest.mark.parametrize("week", [w if w == "one host" else pytest.param(w, marks=pytest.mark.slow) for w in WEEKS])
 def test_a_week_that_is_none_never_costs_the_good_model(good_home: Path, tmp_path: Path, week: str) -> None:
     log = tmp_path / "conn.log"
     log.write_text(WEEKS[week])
