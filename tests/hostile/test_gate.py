@@ -60,7 +60,9 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 
 @DAMAGED
-@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize(
+    "damage", [d if d in {"emptied", "deleted", "self-test changed"} else pytest.param(d, marks=pytest.mark.slow) for d in DAMAGE]
+)
 def test_damaged_production_is_not_an_absent_one(
     field: Field, production_file: Callable[[], Path], damage: str, happened: Callable[[str], None]
 ) -> None:

@@ -67,7 +67,9 @@ def assert_consistent(field: Field) -> list[tuple[str | None, str | None]]:
 
 
 @attack("a promotion is killed (kill -9) between the aliases, or before or after any step")
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    "step", [s if s in {"after intent", "before production"} else pytest.param(s, marks=pytest.mark.slow) for s in STEPS]
+)
 def test_promotion_killed_at_any_step(field: Field, step: str, happened: Say) -> None:
     second, third = field.register(threshold=56.0), field.register(threshold=57.0)
     pipeline.rollback(to=second, why="so that there is a previous one")
