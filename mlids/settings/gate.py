@@ -42,7 +42,7 @@ class GateRules(BaseModel):
     gate_most_alerts_factor: float = Field(
         3.0, ge=1, description="Alerts of a challenger on the latest day, in multiples of production's; as many as the budget always."
     )
-    gate_most_cost_factor: float = Field(3.0, ge=1, description="Time a row and size of a challenger, in multiples of production's.")
+    gate_most_cost_factor: float = Field(3.0, ge=1, description="CPU time a row and size of a challenger, in multiples of production's.")
     gate_captures: Path | None = Field(
         None, description="List of labelled captures on which both models are compared, as for `mlids evaluate --captures`."
     )
