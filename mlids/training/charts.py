@@ -97,7 +97,7 @@ def _pr_curve(axes: Axes, trained: Trained) -> None:
         shown = np.unique(np.linspace(0, len(recall) - 1, 2 * _STEPS).astype(int))
         axes.step(recall[shown], precision[shown], where="post", label=DETECTOR_NAMES[name])
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.01))
-    axes.legend()
+    axes.legend(loc="lower left")  # a place that is looked for takes long with many points
 
 
 def _scores(axes: Axes, trained: Trained) -> None:
@@ -110,7 +110,7 @@ def _scores(axes: Axes, trained: Trained) -> None:
             )
     axes.axvline(trained.spec.threshold, color=_OTHER, linestyle="--", label="lowest threshold")
     axes.set(xlabel="risk_score", ylabel="share of rows", yscale="log")
-    axes.legend()
+    axes.legend(loc="upper right")
 
 
 def _confusion(axes: Axes, trained: Trained) -> None:
@@ -172,7 +172,7 @@ def _alerts(axes: Axes, trained: Trained, found: Thresholds) -> None:
     if trained.spec.budget_per_day is not None:
         axes.axhline(trained.spec.budget_per_day, color=_OTHER, linestyle=":", label="budget")
     axes.set(xlabel="threshold (risk_score); dashed: those of this model", ylabel="alerts a day on the latest days")
-    axes.legend()
+    axes.legend(loc="upper right")
 
 
 def alerts_a_day(sent: Mapping[str, np.ndarray], days: float, steps: np.ndarray) -> dict[str, np.ndarray]:
