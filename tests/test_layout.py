@@ -11,7 +11,7 @@ PACKAGE = ROOT / "mlids"
 PACKAGES = {
     "alerts", "cases", "cli", "demo", "detectors", "evidence", "features", "ingest", "pipeline", "reporting", "scoring", "settings", "synth", "training", "zeek",
 }  # fmt: skip
-MODULES = {"assets", "errors", "files", "locks", "mail", "text", "window"}
+MODULES = {"assets", "errors", "files", "locks", "text", "window"}
 
 
 def _imported(path: Path) -> set[str]:

@@ -150,7 +150,7 @@ class _Asked:
         from mlids.training.gate_inputs import compare_capture
 
         found = (load_capture(c) for c in read_listing(self.settings.gate_captures, self.settings.gate_captures_data))
-        return tuple(compare_capture(c.name, c.x, c.label, models, self.settings.threshold) for c in found)
+        return tuple(compare_capture(c.name, c.x, c.attack, c.benign, models, self.settings.threshold) for c in found)
 
 
 def _earlier(registry: Registry, audit: AuditStore, without: set[str], frozen: Snapshot, threshold: float | None) -> dict[str, float]:

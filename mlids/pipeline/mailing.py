@@ -13,7 +13,7 @@ from mlids.settings import Settings, load_settings
 from mlids.text import safe
 
 if TYPE_CHECKING:
-    from mlids.mail import MailServer
+    from mlids.alerts.mail import MailServer
 
 _LONGEST_SUBJECT = 150
 _LONGEST_PASSWORD = 4_096  # bytes of its file
@@ -28,7 +28,7 @@ def mail_report(name: str) -> dict[str, Any]:
     unset = [n for n, value in (("MLIDS_SMTP_URL", settings.smtp_url), ("MLIDS_REPORT_TO", settings.report_to)) if not value]
     if unset:
         return {"to": [], "why": f"{' and '.join(unset)} {'is' if len(unset) == 1 else 'are'} not set"}
-    from mlids.mail import send
+    from mlids.alerts.mail import send
 
     send(open_mail_server(settings), report_message(settings, name))
     return {"to": list(settings.report_to), "why": None}
@@ -64,7 +64,7 @@ def mail_sender(settings: Settings) -> str:
 
 def open_mail_server(settings: Settings) -> MailServer:
     """Return the mail server of the settings. Raises SettingsError when its password cannot be read, or would be sent in clear text."""
-    from mlids.mail import mail_server
+    from mlids.alerts.mail import mail_server
 
     password = settings.smtp_password.get_secret_value() if settings.smtp_password is not None else ""
     if settings.smtp_password_file is not None:

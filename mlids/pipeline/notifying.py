@@ -137,8 +137,8 @@ def _webhook(settings: Settings) -> str:
 
 
 def _mail(settings: Settings, notices: Sequence[Notice]) -> None:
+    from mlids.alerts.mail import send
     from mlids.alerts.notification import body, subject
-    from mlids.mail import send
 
     message = EmailMessage()
     message["Subject"] = f"mlids: {subject(notices)}"

@@ -189,10 +189,10 @@ def compare_cost(models: Sequence[Model], sizes: tuple[float, float], x: np.ndar
     return Cost((mine, theirs), sizes)
 
 
-def compare_capture(name: str, x: np.ndarray, label: np.ndarray, models: Sequence[Model], threshold: float | None) -> CaptureResult:
+def compare_capture(
+    name: str, x: np.ndarray, attack: np.ndarray, benign: np.ndarray, models: Sequence[Model], threshold: float | None
+) -> CaptureResult:
     """Return what challenger and opponent find in a labelled capture; nan where it has no attack, or no benign row."""
-    benign = np.array([v == BENIGN for v in label])
-    attack = ~benign & np.array([v is not None for v in label])
     alerts = [judge(model, x, threshold).alert for model in models]
     mine, theirs = ((_mean(alert[attack]), _mean(alert[benign])) for alert in alerts)
     return CaptureResult(name, (mine[0], theirs[0]), (mine[1], theirs[1]))

@@ -15,6 +15,7 @@ import pytest
 from mlids import pipeline
 from mlids.detectors.forest import BENIGN
 from mlids.settings import load_settings
+from mlids.training.cross_capture.captures import is_attack
 from mlids.training.gate_inputs import compare_alerts, compare_capture, compare_cost, compare_judged, compare_week
 from mlids.training.held_out import judge_rows
 from mlids.training.snapshot import Snapshot, load_snapshot
@@ -105,7 +106,8 @@ def test_a_labelled_capture_is_judged_by_both(frozen: Snapshot) -> None:
     own = frozen.network == "hq"
     x, label = frozen.x[own], np.where(frozen.label[own] == BENIGN, BENIGN, "scan").astype(object)
     label[:10] = None
-    found = compare_capture("own", x, label, (model, model), None)
+    attack, benign = is_attack(label), np.array([v == BENIGN for v in label])
+    found = compare_capture("own", x, attack, benign, (model, model), None)
     assert found.recall[0] == found.recall[1] > 0.5 and found.benign_alerts[0] < 0.05
-    quiet = compare_capture("quiet", x[label == BENIGN], label[label == BENIGN], (model, model), None)
+    quiet = compare_capture("quiet", x[benign], attack[benign], benign[benign], (model, model), None)
     assert np.isnan(quiet.recall[0]) and quiet.benign_alerts[0] < 0.05

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ class _Day:
     read_to: int = 0
 
 
-class DayFiles:
+class DayFiles(ABC):
     """One file per day of the alerts' own dates. Each alert is written once, when it begins; later counts are not."""
 
     name = ""
@@ -36,13 +37,13 @@ class DayFiles:
         self._folder, self._opener = folder, opener(mode)
         self._days: dict[str, _Day] = {}  # the latest ones
 
+    @abstractmethod
     def line(self, document: Document) -> str:
         """Return the line of a document, without its end."""
-        raise NotImplementedError
 
+    @abstractmethod
     def id_of(self, line: bytes) -> str | None:
         """Return the id of the alert that a line of the file is of; None for another line."""
-        raise NotImplementedError
 
     def write(self, documents: Sequence[Document]) -> list[Refused]:
         """Append the documents that are not in their day's file. Raises StoreError when the disk refuses."""
@@ -61,7 +62,8 @@ class DayFiles:
         return []
 
     def close(self) -> None:
-        """Nothing is open between two writes."""
+        """Forget what is known of the files; nothing is open between two writes."""
+        self._days.clear()
 
     def _append(self, day: _Day, out: BinaryIO, documents: Sequence[Document]) -> None:
         self._read_on(day, out)

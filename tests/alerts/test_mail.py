@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mlids.alerts.mail import MailServer, Tls, mail_server, send
 from mlids.errors import SettingsError, StoreError
-from mlids.mail import MailServer, Tls, mail_server, send
 from tests.conftest import free_port
 from tests.support.smtp import REFUSED, certificate, smtp_server
 
